@@ -1,0 +1,171 @@
+"""What adapters give and instruments take: the closed set of statistics, the facts of a model, one step's reading."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from pathlib import Path
+from typing import Any, Literal, Protocol
+
+import numpy as np
+
+from recorder.runfile.schema import Series
+
+Quantity = Literal["gradient", "weight", "update"]
+
+
+class Statistic(Enum):
+    """A per-tensor number (or histogram) that the one fused pass can compute; `g` gradient, `w` weights.
+
+    The value is the numpy dtype of one entry; HISTOGRAM rows have `analysis.histogram.COLUMNS` entries.
+    """
+
+    GRADIENT_NORM = "gradient_norm"  # ||g_t||_2, over finite and non-finite values alike
+    GRADIENT_NONFINITE = "gradient_nonfinite"  # how many entries of g_t are NaN or infinite
+    WEIGHT_NORM = "weight_norm"  # ||w_t||_2
+    WEIGHT_NONFINITE = "weight_nonfinite"
+    UPDATE_NORM = "update_norm"  # ||w_t - w_{t-1}||_2; NaN where w_{t-1} was not kept
+    GRADIENT_HISTOGRAM = "gradient_histogram"
+    WEIGHT_HISTOGRAM = "weight_histogram"
+
+
+class Need(Enum):
+    """What an instrument wants beyond statistics."""
+
+    PROBE = "probe"  # activations of the probe batch
+    RAW = "raw"  # whole tensors
+    MODEL = "model"  # the framework's own objects
+
+
+@dataclass(frozen=True)
+class TensorFacts:
+    """A parameter tensor: its name in the model, its shape, dtype, the layer that owns it."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
+    layer: str
+    trainable: bool = True
+
+    @property
+    def size(self) -> int:
+        return int(np.prod(self.shape, dtype=np.int64))
+
+
+@dataclass(frozen=True)
+class LayerFacts:
+    """A layer whose output can be probed: (sample, unit, ...) of `shape` (without the sample) and its kind of module."""
+
+    name: str
+    kind: str  # the class name: "Linear", "Conv2d", "ReLU"
+    shape: tuple[int, ...]
+
+    @property
+    def units(self) -> int:
+        """Features of a vector layer, channels of a convolution."""
+        return self.shape[0] if self.shape else 1
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What is known of the training before its first step."""
+
+    framework: str
+    tensors: tuple[TensorFacts, ...]
+    layers: tuple[LayerFacts, ...]  # empty without a probe
+    probe_samples: int = 0
+    gradient_point: str = ""  # which gradient is seen: "before the update, after clipping, ..."
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Reading:
+    """One training step (or probe) in host memory. Arrays run over `facts.tensors`; a tensor that did not step is NaN.
+
+    `step` is the number of updates completed before the weights that the numbers describe.
+    """
+
+    step: int
+    epoch: int
+    time: float
+    table: Mapping[Statistic, np.ndarray] = field(default_factory=dict)
+    stepped: np.ndarray | None = None  # (tensor,) bool
+    activations: Mapping[str, np.ndarray] = field(default_factory=dict)  # layer -> (sample, unit, ...)
+    raw: Mapping[tuple[Quantity, str], np.ndarray] = field(default_factory=dict)
+    scalars: Mapping[str, float] = field(default_factory=dict)
+    model: Any = None
+
+    def __getitem__(self, statistic: Statistic) -> np.ndarray:
+        return self.table[statistic]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the pass before the next update has to compute; the union of what the due instruments want."""
+
+    statistics: frozenset[Statistic] = frozenset()
+    keep_weights: bool = False  # UPDATE_NORM or a raw update is wanted at the following step
+    raw: frozenset[tuple[Quantity, str]] = frozenset()
+
+    def __bool__(self) -> bool:
+        return bool(self.statistics or self.keep_weights or self.raw)
+
+
+@dataclass(frozen=True)
+class Collected:
+    """What an adapter gathered for one iteration of the user's loop."""
+
+    table: Mapping[Statistic, np.ndarray]
+    stepped: np.ndarray  # (tensor,) bool
+    raw: Mapping[tuple[Quantity, str], np.ndarray]
+    scalars: Mapping[str, float]  # the user's, and learning_rate, gradient_norm_before_clipping, clip_factor, ...
+    notes: tuple[tuple[str, str], ...] = ()  # (event kind, text): "update skipped by the gradient scaler"
+
+
+class Adapter(Protocol):
+    """A framework behind a few verbs. All of it runs on the training thread; nothing of it changes the training.
+
+    `lag` is how many iterations results trail their step: 0 on a CPU, 1 where the device works asynchronously. `collect`
+    then returns a thunk whose result is only asked for `lag` iterations later (or at the end).
+    """
+
+    lag: int
+
+    def facts(self) -> Facts: ...
+    def attach(self, plan: Callable[[], Plan]) -> None:
+        """Watch the optimizers; before each update `plan()` says what to compute in one pass."""
+        ...
+
+    def collect(self, scalars: Mapping[str, Any]) -> Callable[[], Collected]:
+        """End one iteration of the user's loop: a thunk for what was gathered since the last call."""
+        ...
+
+    def probe(self) -> Mapping[str, np.ndarray]:
+        """Activations (sample, unit, ...) of every probed layer, in eval mode, without a trace in the model."""
+        ...
+
+    def save(self, path: Path) -> None:
+        """Write the weights (only) to `path`, which does not exist yet."""
+        ...
+
+    def model(self) -> Any: ...
+    def detach(self) -> None:
+        """Leave nothing behind; may be called twice."""
+        ...
+
+
+class Instrument(Protocol):
+    """One phenomenon: what it needs, what it stores, how it is measured. Nobody inherits from it."""
+
+    name: str
+    statistics: frozenset[Statistic]
+    needs: frozenset[Need]
+
+    def declare(self, facts: Facts) -> tuple[Series, ...]:
+        """The series it will fill; options and shapes decide."""
+        ...
+
+    def measure(self, reading: Reading) -> Mapping[str, Any]:
+        """{series name: (item, *shape) array}, every declared series, in plain numpy."""
+        ...
