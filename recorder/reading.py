@@ -55,7 +55,7 @@ class TensorFacts:
 
 @dataclass(frozen=True)
 class LayerFacts:
-    """A layer whose output can be probed: (sample, unit, ...) of `shape` (without the sample) and its kind of module."""
+    """A layer whose output can be probed: `shape` is that of one sample (unit, ...), `kind` the class of the module."""
 
     name: str
     kind: str  # the class name: "Linear", "Conv2d", "ReLU"
@@ -126,7 +126,7 @@ class Collected:
 class Adapter(Protocol):
     """A framework behind a few verbs. All of it runs on the training thread; nothing of it changes the training.
 
-    `lag` is how many iterations results trail their step: 0 on a CPU, 1 where the device works asynchronously. `collect`
+    `lag` is how many iterations results trail their step: 0 on a CPU, 1 where the device is asynchronous. `collect`
     then returns a thunk whose result is only asked for `lag` iterations later (or at the end).
     """
 
