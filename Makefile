@@ -1,0 +1,65 @@
+# make demo    record a training of an MLP on MNIST digits and explore it
+# make test    run the tests
+# Both set up what they need in .venv first: only python3 (3.11 or newer) with pip, git and make have to be there.
+# Another interpreter: make PYTHON=python3.13 demo. Options for pytest: make test ARGS='-k gradient'.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+H5PY_OTHER := .venv-h5py314
+EXTRAS := torch,tensorboard,dev
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test check format assets bench wheel-test constraints clean
+
+help:
+	@sed -n 's/^# //p; /^$$/q' Makefile
+	@echo 'make check · format · assets · bench · wheel-test · constraints · clean'
+
+demo: $(READY)
+	@$(BIN)/layerscope demo
+
+test: $(READY) $(H5PY_OTHER)/.ready
+	H5PY_OTHER=$(abspath $(H5PY_OTHER)) $(BIN)/python -m pytest -n 2 $(ARGS)
+
+check: $(READY)
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-cache
+
+format: $(READY)
+	$(BIN)/ruff format
+	$(BIN)/ruff check --fix
+
+assets: $(READY)  # figures and screenshots of the README, from a fresh recording of the demo
+	$(BIN)/python assets/make.py
+
+bench: $(READY)  # every number that the README quotes; takes some minutes
+	$(BIN)/python benchmarks/overhead.py
+	$(BIN)/python benchmarks/painting.py
+	$(BIN)/python benchmarks/explorer.py
+	$(BIN)/python benchmarks/crash.py
+
+wheel-test:  # the wheel, without any framework, in an empty environment
+	PYTHON=$(PYTHON) .ci/wheel
+
+constraints: $(READY)  # what is installed now becomes what everybody installs; CUDA's own packages follow from torch's
+	$(BIN)/pip freeze --exclude-editable | grep -vE '^(nvidia-|cuda-|triton)| @ |^-e|^#' > constraints.txt
+
+clean:
+	rm -rf $(VENV) $(H5PY_OTHER) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(READY): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit("layerscope needs Python 3.11 or newer and %s is %s; try: make PYTHON=python3.12" \
+		% (sys.executable, sys.version.split()[0]) if sys.version_info < (3, 11) else 0)'
+	@echo 'Setting up $(VENV). PyTorch and CUDA are 3 GB to download once; later calls start at once.'
+	@$(PYTHON) -m venv $(VENV) || { echo 'python cannot make an environment; on Debian: apt-get install python3-venv' >&2; exit 1; }
+	$(BIN)/pip install --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
+	@touch $@
+
+$(H5PY_OTHER)/.ready:  # an older HDF5: files must be readable both ways
+	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps --target $(H5PY_OTHER) 'h5py==3.14.*'
+	@touch $@
