@@ -23,6 +23,7 @@ class Scale:
     limits: Limits | None = None
     names: tuple[str, ...] = ()  # categorical: name k stands at position k
     reverse: bool = False  # first name at the top
+    signed_log: tuple[int, int] | None = None  # positions stand for values over decades: see recorder/signed_log.py
 
 
 @dataclass(frozen=True, eq=False)

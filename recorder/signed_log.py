@@ -52,8 +52,19 @@ def binned(counts: np.ndarray, edges: np.ndarray, *, label: str = "", unit: str 
     high = max(low + 1, int(np.ceil(np.log10(np.abs(at).max()) - 1e-9)))
     middle = 1 + high - low
     where = middle + _position(at, low)
-    scale = Scale(label, unit, limits=(float(where[0]), float(where[-1])), names=_ticks(low, high))
+    scale = Scale(
+        label, unit, limits=(float(where[0]), float(where[-1])), names=_ticks(low, high), signed_log=(middle, low)
+    )
     return Binning(cells, where, scale, below, above, nan, note)
+
+
+def value_at(scale: Scale, position: np.ndarray | float) -> np.ndarray:
+    """The value that a position on the scale stands for; on any but a signed logarithmic scale the position itself."""
+    if scale.signed_log is None:
+        return np.asarray(position, dtype=float)
+    middle, low = scale.signed_log
+    away = np.asarray(position, dtype=float) - middle
+    return np.sign(away) * 10.0 ** (low + np.abs(away) - 1)
 
 
 def _even(edges: np.ndarray) -> bool:
