@@ -55,7 +55,7 @@ clean:
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("layerscope needs Python 3.11 or newer and %s is %s; try: make PYTHON=python3.12" \
 		% (sys.executable, sys.version.split()[0]) if sys.version_info < (3, 11) else 0)'
-	@echo 'Setting up $(VENV). PyTorch and CUDA are 3 GB to download once; later calls start at once.'
+	@echo 'Setting up $(VENV). PyTorch with CUDA is 2.7 GB to download, once; minutes the first time, nothing after.'
 	@$(PYTHON) -m venv $(VENV) || { echo 'python cannot make an environment; on Debian: apt-get install python3-venv' >&2; exit 1; }
 	$(BIN)/pip install --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
 	@touch $@
