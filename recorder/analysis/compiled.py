@@ -1,0 +1,200 @@
+"""The numbers of `statistics` and `histogram` at memory speed: one pass over a tensor, compiled by numba.
+
+The pass walks a tensor in blocks that stay in the first-level cache. Each statistic is a small loop over one block,
+which the compiler turns into vector code; main memory is read once however many statistics are wanted. One more
+statistic is one more flag and one more loop.
+
+Sums run in float64 and in a free order (`reassoc`), so they agree with numpy to rounding. NaN and infinity keep their
+meaning: no other fast-math licence is given. Counts are exact.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numba
+import numpy as np
+
+from recorder.analysis.histogram import CENTRE, COLUMNS, HALF_OCTAVES, NAN
+from recorder.analysis.statistics import GRADIENT, GRADIENT_BINS, KEEP, UPDATE, WEIGHT, WEIGHT_BINS
+
+BLOCK = 2048  # entries; gradient, weights and kept weights of a block are 24 kB in float32
+LANES = 4  # tables of counts filled in turn: a run of equal columns would wait for its own last write
+
+# how 16 bits are read
+BFLOAT16, FLOAT16 = 0, 1
+
+BEYOND = len(HALF_OCTAVES)  # the rank of 2^10 and more
+FIRST = 1 - HALF_OCTAVES.start  # the rank of magnitudes from 1 to sqrt(2) is FIRST
+# the mantissa bits missing from sqrt(2) to 2: added to a number's bits, they carry into the exponent from sqrt(2) on
+CARRY_32 = 0x800000 - 0x3504F4
+CARRY_64 = 0x10000000000000 - 0x6A09E667F3BCD
+
+
+def _jit(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
+        try:
+            return numba.njit(cache=True, nogil=True, error_model="numpy", **options)(function)
+        except RuntimeError:  # there is no writable place for the cache
+            return numba.njit(nogil=True, error_model="numpy", **options)(function)
+
+    return compiled
+
+
+@_jit(fastmath={"reassoc", "contract"})
+def _square_sum(x):  # type: ignore[no-untyped-def]
+    total = 0.0
+    for i in range(x.size):
+        value = np.float64(x[i])
+        total += value * value
+    return total
+
+
+@_jit(fastmath={"reassoc", "contract"})
+def _square_distance(x, y):  # type: ignore[no-untyped-def]
+    total = 0.0
+    for i in range(x.size):
+        value = np.float64(x[i]) - np.float64(y[i])
+        total += value * value
+    return total
+
+
+@_jit()
+def _copy(x, out):  # type: ignore[no-untyped-def]
+    for i in range(x.size):  # a slice assignment would first look for overlap
+        out[i] = x[i]
+
+
+@_jit()
+def _nonfinite(x):  # type: ignore[no-untyped-def]
+    found = 0
+    for i in range(x.size):
+        found += not np.isfinite(x[i])
+    return found
+
+
+@_jit()
+def _columns_32(bits, out):  # type: ignore[no-untyped-def]
+    for i in range(bits.size):
+        b = bits[i]
+        a = b & np.uint32(0x7FFFFFFF)
+        rank = np.int32(a >> 23) + np.int32((a + CARRY_32) >> 23) + np.int32(FIRST - 2 * 127)
+        rank = max(min(rank, BEYOND), 0)
+        column = CENTRE - rank if b >> 31 else CENTRE + rank
+        out[i] = NAN if a > np.uint32(0x7F800000) else column
+
+
+@_jit()
+def _columns_64(bits, out):  # type: ignore[no-untyped-def]
+    for i in range(bits.size):
+        b = bits[i]
+        a = b & np.uint64(0x7FFFFFFFFFFFFFFF)
+        rank = np.int64(a >> np.uint64(52)) + np.int64((a + np.uint64(CARRY_64)) >> np.uint64(52)) + FIRST - 2 * 1023
+        rank = max(min(rank, BEYOND), 0)
+        column = CENTRE - rank if b >> np.uint64(63) else CENTRE + rank
+        out[i] = NAN if a > np.uint64(0x7FF0000000000000) else column
+
+
+@_jit()
+def _tally(x, scratch, counts):  # type: ignore[no-untyped-def]
+    """Add the entries of a block to `counts` (LANES, COLUMNS)."""
+    if x.itemsize == 4:
+        _columns_32(x.view(np.uint32), scratch)
+    else:
+        _columns_64(x.view(np.uint64), scratch)
+    whole = x.size - x.size % LANES
+    for i in range(0, whole, LANES):
+        counts[0, scratch[i]] += 1
+        counts[1, scratch[i + 1]] += 1
+        counts[2, scratch[i + 2]] += 1
+        counts[3, scratch[i + 3]] += 1
+    for i in range(whole, x.size):
+        counts[0, scratch[i]] += 1
+
+
+@_jit()
+def _decode(bits, layout, out):  # type: ignore[no-untyped-def]
+    """16-bit floats -> float32, exactly."""
+    wide = out.view(np.uint32)
+    if layout == BFLOAT16:
+        for i in range(bits.size):
+            wide[i] = np.uint32(bits[i]) << np.uint32(16)
+        return
+    for i in range(bits.size):
+        b = np.uint32(bits[i])
+        magnitude = b & np.uint32(0x7FFF)
+        if magnitude >= np.uint32(0x7C00):  # infinity and NaN
+            wide[i] = (np.uint32(magnitude) << np.uint32(13)) | np.uint32(0x7F800000)
+        else:  # shifted into place it is a float32 that is 2^112 times too small; subnormal numbers too
+            wide[i] = np.uint32(magnitude) << np.uint32(13)
+            out[i] *= np.float32(2.0**112)
+        wide[i] |= (b & np.uint32(0x8000)) << np.uint32(16)
+
+
+@_jit()
+def _block(gradient, weight, kept, want, sums, scratch, gradient_counts, weight_counts):  # type: ignore[no-untyped-def]
+    if want & GRADIENT:
+        total = _square_sum(gradient)
+        sums[0] += total
+        if not np.isfinite(total):  # only then can an entry be other than finite
+            sums[1] += _nonfinite(gradient)
+    if want & WEIGHT:
+        total = _square_sum(weight)
+        sums[2] += total
+        if not np.isfinite(total):
+            sums[3] += _nonfinite(weight)
+    if want & UPDATE:
+        sums[4] += _square_distance(weight, kept)
+    if want & GRADIENT_BINS:
+        _tally(gradient, scratch, gradient_counts)
+    if want & WEIGHT_BINS:
+        _tally(weight, scratch, weight_counts)
+
+
+@_jit()
+def fused(gradient, weight, kept, want, sums, gradient_counts, weight_counts):  # type: ignore[no-untyped-def]
+    """One pass over the float32 or float64 entries of a tensor; adds to `sums` and counts, writes `kept` if asked.
+
+    `sums` (5,): squares of the gradient, its non-finite entries, the same of the weights, squares of the update.
+    """
+    scratch = np.empty(BLOCK, np.uint8)
+    lanes = LANES if want & (GRADIENT_BINS | WEIGHT_BINS) else 0
+    g_counts = np.zeros((lanes, COLUMNS), np.int64)
+    w_counts = np.zeros((lanes, COLUMNS), np.int64)
+    for start in range(0, max(gradient.size, weight.size), BLOCK):
+        g, w, k = gradient[start : start + BLOCK], weight[start : start + BLOCK], kept[start : start + BLOCK]
+        _block(g, w, k, want, sums, scratch, g_counts, w_counts)
+        if want & KEEP:
+            _copy(w, k)
+    if want & GRADIENT_BINS:
+        gradient_counts += g_counts.sum(axis=0)
+    if want & WEIGHT_BINS:
+        weight_counts += w_counts.sum(axis=0)
+
+
+@_jit()
+def fused_16(gradient, weight, kept, layout, want, sums, gradient_counts, weight_counts):  # type: ignore[no-untyped-def]
+    """The same for 16-bit entries given as uint16: a block is widened to float32 in the cache."""
+    scratch = np.empty(BLOCK, np.uint8)
+    wide = np.empty((3, BLOCK), np.float32)
+    lanes = LANES if want & (GRADIENT_BINS | WEIGHT_BINS) else 0
+    g_counts = np.zeros((lanes, COLUMNS), np.int64)
+    w_counts = np.zeros((lanes, COLUMNS), np.int64)
+    for start in range(0, max(gradient.size, weight.size), BLOCK):
+        g, w, k = gradient[start : start + BLOCK], weight[start : start + BLOCK], kept[start : start + BLOCK]
+        if want & (GRADIENT | GRADIENT_BINS):
+            _decode(g, layout, wide[0])
+        if want & (WEIGHT | WEIGHT_BINS | UPDATE):
+            _decode(w, layout, wide[1])
+        if want & UPDATE:
+            _decode(k, layout, wide[2])
+        _block(
+            wide[0, : g.size], wide[1, : w.size], wide[2, : k.size], want, sums, scratch, g_counts, w_counts
+        )  # fmt: skip
+        if want & KEEP:
+            _copy(w, k)
+    if want & GRADIENT_BINS:
+        gradient_counts += g_counts.sum(axis=0)
+    if want & WEIGHT_BINS:
+        weight_counts += w_counts.sum(axis=0)

@@ -1,0 +1,191 @@
+"""How long are gradient, weights and update of every tensor, are they finite, how are they distributed: in one pass.
+
+For a tensor with gradient g_t, weights w_t and the weights w_{t-1} before its last update:
+
+    gradient_norm = ||g_t||_2       gradient_nonfinite = #{k : g_t[k] is NaN or infinite}      gradient_histogram
+    weight_norm   = ||w_t||_2       weight_nonfinite   = the same of w_t                       weight_histogram
+    update_norm   = ||w_t - w_{t-1}||_2
+
+Sums are taken in float64. A norm over entries that are not finite is honestly NaN or infinite. Entries may be float64,
+float32, float16, or uint16 holding the bits of bfloat16, which numpy lacks; strides are arbitrary and nothing is
+flattened by copying unless the memory has gaps. With numba the pass is compiled (`compiled`), without it numpy gives
+the same numbers: counts are equal, sums agree to rounding. It runs on the calling thread only.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from types import ModuleType
+
+import numpy as np
+
+from recorder.analysis import histogram
+
+NUMBERS = ("gradient_norm", "gradient_nonfinite", "weight_norm", "weight_nonfinite", "update_norm")
+HISTOGRAMS = ("gradient_histogram", "weight_histogram")
+
+# what a pass is asked for; in the compiled pass each is one loop over a block
+GRADIENT, WEIGHT, UPDATE, KEEP, GRADIENT_BINS, WEIGHT_BINS = (1 << k for k in range(6))
+FLAGS = dict(
+    zip((*NUMBERS, *HISTOGRAMS), (GRADIENT, GRADIENT, WEIGHT, WEIGHT, UPDATE, GRADIENT_BINS, WEIGHT_BINS), strict=True)
+)
+PORTION = 1 << 16  # entries that the numpy pass converts at a time
+
+
+@dataclass(slots=True)
+class Kept:
+    """What the pass remembers of one tensor from one update to the next."""
+
+    weights: np.ndarray  # (entry,) in the order of memory
+    strides: tuple[int, ...]
+    valid: bool = False  # they are the weights before the last update
+
+    @classmethod
+    def room_for(cls, weight: np.ndarray) -> Kept:
+        return cls(np.empty(weight.size, weight.dtype), weight.strides)
+
+    def fits(self, weight: np.ndarray) -> bool:
+        """Whether size, type and order of memory are still those of the room."""
+        mine = self.weights
+        return self.strides == weight.strides and mine.dtype == weight.dtype and mine.size == weight.size
+
+
+class Table:
+    """One row of the wanted statistics a tensor: NaN (counts: 0) until the tensor is measured."""
+
+    def __init__(self, wanted: Iterable[str], tensors: int) -> None:
+        self.wanted = frozenset(wanted)
+        if unknown := self.wanted - FLAGS.keys():
+            raise ValueError(f"no such statistics: {sorted(unknown)}; there are {list(FLAGS)}")
+        self._want = 0
+        for name in self.wanted:
+            self._want |= FLAGS[name]
+        self._sums = np.full((tensors, len(NUMBERS)), np.nan)
+        self._counts = {n: np.zeros((tensors, histogram.COLUMNS), np.int64) for n in HISTOGRAMS if n in self.wanted}
+        self._compiled = _compiled()
+
+    def measure(
+        self, i: int, gradient: np.ndarray, weight: np.ndarray, *, kept: Kept | None = None, keep: bool = False,
+        zeros: int = 0,
+    ) -> None:  # fmt: skip
+        """Fill row i, replacing what is there; with `keep`, copy `weight` into `kept` in the same pass.
+
+        `gradient` and `weight` have one shape; a sparse gradient is given as the 1-D array of its values and the
+        number of its implicit `zeros`.
+        """
+        want, memory = self._want, _NOTHING
+        if kept is None or not (kept.valid and kept.fits(weight)):
+            want &= ~UPDATE
+        if keep and kept is not None:
+            want |= KEEP
+        if kept is not None and want & (UPDATE | KEEP):
+            memory = kept.weights
+        gradient, weight = _in_order_of_memory(gradient, weight)
+        sums = self._sums[i]
+        sums[:] = 0.0
+        counts = [_NO_COUNTS, _NO_COUNTS]
+        for k, name in enumerate(HISTOGRAMS):
+            if name in self._counts:
+                counts[k] = self._counts[name][i]
+                counts[k][:] = 0
+        if self._compiled is not None and gradient.dtype == weight.dtype:
+            _compiled_pass(self._compiled, gradient, weight, memory, want, sums, *counts)
+        else:
+            _numpy_pass(gradient, weight, memory, want, sums, *counts)
+        if not want & UPDATE:
+            sums[NUMBERS.index("update_norm")] = np.nan
+        if want & GRADIENT_BINS:
+            counts[0][histogram.CENTRE] += zeros
+        if want & KEEP and kept is not None:
+            kept.valid = True
+
+    def forget(self, i: int) -> None:
+        """Make row i that of a tensor which was not updated."""
+        self._sums[i] = np.nan
+        for counts in self._counts.values():
+            counts[i] = 0
+
+    def columns(self) -> dict[str, np.ndarray]:
+        """-> {statistic: (tensor,) float64; non-finite counts (tensor,) int64; histograms (tensor, 204) int64}"""
+        found: dict[str, np.ndarray] = dict(self._counts)
+        for name, column in zip(NUMBERS, self._sums.T, strict=True):
+            if name in self.wanted:
+                found[name] = np.sqrt(column) if name.endswith("norm") else np.nan_to_num(column).astype(np.int64)
+        return found
+
+
+def warm_up(dtypes: Iterable[np.dtype | type]) -> None:
+    """Compile the pass for these types (or load it from numba's cache), so that no training step waits for it."""
+    for dtype in dtypes:
+        one = np.zeros(1, dtype)
+        Table(FLAGS, 1).measure(0, one, one.copy(), kept=Kept.room_for(one), keep=True)
+
+
+@cache
+def _compiled() -> ModuleType | None:
+    try:
+        from recorder.analysis import compiled
+    except ImportError:  # no numba here
+        return None
+    return compiled
+
+
+_NOTHING = np.empty(0, np.float32)
+_NO_COUNTS = np.empty(0, np.int64)
+_LAYOUTS: Mapping[np.dtype, int] = {np.dtype(np.uint16): 0, np.dtype(np.float16): 1}  # of the compiled 16-bit pass
+
+
+def _compiled_pass(
+    compiled: ModuleType, gradient: np.ndarray, weight: np.ndarray, kept: np.ndarray, want: int, sums: np.ndarray,
+    gradient_counts: np.ndarray, weight_counts: np.ndarray,
+) -> None:  # fmt: skip
+    layout = _LAYOUTS.get(weight.dtype)
+    if kept.size == 0:
+        kept = weight[:0]  # of the same type, so that there is one compiled pass a type
+    if layout is None:
+        compiled.fused(gradient, weight, kept, want, sums, gradient_counts, weight_counts)
+    else:
+        bits = (x.view(np.uint16) for x in (gradient, weight, kept))
+        compiled.fused_16(*bits, layout, want, sums, gradient_counts, weight_counts)
+
+
+def _numpy_pass(
+    gradient: np.ndarray, weight: np.ndarray, kept: np.ndarray, want: int, sums: np.ndarray,
+    gradient_counts: np.ndarray, weight_counts: np.ndarray,
+) -> None:  # fmt: skip
+    """The definition of the pass; 1-D arrays, portion by portion."""
+    for start in range(0, max(gradient.size, weight.size), PORTION):
+        portion = slice(start, start + PORTION)
+        g, w = as_float64(gradient[portion]), as_float64(weight[portion])
+        with np.errstate(all="ignore"):
+            if want & GRADIENT:
+                sums[:2] += np.dot(g, g), g.size - np.count_nonzero(np.isfinite(g))
+            if want & WEIGHT:
+                sums[2:4] += np.dot(w, w), w.size - np.count_nonzero(np.isfinite(w))
+            if want & UPDATE:
+                change = w - as_float64(kept[portion])
+                sums[4] += np.dot(change, change)
+        if want & KEEP:
+            kept[portion] = weight[portion]
+        if want & GRADIENT_BINS:
+            gradient_counts += histogram.counts(g)
+        if want & WEIGHT_BINS:
+            weight_counts += histogram.counts(w)
+
+
+def as_float64(entries: np.ndarray) -> np.ndarray:
+    """Exactly the numbers; uint16 are the bits of bfloat16."""
+    if entries.dtype == np.uint16:
+        entries = (entries.astype(np.uint32) << 16).view(np.float32)
+    with np.errstate(invalid="ignore"):  # a signalling NaN becomes a quiet one
+        return entries.astype(np.float64)
+
+
+def _in_order_of_memory(gradient: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both flat, entry k of one beside entry k of the other: views unless the memory has gaps or the orders differ."""
+    if not weight.flags.c_contiguous and gradient.shape == weight.shape:  # transposed, channels last, ...
+        order = np.argsort([-abs(stride) for stride in weight.strides], kind="stable")
+        gradient, weight = gradient.transpose(order), weight.transpose(order)
+    return np.ascontiguousarray(gradient).reshape(-1), np.ascontiguousarray(weight).reshape(-1)
