@@ -1,0 +1,241 @@
+"""How is each mark of a chart drawn with matplotlib? One function a mark."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.colors import ListedColormap, LogNorm, Normalize
+from matplotlib.patches import Patch, Rectangle
+
+from recorder.chart import Band, Bars, Box, Chart, Edges, Heat, Line, Mark, Picture, Points, Rule, Table, Text
+from tui.paper.words import clipped, plain
+
+BAD = "#D55E00"
+MANY_POINTS = 2000  # beyond it dots become pixels, so that a PDF stays small
+DIVERGING = "RdBu_r"
+LABEL = 40  # the most characters of a name in a legend
+
+
+@dataclass
+class Panel:
+    """A chart being drawn: where, in which colours, and what the legend will say."""
+
+    ax: Axes
+    chart: Chart
+    colours: str | None = None  # the map of heat maps; None: matplotlib's own setting
+    handles: dict[str, Artist] = field(default_factory=dict)
+    used: int = 0
+
+    def colour(self, index: int | None) -> Any:
+        """The colour of that index in the palette; None takes the next free one."""
+        palette = matplotlib.rcParams["axes.prop_cycle"].by_key().get("color", ["C0"])
+        if index is None:
+            index = self.used
+        self.used = max(self.used, index + 1)
+        return palette[index % len(palette)]
+
+    def explain(self, label: str, artist: Artist) -> None:
+        """Put the artist into the legend, once under each label."""
+        if label:
+            self.handles.setdefault(plain(clipped(label, LABEL)), artist)
+
+
+def page(ax: Axes) -> tuple[float, float]:
+    """Width and height, in points, of the figure that the axes stand on."""
+    box = ax.figure.bbox
+    return 72 * box.width / ax.figure.dpi, 72 * box.height / ax.figure.dpi
+
+
+def draw_mark(mark: Mark, panel: Panel) -> None:
+    """Draw one mark of the closed set."""
+    _DRAW[type(mark)](mark, panel)
+
+
+def _line(m: Line, panel: Panel) -> None:
+    ax, colour = panel.ax, panel.colour(m.colour)
+    x, y = np.asarray(m.x, dtype=float), np.asarray(m.y, dtype=float)
+    shown = np.isfinite(y) & (y > 0 if panel.ax.get_yscale() == "log" else True)
+    look: dict[str, Any] = {"color": colour, "zorder": 2.2, "solid_joinstyle": "round"}
+    if m.faint:
+        look |= {"alpha": 0.3, "linewidth": 0.7 * matplotlib.rcParams["lines.linewidth"], "zorder": 2.1}
+    if m.dashed:
+        look |= {"linestyle": "--"}
+    if m.steps:
+        look |= {"drawstyle": "steps-post"}
+    (drawn,) = ax.plot(x, np.where(shown, y, np.nan), **look)
+    alone = shown & ~np.append(False, shown[:-1]) & ~np.append(shown[1:], False)
+    if alone.any():  # a value between two gaps makes no line
+        ax.plot(x[alone], y[alone], ".", color=colour, alpha=look.get("alpha", 1), zorder=look["zorder"])
+    for infinite, marker, at in ((np.isposinf(y), "^", 1), (np.isneginf(y), "v", 0)):
+        if infinite.any():
+            ends = np.full(int(infinite.sum()), at)
+            (top,) = ax.plot(
+                x[infinite], ends, marker, color=BAD, clip_on=False, transform=ax.get_xaxis_transform(), scalex=False,
+                scaley=False, zorder=4,
+            )  # fmt: skip
+            panel.explain("infinite", top)
+    if not m.faint:
+        panel.explain(m.label, drawn)
+
+
+def _band(m: Band, panel: Panel) -> None:
+    colour = panel.colour(m.colour)
+    thin = 0.4 * matplotlib.rcParams["lines.linewidth"]  # an outline, so that a spike of one step is seen
+    area = panel.ax.fill_between(
+        m.x, m.lo, m.hi, facecolor=colour, edgecolor=colour, alpha=0.25, linewidth=thin, zorder=2
+    )
+    panel.explain(m.label, area)
+
+
+def _bars(m: Bars, panel: Panel) -> None:
+    heights = np.asarray(m.heights, dtype=float)
+    positive = heights[np.isfinite(heights) & (heights > 0)]
+    base = positive.min() / 2 if panel.ax.get_yscale() == "log" and len(positive) else 0.0
+    several = sum(isinstance(other, Bars) for other in panel.chart.marks) > 1
+    look: dict[str, Any] = {"color": panel.colour(m.colour), "alpha": 0.5 if several else 0.85, "linewidth": 0}
+    shown = np.where(np.isfinite(heights), heights, np.nan)
+    steps = panel.ax.stairs(shown, m.edges, baseline=base, fill=True, **look)
+    panel.explain(m.label, steps)
+
+
+def _points(m: Points, panel: Panel) -> None:
+    size = float(np.clip(4000 / max(len(m.x), 1), 2, 14)) * matplotlib.rcParams["lines.linewidth"]
+    look: dict[str, Any] = {"s": size, "linewidths": 0, "alpha": 0.8, "rasterized": len(m.x) > MANY_POINTS}
+    if m.group is None:
+        panel.explain(m.label, panel.ax.scatter(m.x, m.y, color=panel.colour(m.colour), **look))
+        return
+    for group in np.unique(m.group):
+        inside = m.group == group
+        dots = panel.ax.scatter(m.x[inside], m.y[inside], color=panel.colour(int(group)), **look)
+        panel.explain(m.group_names[group] if group < len(m.group_names) else str(group), dots)
+
+
+def _heat(m: Heat, panel: Panel) -> None:
+    ax = panel.ax
+    values = np.asarray(m.values, dtype=float)
+    if not values.size:
+        return
+    rows, columns = values.shape
+    # a row or column without edges stands around its number, where its name is
+    x = m.x if m.x is not None else np.arange(columns + 1) - (0.5 if panel.chart.x.names else 0)
+    y = m.y if m.y is not None else np.arange(rows + 1) - (0.5 if panel.chart.y.names else 0)
+    if np.isnan(values).any():
+        ax.patch.set(facecolor="#f4f4f4", hatch="//////", edgecolor=matplotlib.rcParams["hatch.color"])
+    look: dict[str, Any] = {"rasterized": True, "alpha": m.alpha if m.alpha < 1 else None, "linewidth": 0, "zorder": 1}
+    if m.categories:
+        count = len(m.categories)
+        named = list(m.category_colours) or [panel.colour(k) for k in range(count)]
+        ax.pcolormesh(x, y, values, cmap=ListedColormap(named), vmin=-0.5, vmax=count - 0.5, **look)
+        for name, colour in zip(m.categories, named, strict=True):
+            panel.explain(name, Patch(facecolor=colour, edgecolor="#888888", linewidth=0.4))
+        return
+    norm = colour_scale(m)
+    shown = np.where(np.isnan(values), np.nan, np.clip(values, norm.vmin, norm.vmax))
+    colours = DIVERGING if m.diverging else panel.colours or matplotlib.rcParams["image.cmap"]
+    mesh = ax.pcolormesh(x, y, shown, cmap=colours, norm=norm, **look)
+    finite = values[~np.isnan(values)]
+    under, over = bool((finite < norm.vmin).any()), bool((finite > norm.vmax).any())
+    extend = {(True, True): "both", (True, False): "min", (False, True): "max"}.get((under, over), "neither")
+    bar = ax.figure.colorbar(mesh, ax=ax, extend=extend, fraction=0.05, pad=0.015, aspect=22)
+    bar.set_label(plain(m.label))
+    bar.outline.set_visible(False)
+
+
+def colour_scale(m: Heat) -> Normalize:
+    """From which value to which the colours run: its limits or the finite values, symmetric if diverging."""
+    values = np.asarray(m.values, dtype=float)
+    finite = values[np.isfinite(values) & (values > 0 if m.log else True)]
+    lo, hi = m.limits or ((float(finite.min()), float(finite.max())) if len(finite) else (0.0, 1.0))
+    if m.log and lo > 0 and hi > 0:
+        return LogNorm(lo, hi if hi > lo else 10 * lo)
+    if m.diverging:
+        hi = max(abs(lo), abs(hi)) or 1.0
+        return Normalize(-hi, hi)
+    return Normalize(lo, hi if hi > lo else lo + (abs(lo) or 1.0) * 0.1)
+
+
+def _picture(m: Picture, panel: Panel) -> None:
+    panel.ax.imshow(np.clip(m.pixels, 0, 1), cmap="gray", vmin=0, vmax=1, interpolation="nearest", aspect="equal")
+    panel.ax.set_axis_off()
+
+
+def _rule(m: Rule, panel: Panel) -> None:
+    look: dict[str, Any] = {"color": {"cursor": "#333333", "bad": BAD}.get(m.role, "#888888")}
+    if m.role == "cursor":
+        look["linestyle"] = (0, (4, 2))
+    thin = 0.7 * matplotlib.rcParams["lines.linewidth"]
+    drawn = (panel.ax.axvline if m.axis == "x" else panel.ax.axhline)(m.at, linewidth=thin, zorder=1.9, **look)
+    panel.explain(m.label, drawn)
+
+
+def _box(m: Box, panel: Panel) -> None:
+    ax = panel.ax
+    colour = BAD if m.role == "bad" else "#555555"
+    # the outline keeps a stretch of one step visible among a million
+    look: dict[str, Any] = {"edgecolor": (colour, 0.6), "linewidth": 0.4 * matplotlib.rcParams["lines.linewidth"]}
+    if any(isinstance(other, Heat) for other in panel.chart.marks):
+        look |= {"fill": False, "linewidth": 0.8 * matplotlib.rcParams["lines.linewidth"]}  # cells keep their colours
+    else:
+        look["facecolor"] = (colour, 0.18)
+    if m.y0 is None or m.y1 is None:
+        drawn: Artist = ax.axvspan(m.x0, m.x1, zorder=1.5, **look)
+    else:
+        drawn = ax.add_patch(Rectangle((m.x0, m.y0), m.x1 - m.x0, m.y1 - m.y0, zorder=3, **look))
+    panel.explain(m.label, drawn)
+
+
+def _edges(m: Edges, panel: Panel) -> None:
+    weight = np.asarray(m.weight, dtype=float)
+    strength = np.abs(weight) / (np.nanmax(np.abs(weight), initial=0) or 1)
+    segments = np.stack([np.stack([m.x0, m.y0], axis=-1), np.stack([m.x1, m.y1], axis=-1)], axis=1)
+    colours = [panel.colour(0) if w >= 0 else panel.colour(1) for w in weight]
+    widths = 2 * matplotlib.rcParams["lines.linewidth"] * np.nan_to_num(strength)
+    drawn = panel.ax.add_collection(LineCollection(list(segments), linewidths=widths, colors=colours, alpha=0.7))
+    panel.ax.autoscale_view()
+    panel.explain(m.label, drawn)
+
+
+def _text(m: Text, panel: Panel) -> None:
+    panel.ax.text(m.x, m.y, plain(m.text), ha="center", va="center", fontsize=matplotlib.rcParams["legend.fontsize"])
+
+
+def _table(m: Table, panel: Panel) -> None:
+    """Columns of text between three rules, first column to the left and the others to the right."""
+    ax = panel.ax
+    ax.set_axis_off()
+    ax.set(xlim=(0, 1), ylim=(0, 1))
+    lines = [m.columns, *m.rows]
+    widths = [max((len(clipped(line[k], LABEL)) for line in lines), default=1) + 2 for k in range(len(m.columns))]
+    right = np.cumsum(widths) / sum(widths)
+    points = page(ax)[0] / (0.6 * sum(widths))
+    size = min(points, float(matplotlib.rcParams["font.size"]))
+    step = 1 / len(lines)
+    for row, line in enumerate(lines):
+        y = 1 - (row + 0.5) * step
+        for k, cell in enumerate(line):
+            where = {"x": 0.0, "ha": "left"} if k == 0 else {"x": float(right[k]), "ha": "right"}
+            ax.text(y=y, s=plain(clipped(cell, LABEL)), va="center", fontsize=size, **where)  # type: ignore[arg-type]
+    for y, width in ((1.0, 1.0), (1 - step, 0.6), (0.0, 1.0)):
+        ax.axhline(y, color="#333333", linewidth=width * matplotlib.rcParams["axes.linewidth"], clip_on=False)
+
+
+_DRAW: Mapping[type, Callable[[Any, Panel], None]] = {
+    Line: _line,
+    Band: _band,
+    Bars: _bars,
+    Points: _points,
+    Heat: _heat,
+    Picture: _picture,
+    Rule: _rule,
+    Box: _box,
+    Edges: _edges,
+    Text: _text,
+    Table: _table,
+}
