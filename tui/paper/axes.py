@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
+from matplotlib.patches import Patch
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from recorder.chart import Band, Bars, Chart, Edges, Heat, Line, Picture, Points, Scale, Table, Text
-from tui.paper.marks import Panel, draw_mark
+from tui.paper.marks import Panel, draw_mark, page
 from tui.paper.words import clipped, plain, with_unit
 
 BESIDE = 4  # a legend of more entries stands beside the chart
 MOST_ENTRIES = 20
 WIDE = 0.55  # the width of a character in ems
+COUNTED = ("step", "time", "parameter", "unit", "draw", "entry")  # 200k rather than 2 x 10^5
 
 
-def draw(chart: Chart, ax: Axes, *, colours: str | None = None, title: bool = True) -> None:
+def draw(chart: Chart, ax: Axes, *, colours: str | None = None) -> None:
     """Draw the chart into any axes, with the settings in force; `colours` names the map of heat maps."""
     panel = Panel(ax, chart, colours)
     if _is_log(chart):
@@ -28,17 +30,11 @@ def draw(chart: Chart, ax: Axes, *, colours: str | None = None, title: bool = Tr
         ax.set_xscale("log", nonpositive="mask")
     for mark in chart.marks:
         draw_mark(mark, panel)
-    if (
-        title
-        and chart.title
-        and chart.title not in (chart.y.label, *(m.label for m in chart.marks if isinstance(m, Heat)))
-    ):
-        width = ax.figure.get_size_inches()[0] * 72 * 0.8
-        ax.set_title(plain(clipped(chart.title, _fits(width, matplotlib.rcParams["axes.titlesize"]))))
     if any(isinstance(m, Picture | Table) for m in chart.marks):
+        _title(panel, above=False)
         return
-    ax.set_xlabel(plain(with_unit(chart.x.label, chart.x.unit)))
-    ax.set_ylabel(plain(with_unit(chart.y.label, chart.y.unit)))
+    ax.set_xlabel(_label(chart.x, _length(ax.xaxis, across=True)))
+    ax.set_ylabel(_label(chart.y, _length(ax.yaxis, across=False)))
     _limit(chart, ax)
     _ticks(ax.xaxis, chart.x, across=True)
     _ticks(ax.yaxis, chart.y, across=False)
@@ -47,7 +43,7 @@ def draw(chart: Chart, ax: Axes, *, colours: str | None = None, title: bool = Tr
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_locator(NullLocator())
             axis.set_minor_locator(NullLocator())
-    _legend(panel)
+    _title(panel, above=_legend(panel) == "above")
 
 
 def tick_size() -> float:
@@ -62,12 +58,10 @@ def _is_log(chart: Chart) -> bool:
 
 
 def _heights(chart: Chart) -> list[np.ndarray]:
-    values = [
-        np.asarray(m.heights if isinstance(m, Bars) else m.y)
-        for m in chart.marks
-        if isinstance(m, Line | Points | Bars)
-    ]
-    return values + [np.asarray(side) for m in chart.marks if isinstance(m, Band) for side in (m.lo, m.hi)]
+    """The numbers along y of all curves, bars and dots."""
+    values = [m.heights if isinstance(m, Bars) else m.y for m in chart.marks if isinstance(m, Line | Points | Bars)]
+    values += [side for m in chart.marks if isinstance(m, Band) for side in (m.lo, m.hi)]
+    return [np.asarray(v, dtype=float) for v in values]
 
 
 def _has_data(chart: Chart) -> bool:
@@ -78,9 +72,9 @@ def _has_data(chart: Chart) -> bool:
 
 
 def _limit(chart: Chart, ax: Axes) -> None:
-    filled = any(isinstance(m, Heat | Bars) for m in chart.marks)
-    ax.margins(x=0 if filled else 0.02)
-    if any(isinstance(m, Heat) for m in chart.marks):
+    heat = any(isinstance(m, Heat) for m in chart.marks)
+    ax.margins(x=0 if heat or any(isinstance(m, Bars) for m in chart.marks) else 0.02)
+    if heat:
         ax.margins(y=0)
     for scale, set_limits in ((chart.x, ax.set_xlim), (chart.y, ax.set_ylim)):
         if scale.limits is not None and scale.limits[0] < scale.limits[1]:
@@ -91,46 +85,68 @@ def _limit(chart: Chart, ax: Axes) -> None:
         ax.invert_xaxis()
 
 
+def _label(scale: Scale, inches: float) -> str:
+    """The label with its unit, in a second line where both do not fit into one."""
+    whole = with_unit(scale.label, scale.unit)
+    if whole == scale.label or len(whole) <= _fits(inches * 72, matplotlib.rcParams["axes.labelsize"]):
+        return plain(whole)
+    return f"{plain(scale.label)}\n{plain(f'({scale.unit})')}"
+
+
+def _title(panel: Panel, *, above: bool) -> None:
+    """The chart's title, over a legend that stands above the axes, unless a label says the same."""
+    chart, ax = panel.chart, panel.ax
+    if chart.title in ("", chart.y.label):
+        return
+    size = matplotlib.rcParams["axes.titlesize"]
+    pad = matplotlib.rcParams["axes.titlepad"] + (1.6 * tick_size() if above else 0)
+    ax.set_title(plain(clipped(chart.title, _fits(_length(ax.xaxis, across=True) * 72, size))), pad=pad)
+
+
 def _ticks(axis: Axis, scale: Scale, *, across: bool) -> None:
-    inches = _length(axis, across)
+    inches = _length(axis, across=across)
     if scale.names:
         _named(axis, scale, inches, across=across)
-    elif scale.log and axis.get_scale() == "log":
+    elif axis.get_scale() == "log":
         axis.set_major_locator(LogLocator(numticks=max(3, int(inches * 2.5))))
-    elif axis.get_scale() != "log":
-        axis.set_major_locator(
-            MaxNLocator(nbins=max(2, int(inches * (1.7 if across else 2.6))), steps=[1, 2, 2.5, 5, 10])
-        )
-        if scale.label in ("step", "time", "parameter", "unit"):
+    else:
+        wanted = max(3, int(inches * (1.9 if across else 3)))
+        axis.set_major_locator(MaxNLocator(nbins=wanted, steps=[1, 2, 2.5, 5, 10], integer=scale.label == "step"))
+        if scale.label in COUNTED:
             axis.set_major_formatter(FuncFormatter(_thousands))
 
 
-def _length(axis: Axis, across: bool) -> float:
+def _length(axis: Axis, *, across: bool) -> float:
     """About how long the axis will be in inches, before the layout is known."""
     box = axis.axes.get_position()
-    width, height = axis.axes.figure.get_size_inches()
-    return float(box.width * width * 0.85 if across else box.height * height * 0.85)
+    width, height = page(axis.axes)
+    return float(box.width * width if across else box.height * height) / 72 * 0.9
 
 
 def _named(axis: Axis, scale: Scale, inches: float, *, across: bool) -> None:
+    """As many of the names as have room, upright below the chart where they are too long to lie."""
     lo, hi = sorted(axis.get_view_interval())
     named = [k for k, name in enumerate(scale.names) if name and lo <= k <= hi]
-    longest = max((len(scale.names[k]) for k in named), default=1)
-    room = _fits(_page(axis) * 0.36, tick_size())
-    upright = across and longest * WIDE * tick_size() * len(named) > inches * 72 * 0.9
-    each = 1.15 * tick_size() if upright or not across else (min(longest, room) * WIDE + 1) * tick_size()
-    every = max(1, int(np.ceil(len(named) * each / (inches * 72)))) if named else 1
+    room = _fits(page(axis.axes)[0] * 0.36, tick_size())
+    longest = min(room, max((len(scale.names[k]) for k in named), default=1))
+    line, lying = 1.15 * tick_size(), (longest * WIDE + 1) * tick_size()
+    upright = across and scale.signed_log is None and lying * len(named) > inches * 72
+    each = lying if across and not upright else line
+    every = max(1, int(np.ceil(len(named) * each / (inches * 72)))) if scale.signed_log is None else 1
     shown = named[::every]
-    look: dict[str, Any] = {"rotation": 90} if upright else {}
-    axis.set_ticks(shown, [plain(clipped(scale.names[k], room)) for k in shown], **look)
+    axis.set_ticks(shown, [_name(scale, k, room) for k in shown])
+    if upright:
+        axis.set_tick_params(labelrotation=90)
     axis.set_minor_locator(NullLocator())
-    if len(scale.names) > 12 or every > 1:
-        axis.set_tick_params(length=0 if every == 1 else 2)
+    if every == 1 and len(named) > 12:
+        axis.set_tick_params(length=0)  # each row has its name, so ticks say nothing
 
 
-def _page(axis: Axis) -> float:
-    """The width of the figure in points."""
-    return float(axis.axes.figure.get_size_inches()[0]) * 72
+def _name(scale: Scale, k: int, room: int) -> str:
+    if scale.signed_log is None:
+        return plain(clipped(scale.names[k], room))
+    sign, _, power = scale.names[k].partition("1e")
+    return f"${sign}10^{{{power}}}$" if power else f"${sign}$"
 
 
 def _fits(points: float, size: Any) -> int:
@@ -141,28 +157,31 @@ def _fits(points: float, size: Any) -> int:
 
 def _thousands(value: float, _: int | None = None) -> str:
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size and (size > 1e3 or abs(value) >= 1e4):
+        if abs(value) >= max(size, 1e4):
             return f"{value / size:g}{letter}"
     return f"{value:g}"
 
 
-def _legend(panel: Panel) -> None:
+def _legend(panel: Panel) -> Literal["", "inside", "beside", "above"]:
+    """Explain what is drawn, where it covers nothing, unless the title says it; and say where the legend is."""
     handles = dict(panel.handles)
-    said = {plain(panel.chart.title), plain(panel.chart.y.label)}
-    lines = [label for label in handles if label not in ("not finite", "infinite")]
-    if len(lines) == 1 and (lines[0] in said or any(lines[0] in text for text in said)):
-        handles.pop(lines[0])
+    said = (plain(panel.chart.title), plain(panel.chart.y.label))
+    own = [label for label in handles if label not in ("not finite", "infinite")]
+    if len(own) == 1 and any(own[0] in text for text in said):
+        handles.pop(own[0])
     if not handles:
-        return
-    left = len(handles) - MOST_ENTRIES
+        return ""
     labels = list(handles)[:MOST_ENTRIES]
     artists = [handles[label] for label in labels]
-    if left > 0:
-        artists.append(panel.ax.plot([], [], " ")[0])
-        labels.append(f"and {left:,} more")
-    if len(labels) <= BESIDE and not any(isinstance(m, Heat) for m in panel.chart.marks):
-        panel.ax.legend(artists, labels, loc="best")
-    elif any(isinstance(m, Heat) for m in panel.chart.marks):
-        panel.ax.legend(artists, labels, loc="lower left", bbox_to_anchor=(0, 1.0), ncols=4, borderaxespad=0.2)
-    else:
-        panel.ax.legend(artists, labels, loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.2)
+    if len(handles) > MOST_ENTRIES:
+        artists.append(Patch(alpha=0))
+        labels.append(f"and {len(handles) - MOST_ENTRIES:,} more")
+    ax = panel.ax
+    if any(isinstance(m, Heat) for m in panel.chart.marks):
+        ax.legend(artists, labels, loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderpad=0, borderaxespad=0.4)
+        return "above"
+    if len(labels) <= BESIDE:
+        ax.legend(artists, labels, loc="best")
+        return "inside"
+    ax.legend(artists, labels, loc="upper left", bbox_to_anchor=(1, 1), borderaxespad=0.2)
+    return "beside"

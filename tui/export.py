@@ -1,0 +1,142 @@
+"""How does a view become a file: named, whole or not at all, never over something else, with its numbers beside it?"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import re
+import shlex
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from recorder.chart import View
+from recorder.columns import columns
+from recorder.errors import ExportError
+
+if TYPE_CHECKING:  # matplotlib takes a third of a second, so it is imported when a figure is drawn
+    from tui.paper import Format, PresetName
+
+FORMATS = ("pdf", "svg", "png")
+PRESETS = ("single", "double", "slide")
+LONGEST = 80  # characters of one part of a file's name
+
+
+@dataclass(frozen=True)
+class Written:
+    """A file that was written: where, and how large it is."""
+
+    path: Path  # absolute
+    size: int  # bytes
+
+    def __str__(self) -> str:
+        return f"{self.path} ({sized(self.size)})"
+
+    @property
+    def scp(self) -> str:
+        """The command that fetches the file from another machine."""
+        return f"scp {getpass.getuser()}@{socket.getfqdn()}:{shlex.quote(str(self.path))} ."
+
+
+def export(
+    view: View,
+    path: Path | str,
+    *,
+    format: Format | None = None,
+    preset: PresetName | None = None,
+    style: str | Path | None = None,
+    colours: str | None = None,
+    force: bool = False,
+    csv: bool = False,
+    caption: bool = False,
+    letters: bool = False,
+) -> tuple[Written, ...]:
+    """Write the view's figure to `path`; on request its numbers (.csv) and its caption (.txt) beside it.
+
+    The format is that of the path's ending unless given. Nothing is written when one of the files exists, unless
+    `force`d; each file appears whole or not at all.
+    """
+    path = Path(path).expanduser().absolute()
+    chosen = format or format_of(path)
+    files: dict[Path, Callable[[], bytes]] = {path: lambda: _figure(view, chosen, preset, style, colours, letters)}
+    if csv:
+        tables = columns(view)
+        stems = [path.stem] if len(tables) == 1 else [f"{path.stem}-{k + 1}" for k in range(len(tables))]
+        for stem, table in zip(stems, tables, strict=True):
+            files[path.with_name(f"{stem}.csv")] = lambda table=table: table.csv().encode()  # type: ignore[misc]
+    if caption:
+        files[path.with_name(f"{path.stem}.txt")] = lambda: f"{view.caption}\n".encode()
+    if not force:
+        for file in files:
+            if os.path.lexists(file):
+                raise ExportError(
+                    f"{file} exists already; nothing was written. Choose another path or overwrite with --force"
+                )
+    return tuple(_write(file, content()) for file, content in files.items())
+
+
+def file_name(entry: str, *, item: str | None = None, step: int | None = None, format: str = "pdf") -> str:
+    """A safe name: gradient_norm-layer0.weight-step-500.pdf."""
+    parts = [entry, *([item] if item is not None else []), *([f"step-{step}"] if step is not None else [])]
+    return "-".join(map(_safe, parts)) + f".{format}"
+
+
+def format_of(path: Path) -> Format:
+    """The format that a path's ending asks for."""
+    match path.suffix.lower():
+        case ".pdf":
+            return "pdf"
+        case ".svg":
+            return "svg"
+        case ".png":
+            return "png"
+        case ending:
+            found = f"ends in {ending!r}" if ending else "has no ending"
+            raise ExportError(f"{path} {found}; a figure's format is one of {', '.join(FORMATS)}")
+
+
+def sized(size: int) -> str:
+    """Bytes for people: 3.1 MB."""
+    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
+        if size >= factor:
+            return f"{size / factor:.1f} {unit}"
+    return f"{size} B"
+
+
+def _figure(
+    view: View,
+    format: Format,
+    preset: PresetName | None,
+    style: str | Path | None,
+    colours: str | None,
+    letters: bool,
+) -> bytes:
+    from tui.paper import image
+
+    return image(view, format, preset=preset, style=style, colours=colours, letters=letters)
+
+
+def _safe(text: str) -> str:
+    """Letters, digits, dot, dash and underscore; what is too long ends in a digest, so that names stay different."""
+    safe = re.sub(r"[^\w.\-]+", "_", text, flags=re.ASCII).strip("._") or "unnamed"
+    if len(safe) > LONGEST:
+        safe = f"{safe[: LONGEST - 9]}-{blake2b(text.encode(), digest_size=4).hexdigest()}"
+    return safe
+
+
+def _write(path: Path, content: bytes) -> Written:
+    partial = path.with_name(f".{path.name[-100:]}.{os.getpid()}.part")
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with partial.open("wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        partial.unlink(missing_ok=True)
+        raise ExportError(f"{path} cannot be written: {error.strerror or error}") from error
+    return Written(path, len(content))
