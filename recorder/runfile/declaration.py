@@ -1,0 +1,165 @@
+"""What does a volume say about itself? Its series, its provenance and its status, as JSON.
+
+The same three texts are in the HDF5 file (`/layerscope/series`, `meta`, `status`) and, while it is written, in
+`NAME.d/volume-NNNN.json`: a log can be read before the HDF5 file exists.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recorder.errors import RunFileError
+from recorder.runfile.schema import FORMAT, Event, Kind, Series, State
+
+STATUS_BYTES = 4096
+TEXT_BYTES = 1000
+
+# Events are an ordinary series of two texts, so that log, writer, reader and pack need to know nothing about them.
+EVENTS = Series(
+    "events", Kind.TABLE, "", "What happened once.", ("kind", "text"), dtype=f"S{TEXT_BYTES}", item_dim="field",
+    axis="events", ragged=((), ()),
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Status:
+    """What became of the writer; `steps` is the last step recorded."""
+
+    state: State = State.RECORDING
+    started: float = 0.0
+    ended: float | None = None
+    error: str = ""
+    steps: int = 0
+    epochs: int = 0
+
+
+@dataclass(frozen=True)
+class Declaration:
+    """All that must be known of a volume before its rows can be read."""
+
+    series: tuple[Series, ...] = ()
+    meta: Mapping[str, Any] = field(default_factory=dict)
+    status: Status = Status()
+
+    @property
+    def axes(self) -> dict[str, tuple[Series, ...]]:
+        """The series of each axis, in order; the axis of events is always there."""
+        axes: dict[str, list[Series]] = {}
+        for s in (*self.series, EVENTS):
+            axes.setdefault(s.axis, []).append(s)
+        return {axis: tuple(series) for axis, series in axes.items()}
+
+
+def series_json(series: Sequence[Series]) -> bytes:
+    return json.dumps([dataclasses.asdict(s) for s in series], ensure_ascii=False).encode("utf-8", "replace")
+
+
+def meta_json(meta: Mapping[str, Any]) -> bytes:
+    return json.dumps(dict(meta), ensure_ascii=False, default=_plain).encode("utf-8", "replace")
+
+
+def status_json(status: Status) -> bytes:
+    """Exactly STATUS_BYTES, padded with blanks, so that it can be rewritten in place."""
+    error = status.error
+    while True:
+        text = json.dumps(dataclasses.asdict(dataclasses.replace(status, error=error))).encode()
+        if len(text) <= STATUS_BYTES:
+            return text.ljust(STATUS_BYTES)
+        error = error[: len(error) * 3 // 4]
+
+
+def parse_series(text: bytes, where: str) -> tuple[Series, ...]:
+    try:
+        return tuple(_series(entry) for entry in json.loads(text))
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise RunFileError(f"{where}: the declaration of its series cannot be read ({error})") from error
+
+
+def parse_meta(text: bytes, where: str) -> dict[str, Any]:
+    try:
+        meta = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise RunFileError(f"{where}: its provenance cannot be read ({error})") from error
+    return meta if isinstance(meta, dict) else {}
+
+
+def parse_status(text: bytes, where: str) -> Status:
+    try:
+        entry = json.loads(text)
+        ended = entry.get("ended")
+        return Status(
+            State(entry["state"]), float(entry["started"]), None if ended is None else float(ended),
+            str(entry["error"]), int(entry["steps"]), int(entry["epochs"]),
+        )  # fmt: skip
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+        raise RunFileError(f"{where}: its status cannot be read ({error})") from error
+
+
+def write_sidecar(path: Path, declaration: Declaration) -> None:
+    """Replace the file at once, so that a reader never meets half of it."""
+    document = b'{"format": %d,\n"series": %s,\n"meta": %s,\n"status": %s}\n' % (
+        FORMAT, series_json(declaration.series), meta_json(declaration.meta), status_json(declaration.status).rstrip(),
+    )  # fmt: skip
+    new = path.with_name(path.name + ".new")
+    new.write_bytes(document)
+    os.replace(new, path)
+
+
+def read_sidecar(path: Path) -> Declaration:
+    try:
+        document = json.loads(path.read_bytes())
+        if document["format"] > FORMAT:
+            raise RunFileError(
+                f"{path}: format {document['format']}; this version reads up to {FORMAT}: update layerscope"
+            )
+        series, meta, status = (json.dumps(document[key]).encode() for key in ("series", "meta", "status"))
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        raise RunFileError(f"{path}: no declaration of a run ({error})") from error
+    where = str(path)
+    return Declaration(parse_series(series, where), parse_meta(meta, where), parse_status(status, where))
+
+
+def event_row(event: Event) -> dict[str, bytes]:
+    return {key: _cut(getattr(event, key)) for key in EVENTS.items}
+
+
+def event_of(kind: bytes, text: bytes, *, step: int, epoch: int, time: float) -> Event:
+    return Event(kind.decode("utf-8", "replace"), text.decode("utf-8", "replace"), step, epoch, time)
+
+
+def _cut(text: str) -> bytes:
+    """At most TEXT_BYTES of UTF-8, never half a character."""
+    return text.encode("utf-8", "replace")[:TEXT_BYTES].decode("utf-8", "ignore").encode()
+
+
+def _series(entry: Mapping[str, Any]) -> Series:
+    known = {f.name: entry[f.name] for f in dataclasses.fields(Series) if f.name in entry}
+    for key in ("items", "shape", "dims", "edges", "columns"):
+        known[key] = tuple(known.get(key, ()))
+    known["ragged"] = tuple(tuple(int(n) for n in shape) for shape in known.get("ragged", ()))
+    known["shape"] = tuple(int(n) for n in known["shape"])
+    known["edges"] = tuple(float(x) for x in known["edges"])
+    for key in ("items", "dims", "columns"):
+        known[key] = tuple(str(x) for x in known[key])
+    known["kind"] = Kind(known["kind"])
+    np.dtype(known.get("dtype", "float32"))
+    return Series(**known)
+
+
+def _plain(value: Any) -> Any:
+    """Numpy scalars and arrays, sets, paths and the rest, in JSON's few types."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, set | frozenset):
+        return sorted(value, key=str)
+    return str(value)

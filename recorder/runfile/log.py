@@ -1,0 +1,164 @@
+"""How does a training step survive a SIGKILL? It is appended to a log before anything else happens to it.
+
+A log holds the rows of one block of one axis as frames of one size:
+
+    magic u32 | length u32 | CRC-32 u32 of all that follows | position in the block u32 | the row (schema.row_dtype)
+
+The block in memory *is* the log: the same bytes, so that a row is written by one pwrite and needs no second copy.
+A reader takes the longest whole prefix; a torn or damaged frame ends it.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from pathlib import Path
+
+import numpy as np
+
+MAGIC = 0x50534C31  # "1LSP"
+_HEAD = 12  # bytes before what the CRC covers
+
+
+def frame_dtype(row: np.dtype) -> np.dtype:
+    """One frame of the log."""
+    return np.dtype([("magic", "<u4"), ("length", "<u4"), ("crc", "<u4"), ("position", "<u4"), ("row", row)])
+
+
+def _blank(row: np.dtype) -> np.ndarray:
+    """The bytes of a frame whose every float is NaN and every other number 0."""
+    frame = np.zeros(1, frame_dtype(row))
+    frame["magic"], frame["length"] = MAGIC, row.itemsize
+    for name in row.names or ():
+        if row[name].base.kind in "fc":
+            frame["row"][name] = np.nan
+    return frame.view(np.uint8)
+
+
+class Block:
+    """The newest rows of one axis, in memory and in their log; `rows` is an array view of those appended so far.
+
+    `append` never raises for a full disk: `logged` then stays behind `count` and the next append tries again.
+    """
+
+    def __init__(self, path: Path, row: np.dtype, *, first: int, capacity: int) -> None:
+        frame = frame_dtype(row)
+        self.path = path
+        self.first = first
+        self.capacity = capacity
+        self.count = 0
+        self.logged = 0
+        self.error: OSError | None = None
+        self._size = frame.itemsize
+        self._bytes = np.zeros((capacity, frame.itemsize), np.uint8)
+        self._memory = memoryview(self._bytes).cast("B") if frame.itemsize else memoryview(b"")
+        frames = self._bytes.view(frame)[:, 0]
+        self._blank = _blank(row)
+        self._crc, self._position = frames["crc"], frames["position"]
+        self._rows = frames["row"]
+        self.fields = {name: self._rows[name] for name in row.names or ()}
+        self._fd = -1
+
+    @property
+    def rows(self) -> np.ndarray:
+        return self._rows[: self.count]
+
+    @property
+    def nbytes(self) -> int:
+        return self.count * self._size
+
+    @property
+    def full(self) -> bool:
+        return self.count == self.capacity
+
+    def blank(self) -> int:
+        """Prepare the next row, all NaN and 0, and return its place in `fields`; it counts only once `append`ed."""
+        self._bytes[self.count] = self._blank
+        return self.count
+
+    def append(self) -> None:
+        """Seal the prepared row and write it out."""
+        k = self.count
+        self._position[k] = k
+        self._crc[k] = zlib.crc32(self._memory[k * self._size + _HEAD : (k + 1) * self._size])
+        self.count = k + 1
+        self.write()
+
+    def write(self) -> None:
+        """Bring the log up to date; what cannot be written stays in memory and in `error`."""
+        start, stop = self.logged * self._size, self.count * self._size
+        try:
+            if self._fd < 0:
+                self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            while start < stop:  # a full disk writes a part and fails at the next turn
+                start += os.pwrite(self._fd, self._memory[start:stop], start)
+            self.logged, self.error = self.count, None
+        except OSError as error:
+            self.error = error
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def discard(self) -> None:
+        """Close and unlink the log: its rows are safe elsewhere."""
+        self.close()
+        self.path.unlink(missing_ok=True)
+
+
+def whole_prefix(data: bytes | np.ndarray, row: np.dtype, position: int = 0) -> np.ndarray:
+    """The rows of the longest valid prefix of `data`, whose first frame should be the one at `position`."""
+    frame = frame_dtype(row)
+    count = len(data) // frame.itemsize
+    frames = np.frombuffer(data, frame, count)
+    ok = (frames["magic"] == MAGIC) & (frames["length"] == row.itemsize)
+    ok &= frames["position"] == np.arange(position, position + count)
+    memory = memoryview(data)
+    for k in range(count):
+        if not ok[k] or zlib.crc32(memory[k * frame.itemsize + _HEAD : (k + 1) * frame.itemsize]) != frames["crc"][k]:
+            return frames["row"][:k]
+    return frames["row"]
+
+
+class Tail:
+    """The reader's side: the rows of one axis that are in its logs, kept up to date by `refresh`.
+
+    `first` is the number of the first of them; `rows` is their array.
+    """
+
+    def __init__(self, row: np.dtype) -> None:
+        self._row = row
+        self._logs: dict[int, np.ndarray] = {}
+        self.first = 0
+        self.rows = np.zeros(0, row)
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def stop(self) -> int:
+        return self.first + len(self.rows)
+
+    def refresh(self, logs: dict[int, Path]) -> None:
+        """Read what is new in the logs, given by first row; those that are gone were committed."""
+        known: dict[int, np.ndarray] = {}
+        for first, path in sorted(logs.items()):
+            rows = self._logs.get(first, self.rows[:0])
+            try:
+                with open(path, "rb") as file:
+                    file.seek(len(rows) * frame_dtype(self._row).itemsize)
+                    new = whole_prefix(file.read(), self._row, len(rows))
+            except FileNotFoundError:
+                continue
+            known[first] = np.concatenate([rows, new]) if len(new) else rows
+        self._logs = known
+        chain: list[np.ndarray] = []
+        for first, rows in known.items():
+            if not chain:
+                self.first = stop = first
+            if first != stop:  # rows are missing before this log: a whole prefix ends here
+                break
+            chain.append(rows)
+            stop += len(rows)
+        self.rows = chain[0] if len(chain) == 1 else np.concatenate(chain) if chain else np.zeros(0, self._row)

@@ -1,0 +1,517 @@
+"""What has been recorded so far? One run, joined from its file, its parts and its logs, also while it grows.
+
+Volumes are numbered; where a newer one records an item again (a resumed training), its rows hide older rows from its
+first step on.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import h5py
+import numpy as np
+
+from recorder.errors import NotRecordedError, RunFileError
+from recorder.runfile.declaration import Declaration, Status, read_sidecar
+from recorder.runfile.guard import clean, open_checked
+from recorder.runfile.layout import log_of, part_of, run_paths, sidecar_path, volume_path
+from recorder.runfile.lock import alive
+from recorder.runfile.recorded import Recorded
+from recorder.runfile.schema import Clock, Event, Kind, Series, State
+from recorder.runfile.stored import StoredVolume
+from recorder.runfile.window import Group, Segment, bucket_steps, summary
+from recorder.view import Envelope, Window
+
+
+class Run:
+    """A recorded run, read-only; implements `recorder.view.RunView`."""
+
+    def __init__(self, path: Path | str) -> None:
+        """Open NAME.h5, NAME.d or the bare NAME; RunFileError where there is no run that can be opened safely."""
+        self.path, self._folder = run_paths(path)
+        self._file: h5py.File | None = None
+        self._identity: tuple[int, int] | None = None
+        self._parts: list[h5py.File] = []
+        self._volumes: dict[int, StoredVolume] = {}
+        self._status = Status()
+        self._forget()
+        self.refresh()
+        if not self._volumes:
+            raise RunFileError(f"{self.path}: there is no run; looked for {self.path} and the folder {self._folder}")
+
+    @classmethod
+    def open(cls, path: Path | str) -> Run:
+        """The run at NAME.h5, NAME.d or the bare NAME."""
+        return cls(path)
+
+    # -- what it is ---------------------------------------------------------------------------------------------
+
+    @property
+    def name(self) -> str:
+        return clean(self.path.stem)
+
+    @property
+    def folder(self) -> Path:
+        """NAME.d, where checkpoints are; it need not exist."""
+        return self._folder
+
+    @property
+    def meta(self) -> Mapping[str, Any]:
+        """Provenance and the user's own settings."""
+        return _cleaned(self._first.declaration.meta)
+
+    @property
+    def series(self) -> Mapping[str, Series]:
+        """Every series by name, its items united over all volumes."""
+        if self._series is None:
+            merged: dict[str, Series] = {}
+            for volume in self._volumes.values():
+                for s in volume.series.values():
+                    known = merged.get(s.name)
+                    same = known and (known.kind, known.shape, known.dtype) == (s.kind, s.shape, s.dtype)
+                    merged[s.name] = _united(known, s) if known and same else s
+            self._series = {name: _clean_series(s) for name, s in merged.items()}
+        return self._series
+
+    @property
+    def events(self) -> Sequence[Event]:
+        """What happened, in order of time."""
+        if self._events is None:
+            found = dict.fromkeys(e for volume in self._volumes.values() for e in volume.events)
+            cleaned = (replace(e, kind=clean(e.kind), text=clean(e.text)) for e in found)
+            self._events = sorted(cleaned, key=lambda e: e.time)
+        return self._events
+
+    @property
+    def state(self) -> State:
+        if self._status.state is not State.RECORDING:
+            return self._status.state
+        return State.RECORDING if alive(self._folder) else State.KILLED
+
+    @property
+    def error(self) -> str:
+        return clean(self._status.error)
+
+    @property
+    def started(self) -> float:
+        """Seconds since 1970."""
+        return self._first.declaration.status.started
+
+    @property
+    def ended(self) -> float | None:
+        """Seconds since 1970; of a killed run the time of its last row; None while it records."""
+        if self._status.ended is not None:
+            return self._status.ended
+        return self._last("time") if self.state is State.KILLED else None
+
+    @property
+    def last_step(self) -> int:
+        """The last step recorded; -1 if none."""
+        return int(self._last("step") if self._any_rows else -1)
+
+    @property
+    def epochs(self) -> int:
+        """Epochs completed."""
+        return int(self._last("epoch") if self._any_rows else 0)
+
+    @property
+    def size(self) -> int:
+        """Bytes on disk, without checkpoints."""
+        total = 0
+        for path in (self.path, *(self._folder.iterdir() if self._folder.is_dir() else ())):
+            with contextlib.suppress(OSError):
+                total += path.stat().st_size if path.is_file() else 0
+        return total
+
+    @property
+    def parts(self) -> int:
+        """How many volumes there are besides the main file."""
+        return len(self._volumes) - 1
+
+    @property
+    def axes(self) -> Mapping[str, int]:
+        """How many rows each axis has, over all volumes."""
+        found: dict[str, int] = {}
+        for volume in self._volumes.values():
+            for axis in volume.axes:
+                if axis != "events":
+                    found[axis] = found.get(axis, 0) + volume.count(axis)
+        return found
+
+    def bytes_of(self, series: str) -> int:
+        """Bytes that a series takes in HDF5."""
+        return sum(v.bytes_of(series) for v in self._volumes.values() if series in v.series)
+
+    # -- what it recorded ---------------------------------------------------------------------------------------
+
+    def clock(self, series: str, item: str | None = None) -> Clock:
+        groups = self._groups(series, item)
+        clocks = [s.volume.clock(s.series.axis, slice(s.stop)) for group in groups for s in group.segments]
+        if len(clocks) == 1:
+            return clocks[0]
+        step, epoch, time = (
+            np.concatenate([getattr(c, n) for c in clocks]) if clocks else np.zeros(0, "f8" if n == "time" else "i8")
+            for n in ("step", "epoch", "time")
+        )
+        if len(groups) > 1:
+            step, first = np.unique(step, return_index=True)
+            epoch, time = epoch[first], time[first]
+        return Clock(step, epoch, time)
+
+    def window(self, series: str, window: Window, item: str | None = None) -> Envelope:
+        groups = self._groups(series, item)
+        items = 1 if item is not None else len(self._declared(series).items)
+        if item is None and self._declared(series).ragged:
+            raise NotRecordedError(
+                f"{series!r} has items of different shapes; ask for one of {_some(self.series[series])}"
+            )
+        steps = bucket_steps(groups, lo=window.lo, hi=window.hi, points=window.points)
+        s = summary(groups, steps, items=items, hi=window.hi)
+        some = s.finite > 0
+        with np.errstate(invalid="ignore", divide="ignore"):
+            mean = np.where(some, s.total / s.finite, np.nan)
+        columns = [np.where(some, s.low, np.nan), mean, np.where(some, s.high, np.nan), s.nonfinite]
+        low, mean, high, bad = (c[:, 0] if item is not None else c for c in columns)
+        rows = self._rows_within(groups, window)
+        return Envelope(steps, self._x(series, item, steps, window), low, mean, high, bad, rows)
+
+    def row(self, series: str, step: int | None = None, item: str | None = None) -> tuple[int, np.ndarray]:
+        """The last row at or before `step`; where items have rows of their own, each item's last."""
+        declared, groups = self._declared(series), self._groups(series, item)
+        if item is None and declared.ragged:
+            found = [self.row(series, step, name) for name in declared.items]
+            values = np.empty(len(found), object)
+            values[:] = [v for _, v in found]
+            return max(s for s, _ in found), values
+        rows = [(group, *hit) for group in groups if (hit := _last_row(group, step)) is not None]
+        if not rows:
+            when = "" if step is None else f" at or before step {step}"
+            raise NotRecordedError(f"{series!r} has no row{when} in run {self.name!r}")
+        if item is not None or len(groups) == 1:
+            return rows[0][1], rows[0][2]
+        blank = np.nan if np.dtype(declared.dtype).kind == "f" else 0
+        values = np.full((len(declared.items), *declared.shape), blank, declared.dtype)
+        for group, _, found_values in rows:
+            values[group.places] = found_values
+        return max(found_step for _, found_step, _ in rows), values
+
+    def rows(self, series: str, item: str, window: Window) -> tuple[Clock, np.ndarray]:
+        segments = [s for group in self._groups(series, item) for s in group.segments]
+        spans = [s.bounds(window.lo, window.hi) for s in segments]
+        total = sum(b - a for a, b in spans)
+        chosen = np.unique(
+            np.linspace(0, max(0, total - 1), min(total, max(1, window.points))).round().astype(np.int64)
+        )
+        clocks, values, before = [], [], 0
+        for segment, (a, b) in zip(segments, spans, strict=True):
+            rows = chosen[(chosen >= before) & (chosen < before + b - a)] - before + a
+            before += b - a
+            values.append(_read_rows(segment, rows))
+            clock = segment.volume.clock(segment.series.axis)
+            clocks.append(Clock(clock.step[rows], clock.epoch[rows], clock.time[rows]))
+        if not segments:
+            return self.clock(series, item), np.zeros((0, *self._declared(series).shape_of(item)))
+        step, epoch, time = (np.concatenate([getattr(c, n) for c in clocks]) for n in ("step", "epoch", "time"))
+        return Clock(step, epoch, time), np.concatenate(values)
+
+    def values(self, series: str, item: str | None = None) -> np.ndarray:
+        """Every row, exact: (row, item, *shape) or (row, *shape) of one item, rows as in `clock(series, item)`."""
+        declared, groups = self._declared(series), self._groups(series, item)
+        if item is None and declared.ragged:
+            raise NotRecordedError(f"{series!r} has items of different shapes; ask for one of {_some(declared)}")
+        if len(groups) == 1 and groups[0].segments:
+            return np.concatenate([s.read(0, s.stop) for s in groups[0].segments])
+        steps = self.clock(series, item).step
+        blank = np.nan if np.dtype(declared.dtype).kind == "f" else 0
+        shape = declared.shape_of(item) if item is not None else (len(declared.items), *declared.shape)
+        values = np.full((len(steps), *shape), blank, declared.dtype)
+        for group in groups:
+            for s in group.segments:
+                values[np.ix_(np.searchsorted(steps, s.steps), group.places)] = s.read(0, s.stop)
+        return values
+
+    def __getitem__(self, name: str) -> Recorded:
+        """A series by name, or a scalar by its own: run["loss"]."""
+        if name in self.series:
+            return Recorded(self, name)
+        for s in self.series.values():
+            if s.kind is Kind.SCALAR and name in s.items:
+                return Recorded(self, s.name, name)
+        raise self._unknown(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.series or any(s.kind is Kind.SCALAR and name in s.items for s in self.series.values())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.series)
+
+    def __len__(self) -> int:
+        return len(self.series)
+
+    def __repr__(self) -> str:
+        rows = f"{self.last_step + 1} steps" if self.last_step >= 0 else "no steps yet"
+        return f"<Run {self.name!r}: {self.state}, {rows}, {len(self.series)} series: {', '.join(self.series)}>"
+
+    # -- following ----------------------------------------------------------------------------------------------
+
+    def refresh(self) -> bool:
+        """Look for new rows; True if there is anything new."""
+        for _ in range(4):
+            try:
+                return self._look()
+            except FileNotFoundError:  # a part was packed away between the listing and now: look again
+                self._reset()
+        return self._look()
+
+    def close(self) -> None:
+        self._reset()
+
+    def __enter__(self) -> Run:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    # -- inside -------------------------------------------------------------------------------------------------
+
+    def _look(self) -> bool:
+        names = sorted(os.listdir(self._folder)) if self._folder.is_dir() else []
+        logs: dict[int, dict[str, dict[int, Path]]] = {}
+        for name in names:
+            if (log := log_of(name)) is not None:
+                logs.setdefault(log[0], {}).setdefault(log[1], {})[log[2]] = self._folder / name
+        numbers = {n for name in names if (n := part_of(name)) is not None} | set(logs)
+        new = self._open_main()
+        for number in sorted(numbers):
+            new |= self._open_part(number)
+        before = (self._status, self.state)
+        self._volumes = dict(sorted(self._volumes.items()))
+        for number, volume in self._volumes.items():
+            new |= volume.refresh(logs.get(number, {}))
+        if self._volumes:
+            self._status = self._newest_status()
+        new |= before != (self._status, self.state)
+        if new:
+            self._forget()
+        return new
+
+    def _open_main(self) -> bool:
+        try:
+            status = os.stat(self.path)
+        except FileNotFoundError:
+            return False
+        if self._file is not None and self._identity == (status.st_dev, status.st_ino):
+            return False
+        self._reset()  # the first look, or packed meanwhile: another file under the same name
+        self._file = open_checked(self.path)
+        self._identity = (status.st_dev, status.st_ino)
+        self._volumes[0] = StoredVolume.open(0, self._file, str(self.path))
+        for name in self._file.get("parts", ()):
+            if name.isdigit():
+                self._volumes[int(name)] = StoredVolume.open(
+                    int(name), self._file[f"parts/{name}"], f"{self.path}:{name}"
+                )
+        return True
+
+    def _open_part(self, number: int) -> bool:
+        known = self._volumes.get(number)
+        if known is not None and known.group is not None:
+            return False
+        path, sidecar = volume_path(self.path, number), sidecar_path(self._folder, number)
+        if number and path.exists():
+            file = open_checked(path)
+            self._parts.append(file)
+            self._volumes[number] = StoredVolume.open(number, file, str(path))
+            return True
+        if known is None or not known.series:
+            declaration = read_sidecar(sidecar) if sidecar.exists() else Declaration()
+            if known is None or declaration != known.declaration:
+                self._volumes[number] = StoredVolume(number, declaration, None, str(sidecar))
+                return True
+        return False
+
+    def _newest_status(self) -> Status:
+        number, volume = max(self._volumes.items())
+        volume.refresh_status()
+        status = volume.declaration.status
+        sidecar = sidecar_path(self._folder, number)
+        if status.state is State.RECORDING:
+            with contextlib.suppress(FileNotFoundError):
+                status = read_sidecar(sidecar).status
+        return status
+
+    def _reset(self) -> None:
+        for file in (self._file, *self._parts):
+            if file is not None:
+                file.close()
+        self._file, self._identity, self._parts, self._volumes = None, None, [], {}
+        self._forget()
+
+    def _forget(self) -> None:
+        self._series: dict[str, Series] | None = None
+        self._events: list[Event] | None = None
+        self._cache: dict[tuple[str, str | None], list[Group]] = {}
+        self._epochs: tuple[np.ndarray, np.ndarray] | None = None
+
+    @property
+    def _first(self) -> StoredVolume:
+        return next(iter(self._volumes.values()))
+
+    @property
+    def _any_rows(self) -> bool:
+        return any(self.axes.values())
+
+    def _last(self, column: str) -> float:
+        newest = [v.clock_column(a, column)[-1:] for v in self._volumes.values() for a in v.axes if a != "events"]
+        return max((float(c[0]) for c in newest if len(c)), default=0.0)
+
+    def _declared(self, series: str) -> Series:
+        try:
+            return self.series[series]
+        except KeyError:
+            raise self._unknown(series) from None
+
+    def _unknown(self, name: str) -> NotRecordedError:
+        known = [*self.series, *(i for s in self.series.values() if s.kind is Kind.SCALAR for i in s.items)]
+        near = difflib.get_close_matches(str(name), known, n=3)
+        hint = (
+            f"did you mean {' or '.join(map(repr, near))}?" if near else f"it has {', '.join(known) or 'nothing yet'}"
+        )
+        return NotRecordedError(f"{name!r} was not recorded in run {self.name!r}; {hint}")
+
+    def _groups(self, series: str, item: str | None) -> list[Group]:
+        """Where the rows of a series, or of one item, are."""
+        key = (series, item)
+        if key not in self._cache:
+            declared = self._declared(series)
+            if item is not None and item not in declared.items:
+                near = difflib.get_close_matches(item, declared.items, n=3) or list(declared.items[:3])
+                raise NotRecordedError(f"{series!r} has no item {item!r}; near are {', '.join(map(repr, near))}")
+            self._cache[key] = self._make_groups(declared, item)
+        return self._cache[key]
+
+    def _make_groups(self, declared: Series, item: str | None) -> list[Group]:
+        wanted = declared.items if item is None else (item,)
+        homes = [
+            (volume, s, {clean(i): k for k, i in enumerate(s.items)})
+            for volume in self._volumes.values()
+            if (s := volume.series.get(declared.name)) is not None
+            and (s.kind, s.shape, s.dtype) == (declared.kind, declared.shape, declared.dtype)
+            and volume.count(s.axis)
+        ]
+        together: dict[tuple[int, ...], list[int]] = {}
+        for place, name in enumerate(wanted):
+            together.setdefault(tuple(k for k, home in enumerate(homes) if name in home[2]), []).append(place)
+        groups = []
+        for members, places in together.items():
+            segments, hide = [], NO_STEP
+            for k in reversed(members):
+                volume, s, columns = homes[k]
+                steps = volume.clock_column(s.axis, "step")
+                stop = int(np.searchsorted(steps, hide, side="left"))
+                hide = min(hide, int(steps[0]))
+                picked = np.array([columns[wanted[p]] for p in places])
+                everything = len(picked) == len(s.items) and bool((picked == np.arange(len(picked))).all())
+                of_one = int(picked[0]) if item is not None else None if everything else picked
+                if stop:
+                    segments.append(Segment(volume, s, of_one, stop))
+            if segments or len(together) == 1:
+                groups.append(Group(np.array(places, dtype=np.int64), tuple(reversed(segments))))
+        return groups
+
+    @staticmethod
+    def _rows_within(groups: Sequence[Group], window: Window) -> int:
+        spans = [[s.bounds(window.lo, window.hi) for s in group.segments] for group in groups]
+        return max((sum(b - a for a, b in span) for span in spans), default=0)
+
+    def _x(self, series: str, item: str | None, steps: np.ndarray, window: Window) -> np.ndarray:
+        if window.x == "step" or not len(steps):
+            return steps.astype(np.float64)
+        if window.x == "time":
+            clock = self.clock(series, item)
+            return np.interp(steps, clock.step, clock.time) - self.started
+        return self.epoch_of(steps)
+
+    def epoch_of(self, steps: np.ndarray) -> np.ndarray:
+        """Steps as fractions of epochs: e exactly where e epochs are complete, linear between.
+
+        The unfinished last epoch is taken to be as long as the one before; it never reaches its end.
+        """
+        if self._epochs is None:
+            self._epochs = self._epoch_knots()
+        at, epoch = self._epochs
+        return np.interp(steps, at, epoch)
+
+    def _epoch_knots(self) -> tuple[np.ndarray, np.ndarray]:
+        """(steps, epochs): the first step known of each epoch, and one knot behind the last step."""
+        first: dict[int, int] = {}
+        for volume in self._volumes.values():
+            for axis in volume.axes:
+                if axis != "events" and volume.count(axis):
+                    epoch, step = volume.clock_column(axis, "epoch"), volume.clock_column(axis, "step")
+                    change = np.append(0, np.flatnonzero(np.diff(epoch)) + 1)
+                    for e, s in zip(epoch[change].tolist(), step[change].tolist(), strict=True):
+                        first[e] = min(s, first.get(e, s))
+        if not first:
+            return np.zeros(1), np.zeros(1)
+        epochs = np.array(sorted(first))
+        steps = np.maximum.accumulate(np.array([first[e] for e in epochs]))
+        length = (steps[-1] - steps[-2]) / (epochs[-1] - epochs[-2]) if len(steps) > 1 else 0
+        end = max(steps[-1] + length, self.last_step + 1)
+        return np.append(steps, end).astype(float), np.append(epochs, epochs[-1] + 1).astype(float)
+
+
+NO_STEP = np.iinfo(np.int64).max
+
+
+def _last_row(group: Group, step: int | None) -> tuple[int, np.ndarray] | None:
+    for segment in reversed(group.segments):
+        steps = segment.steps
+        k = len(steps) if step is None else int(np.searchsorted(steps, step, side="right"))
+        if k:
+            return int(steps[k - 1]), segment.read(k - 1, k)[0]
+    return None
+
+
+def _read_rows(segment: Segment, rows: np.ndarray) -> np.ndarray:
+    """Some rows, in order: at once where they are dense, one by one where that reads less."""
+    if len(rows) and rows[-1] - rows[0] < 4 * len(rows):
+        return segment.read(int(rows[0]), int(rows[-1]) + 1)[rows - rows[0]]
+    if not len(rows):
+        return segment.read(0, 0)
+    return np.concatenate([segment.read(int(k), int(k) + 1) for k in rows])
+
+
+def _united(known: Series, more: Series) -> Series:
+    fresh = [k for k, item in enumerate(more.items) if item not in known.items]
+    ragged = (*known.ragged, *(more.ragged[k] for k in fresh)) if known.ragged else ()
+    return replace(known, items=(*known.items, *(more.items[k] for k in fresh)), ragged=ragged)
+
+
+def _clean_series(s: Series) -> Series:
+    return replace(
+        s, unit=clean(s.unit), doc=clean(s.doc), items=tuple(map(clean, s.items)), dims=tuple(map(clean, s.dims)),
+        item_dim=clean(s.item_dim), columns=tuple(map(clean, s.columns)),
+    )  # fmt: skip
+
+
+def _cleaned(value: Any) -> Any:
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, Mapping):
+        return {clean(str(k)): _cleaned(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [_cleaned(v) for v in value]
+    return value
+
+
+def _some(s: Series) -> str:
+    shown = ", ".join(map(repr, s.items[:3]))
+    return shown + (f" and {len(s.items) - 3} more" if len(s.items) > 3 else "")

@@ -1,0 +1,197 @@
+"""How does a volume lie in HDF5? Created whole, then only grown, in whole chunks.
+
+    /axes/<axis>/step, epoch, time, committed      when rows were recorded, and how many of them are valid
+    /<series>/values  (row, item, *shape)          or one dataset an item, /<series>/<item>, where shapes differ
+    /<series>/<item_dim>, level, edges             the items' names, its level, the bin edges
+    /layerscope/series, meta, status               JSON: the declaration
+
+A volume is an HDF5 group: the root of a file while it is recorded, /parts/NNNN of a packed run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from typing import Any
+
+import h5py
+import numpy as np
+
+from recorder.runfile.declaration import Declaration, Status, meta_json, series_json, status_json
+from recorder.runfile.layout import (
+    BLOCK_BYTES,
+    BUCKET,
+    CLOCK,
+    block_rows,
+    chunk_shape,
+    has_level,
+    item_key,
+    level_chunk,
+    level_dtype,
+)
+from recorder.runfile.level import Level
+from recorder.runfile.schema import FORMAT, Kind, Series, row_dtype
+
+CLOCK_UNITS = {"step": "1", "epoch": "1", "time": "seconds since 1970-01-01T00:00:00Z"}
+CLOCK_DTYPE = {"step": "i8", "epoch": "i8", "time": "f8"}
+NO_VARIABLE = b"This is a netCDF dimension but not a netCDF variable."
+
+
+@dataclass
+class _Axis:
+    clock: dict[str, h5py.Dataset]
+    committed: h5py.Dataset
+    values: dict[str, h5py.Dataset]  # field of the row -> where it goes
+    levels: dict[str, tuple[h5py.Dataset, Level]]
+    count: int = 0
+
+
+def new_file(path: str) -> h5py.File:
+    """A new HDF5 file in the form that h5py 3.11 and later read; never an existing one.
+
+    No chunk cache: chunks are written whole, and hundreds of datasets would each keep theirs.
+    """
+    file = h5py.File(path, "x", libver=("v110", "v110"), locking=False, rdcc_nbytes=0, track_order=False)
+    file.attrs["format"] = FORMAT
+    file.attrs["layerscope"] = np.bytes_(_version())
+    file.attrs["Conventions"] = np.bytes_("CF-1.11")
+    return file
+
+
+class Volume:
+    """The writing side of one volume."""
+
+    def __init__(self, group: h5py.Group, declaration: Declaration, *, block_bytes: int = BLOCK_BYTES) -> None:
+        """Create every dataset, attribute and scale; afterwards only data is written (SWMR allows no more)."""
+        self.group = group
+        self.series = declaration.series
+        self._axes: dict[str, _Axis] = {}
+        own = group.create_group("layerscope")
+        own.attrs["format"] = FORMAT
+        for name, text in (("series", series_json(declaration.series)), ("meta", meta_json(declaration.meta))):
+            own.create_dataset(name, data=np.frombuffer(text, np.uint8))
+        self._status = own.create_dataset("status", data=np.frombuffer(status_json(declaration.status), np.uint8))
+        for axis, series in declaration.axes.items():
+            self._axes[axis] = _create_axis(group, axis, series, block_bytes)
+
+    def count(self, axis: str) -> int:
+        """Rows committed on an axis."""
+        return self._axes[axis].count
+
+    def commit(self, axis: str, rows: np.ndarray) -> None:
+        """Add rows (of the axis' row_dtype) behind those committed; safe to repeat after a failure.
+
+        The order is the promise to readers: data, flush, count, flush.
+        """
+        into = self._axes[axis]
+        start, stop = into.count, into.count + len(rows)
+        for name, dataset in (*into.clock.items(), *into.values.items()):
+            dataset.resize(stop, axis=0)
+            dataset[start:stop] = np.ascontiguousarray(rows[name])
+        levels = {}
+        for name, (dataset, level) in into.levels.items():
+            entries, level = level.extended(rows[name]).whole(dataset.chunks[0])
+            if entries is not None:
+                first = level.written - len(entries)
+                dataset.resize(level.written, axis=0)
+                dataset[first:] = entries
+            levels[name] = (dataset, level)
+        file = self.group.file
+        file.flush()
+        into.committed[()] = stop
+        file.flush()
+        into.count, into.levels = stop, levels
+
+    def seal(self, status: Status) -> None:
+        self._status[:] = np.frombuffer(status_json(status), np.uint8)
+        self.group.file.flush()
+
+
+def _create_axis(group: h5py.Group, axis: str, series: tuple[Series, ...], block_bytes: int) -> _Axis:
+    rows = block_rows(row_dtype(series).itemsize, block_bytes)
+    place = group.create_group(f"axes/{axis}")
+    clock = {
+        name: place.create_dataset(name, (0,), CLOCK_DTYPE[name], maxshape=(None,), chunks=(rows,), fletcher32=True)
+        for name in CLOCK
+    }
+    clock["step"].make_scale("step")
+    for name, dataset in clock.items():
+        dataset.attrs["units"] = np.bytes_(CLOCK_UNITS[name])
+        if name != "step":
+            dataset.dims[0].attach_scale(clock["step"])
+    committed = place.create_dataset("committed", (), "u8")
+    made = _Axis(clock, committed, {}, {})
+    for s in series:
+        home = group.create_group(s.name)
+        for name, dataset in clock.items():
+            home[name] = dataset  # the same dataset once more, where xarray looks for coordinates
+        if s.ragged:
+            for k, (item, shape) in enumerate(zip(s.items, s.ragged, strict=True)):
+                made.values[f"{s.name}/{k}"] = _create_values(home, s, item_key(item), shape, rows, ())
+        else:
+            names = _create_items(home, s)
+            made.values[s.name] = _create_values(home, s, "values", (len(s.items), *s.shape), rows, (names,))
+        if s.edges:
+            home.create_dataset("edges", data=np.array(s.edges, "f8")).make_scale("edges")
+        if has_level(s):
+            chunk = level_chunk(len(s.items))
+            level = home.create_dataset(
+                "level", (0, 4, len(s.items)), level_dtype(s), maxshape=(None, 4, len(s.items)), chunks=chunk,
+                fletcher32=True, fillvalue=np.nan,
+            )  # fmt: skip
+            level.attrs["rows"] = BUCKET
+            _attach(level, [_dimension(home, "bucket", 1), _dimension(home, "min_mean_max_nonfinite", 4), names])
+            made.levels[s.name] = (level, Level())
+    return made
+
+
+def _create_items(home: h5py.Group, s: Series) -> h5py.Dataset:
+    texts = [item.encode("utf-8", "replace") for item in s.items]
+    width = max([1, *map(len, texts)])
+    name = s.item_dim if s.item_dim not in (*CLOCK, "values", "level", "edges", "") else "item"
+    dataset = home.create_dataset(name, data=np.array(texts, f"S{width}"))
+    dataset.make_scale(name)
+    return dataset
+
+
+def _create_values(
+    home: h5py.Group, s: Series, key: str, shape: tuple[int, ...], block: int, scales: tuple[h5py.Dataset, ...]
+) -> h5py.Dataset:
+    dtype = np.dtype(s.dtype).newbyteorder("<")
+    packed: dict[str, Any] = {}
+    if s.kind in (Kind.DISTRIBUTION, Kind.SIGN_MAP) or dtype.kind == "S":
+        packed = {"compression": "gzip", "compression_opts": 1, "shuffle": dtype.kind != "S"}
+    dataset = home.create_dataset(
+        key, (0, *shape), dtype, maxshape=(None, *shape), fletcher32=True,
+        chunks=chunk_shape(shape, dtype.itemsize, block=block, items=not s.ragged),
+        fillvalue=np.nan if dtype.kind in "fc" else None, **packed,
+    )  # fmt: skip
+    if s.unit:
+        dataset.attrs["units"] = np.bytes_(s.unit.encode())
+    dataset.attrs["long_name"] = np.bytes_(s.doc.encode("utf-8", "replace"))
+    dataset.attrs["coordinates"] = np.bytes_("epoch time")
+    rest = shape[len(scales) :]
+    dims = s.dims if len(s.dims) == len(rest) and not s.ragged else tuple(f"{key}_{k}" for k in range(len(rest)))
+    _attach(dataset, [home["step"], *scales, *(_dimension(home, d, n) for d, n in zip(dims, rest, strict=True))])
+    return dataset
+
+
+def _dimension(home: h5py.Group, name: str, size: int) -> h5py.Dataset:
+    """A dimension without coordinates; under another name where this one is taken by something else."""
+    while name in home:
+        name += "_"
+    dataset = home.create_dataset(name, (size,), "f4")
+    dataset.make_scale(NO_VARIABLE + b"%10d" % size)
+    return dataset
+
+
+def _attach(dataset: h5py.Dataset, scales: list[h5py.Dataset]) -> None:
+    for dimension, scale in zip(dataset.dims, scales, strict=True):
+        dimension.attach_scale(scale)
+
+
+def _version() -> str:
+    try:
+        return version("layerscope")
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,480 @@
+"""How does a run get onto disk without training ever waiting for it, or losing a step to a SIGKILL?
+
+The training thread appends rows to logs (`runfile.log`) and keeps them in memory; when it returns, the row is
+acknowledged. One writer thread owns HDF5: it moves full blocks there, syncs them and removes their logs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from recorder.errors import InstrumentError, RecordError, RunExistsError
+from recorder.runfile.declaration import EVENTS, Declaration, Status, event_row, write_sidecar
+from recorder.runfile.layout import (
+    BLOCK_BYTES,
+    block_rows,
+    is_axis,
+    is_series,
+    log_path,
+    part_of,
+    run_paths,
+    sidecar_path,
+    volume_path,
+)
+from recorder.runfile.lock import HEARTBEAT, Lock, alive, holder
+from recorder.runfile.log import Block
+from recorder.runfile.schema import Event, Series, State, row_dtype
+from recorder.runfile.volume import Volume, new_file
+
+PENDING_BYTES = 64 << 20  # rows that may wait for the disk
+PACK_BYTES = 256 << 20  # a run in parts below this is packed when it is closed
+
+
+@dataclass
+class _Axis:
+    """One axis of one volume, as the training thread sees it."""
+
+    name: str
+    row: np.dtype
+    capacity: int
+    next: int = 0  # number of the next row
+    seen: int = 0  # rows that came, also those thinned away
+    step: int = -(1 << 62)
+    block: Block | None = None
+
+
+@dataclass
+class _Part:
+    """A volume being written: gathered first, then begun (its declaration is fixed), then created in HDF5."""
+
+    number: int
+    series: dict[str, Series] = field(default_factory=dict)
+    axes: dict[str, _Axis] = field(default_factory=dict)
+    columns: dict[str, dict[str, int]] = field(default_factory=dict)  # series -> item -> position
+    begun: bool = False
+    volume: Volume | None = None
+
+
+class RunWriter:
+    """Writes one run. Only mistakes at the door raise; a disk that fails later is told in `problem`."""
+
+    def __init__(
+        self,
+        path: Path | str,
+        *,
+        meta: Mapping[str, Any],
+        block_bytes: int = BLOCK_BYTES,
+        max_size: int | None = None,
+        extend: bool = False,
+    ) -> None:
+        """Reserve `path` ("runs/mlp.h5"); `extend` adds parts to a run that is there and that nobody writes."""
+        self.path, self.folder = run_paths(path)
+        self.dropped = 0
+        self.thinned = 0
+        self.problem: str | None = None
+        self._meta = dict(meta)
+        self._block_bytes = block_bytes
+        self._max_size = max_size
+        self._used = 0
+        self._status = Status(started=time.time())
+        self._lock = _reserve(self.path, self.folder, extend)
+        self._pid = os.getpid()
+        self._guard = threading.RLock()  # the training thread's side
+        self._wake = threading.Condition()
+        self._full: deque[tuple[_Part, _Axis, Block]] = deque()
+        self._hdf5 = threading.Lock()  # held while HDF5 is at work, and by a fork
+        self._closing = False
+        self._closed = False
+        self._parts = [_Part(_next_number(self.path, self.folder) if extend else 0)]
+        self._parts[0].axes["events"] = self._axis("events", (EVENTS,))
+        write_sidecar(sidecar_path(self.folder, self._parts[0].number), Declaration((), self._meta, self._status))
+        self._thread = threading.Thread(target=self._work, name=f"layerscope {self.path.name}", daemon=True)
+        self._thread.start()
+        _living.add(self)
+
+    # -- the training thread ------------------------------------------------------------------------------------
+
+    def declare(self, *series: Series) -> None:
+        """Say what will be appended; what comes after the first row goes into a part of its own."""
+        if self._absent:
+            return
+        with self._guard:
+            part = self._parts[-1]
+            if part.begun:
+                part = _Part(part.number + 1)
+                part.axes["events"] = self._axis("events", (EVENTS,))
+            for s in series:
+                self._check(s)
+                known = part.series.get(s.name)
+                part.series[s.name] = _united(known, s) if known else s
+            if part is not self._parts[-1]:
+                self._parts.append(part)
+
+    def append(self, axis: str, *, step: int, epoch: int, time: float, values: Mapping[str, Any]) -> None:
+        """Record one row of an axis; when this returns, a SIGKILL cannot lose it.
+
+        `values[name]` is an array (item, *shape), a mapping item -> value (others stay NaN or 0), or for a ragged
+        series a sequence or mapping of arrays. InstrumentError where it is not what was declared.
+        """
+        if self._absent:
+            return
+        with self._guard:
+            where = f"at step {step}"
+            for part, cells in self._routed(axis, values, where):
+                if not part.begun:
+                    self._begin(part)
+                self._append(part, part.axes[axis], cells, (step, epoch, time), where)
+
+    def event(self, event: Event) -> None:
+        """Record something that happened once."""
+        if self._absent:
+            return
+        with self._guard:
+            part = self._parts[0]
+            cells = [(f"events/{k}", ..., value) for k, value in enumerate(event_row(event).values())]
+            axis = part.axes["events"]
+            step = max(event.step, axis.step)
+            self._append(part, axis, cells, (step, event.epoch, event.time), f"event {event.kind!r}")
+
+    def row_bytes(self, axis: str) -> int:
+        """Bytes of one row of an axis over all its series."""
+        series = [s for part in self._parts for s in part.series.values() if s.axis == axis]
+        return row_dtype(()).itemsize + sum(s.row_bytes for s in series)
+
+    def close(self, state: State = State.DONE, *, error: str = "") -> str:
+        """Commit everything, seal the run and return what there is to say ("" if nothing); may be called again."""
+        if self._absent:
+            return self.problem or ""
+        with self._guard:
+            self._closed = True
+            for part in self._parts:
+                if not part.begun:
+                    self._begin(part)
+                for axis in part.axes.values():
+                    if axis.block and axis.block.count:
+                        self._full.append((part, axis, axis.block))
+            self._status = replace(self._status, state=state, ended=time.time(), error=error)
+            with contextlib.suppress(OSError):
+                for part in self._parts:
+                    self._declare_on_disk(part)
+        with self._wake:
+            self._closing = True
+            self._wake.notify()
+        self._thread.join()
+        _living.discard(self)
+        self._lock.release()
+        return self.problem or ""
+
+    @property
+    def _absent(self) -> bool:
+        """Closed, or in a forked child: recording is not its business."""
+        return self._closed or os.getpid() != self._pid
+
+    def _axis(self, name: str, series: Sequence[Series]) -> _Axis:
+        row = row_dtype(series)
+        return _Axis(name, row, block_rows(row.itemsize, self._block_bytes))
+
+    def _check(self, s: Series) -> None:
+        if not is_series(s.name) or not is_axis(s.axis):
+            raise RecordError(
+                f"series {s.name!r} on axis {s.axis!r}: names must be letters, digits, '_' and '.', and not one of the "
+                "file's own (axes, parts, events, layerscope, step, epoch, time)"
+            )
+        if len(set(s.items)) != len(s.items):
+            raise RecordError(f"series {s.name!r}: its items are not all different: {s.items}")
+        for part in self._parts:
+            for item in set(s.items) & set(part.columns.get(s.name, ())):
+                axis = part.series[s.name].axis
+                if axis != s.axis:
+                    raise RecordError(
+                        f"series {s.name!r}: {item!r} is already recorded on axis {axis!r}, not {s.axis!r}"
+                    )
+
+    def _begin(self, part: _Part) -> None:
+        """Fix the declaration and put it on disk, before the first row."""
+        for axis, series in Declaration(tuple(part.series.values())).axes.items():
+            part.axes.setdefault(axis, self._axis(axis, series))
+        part.columns = {s.name: {item: k for k, item in enumerate(s.items)} for s in part.series.values()}
+        part.begun = True
+        try:
+            self._declare_on_disk(part)
+        except OSError as error:
+            self.problem = f"{self.folder}: {error}"
+        with self._wake:
+            self._wake.notify()
+
+    def _declare_on_disk(self, part: _Part) -> None:
+        declaration = Declaration(tuple(part.series.values()), self._meta, self._status)
+        write_sidecar(sidecar_path(self.folder, part.number), declaration)
+
+    def _routed(
+        self, axis: str, values: Mapping[str, Any], where: str
+    ) -> list[tuple[_Part, list[tuple[str, Any, Any]]]]:
+        """Which cells (field, column, value) go into which part."""
+        routed: dict[int, tuple[_Part, list[tuple[str, Any, Any]]]] = {}
+        for name, value in values.items():
+            homes = [p for p in reversed(self._parts) if name in p.series and p.series[name].axis == axis]
+            if not homes:
+                raise InstrumentError(f"series {name!r} {where}: was not declared on axis {axis!r}")
+            if isinstance(value, Mapping):
+                left = dict(value)
+                for part in homes:
+                    own = {item: left.pop(item) for item in part.series[name].items if item in left}
+                    if own or not value:
+                        routed.setdefault(part.number, (part, []))[1].extend(_cells(part.series[name], own, where))
+                if left:
+                    raise InstrumentError(
+                        f"series {name!r} {where}: has no item {next(iter(left))!r}; declare it first"
+                    )
+            else:
+                part = homes[0]
+                routed.setdefault(part.number, (part, []))[1].extend(_cells(part.series[name], value, where))
+        if not values:
+            part = next((p for p in self._parts if any(s.axis == axis for s in p.series.values())), self._parts[0])
+            routed[part.number] = (part, [])
+        return list(routed.values())
+
+    def _append(
+        self, part: _Part, axis: _Axis, cells: Sequence[tuple[str, Any, Any]], clock: tuple[int, int, float], where: str
+    ) -> None:
+        step, epoch, when = clock
+        if step < axis.step:
+            raise InstrumentError(f"axis {axis.name!r} {where}: steps go back; the last row was of step {axis.step}")
+        if not self._room(axis):
+            return
+        block = axis.block
+        if block is None:
+            path = log_path(self.folder, part.number, axis.name, axis.next)
+            block = axis.block = Block(path, axis.row, first=axis.next, capacity=axis.capacity)
+        k, fields = block.blank(), block.fields
+        try:
+            for name, column, value in cells:
+                fields[name][k, column] = value
+        except (TypeError, ValueError, OverflowError) as error:
+            raise InstrumentError(f"{name!r} {where}: {error}") from error
+        fields["step"][k], fields["epoch"][k], fields["time"][k] = step, epoch, when
+        block.append()
+        if block.error:
+            self.problem = f"{block.path}: {block.error.strerror}; rows are kept in memory"
+        axis.step, axis.next = step, axis.next + 1
+        self._used += axis.row.itemsize
+        self._status = replace(
+            self._status, steps=max(step, self._status.steps), epochs=max(epoch, self._status.epochs)
+        )
+        if block.full:
+            axis.block = None
+            with self._wake:
+                self._full.append((part, axis, block))
+                self._wake.notify()
+
+    def _room(self, axis: _Axis) -> bool:
+        """Whether there is room for one more row, in memory and within `max_size`."""
+        if self._max_size and axis.name != "events":
+            # Half of the allowance at full rate, a quarter at half of it, and so on: it is never used up.
+            left = max(1e-9, 1 - self._used / self._max_size)
+            stride = 2 ** int(np.log2(1 / left))
+            axis.seen += 1
+            if (axis.seen - 1) % stride:
+                self.thinned += 1
+                return False
+        if axis.block is not None or not self._full:
+            return True
+        with self._wake:
+            while sum(block.nbytes for _, _, block in self._full) > PENDING_BYTES:
+                if self.problem:
+                    self.dropped += 1
+                    return False
+                self._wake.wait(HEARTBEAT)  # the disk is slower than training: wait rather than lose
+        return True
+
+    # -- the writer thread --------------------------------------------------------------------------------------
+
+    def _work(self) -> None:
+        while True:
+            with self._wake:
+                if not self._closing and (self.problem or not self._due):
+                    self._wake.wait(HEARTBEAT)
+                closing = self._closing
+            self._lock.beat()
+            try:
+                with self._hdf5:
+                    self._commit()
+                    if closing:
+                        self._seal()
+            except Exception as error:  # the disk is full, gone, ...: rows stay in memory and in the logs
+                self.problem = f"{self.path}: {error}"
+            if closing:
+                return
+
+    @property
+    def _due(self) -> bool:
+        return any(part.begun for part, _, _ in self._full) or any(p.begun and p.volume is None for p in self._parts)
+
+    def _commit(self) -> None:
+        for part in list(self._parts):
+            if part.begun and part.volume is None:
+                part.volume = self._create(part)
+        while self._full:
+            part, axis, block = self._full[0]
+            if part.volume is None:  # an event before the first row: its volume is not declared yet
+                break
+            if part.volume.count(axis.name) == block.first:
+                part.volume.commit(axis.name, block.rows)
+            os.fsync(_descriptor(part.volume))
+            block.discard()
+            with self._wake:
+                self._full.popleft()
+                self._wake.notify_all()
+            self.problem = None
+            self._lock.beat()
+
+    def _create(self, part: _Part) -> Volume:
+        """The volume's file, which appears under its name only once readers can open it."""
+        path = volume_path(self.path, part.number)
+        new = self.folder / f"new-{part.number:04}.h5"
+        new.unlink(missing_ok=True)
+        declaration = Declaration(tuple(part.series.values()), self._meta, self._status)
+        file = new_file(str(new))
+        volume = Volume(file, declaration, block_bytes=self._block_bytes)
+        file.swmr_mode = True
+        try:
+            os.link(new, path)  # unlike rename, never over an existing file
+        except FileExistsError:
+            file.close()
+            raise
+        except OSError:
+            os.rename(new, path)
+        else:
+            new.unlink()
+        return volume
+
+    def _seal(self) -> None:
+        if self._full:  # could not be committed: the logs stay, and readers read them
+            return
+        for part in self._parts:
+            if part.volume is not None:
+                part.volume.seal(self._status)
+                file, part.volume = part.volume.group.file, None
+                os.fsync(file.id.get_vfd_handle())
+                file.close()
+        for part in self._parts:
+            sidecar_path(self.folder, part.number).unlink(missing_ok=True)
+        self._lock.release()
+        with contextlib.suppress(OSError):  # checkpoints or parts live on in it
+            self.folder.rmdir()
+
+
+def _reserve(path: Path, folder: Path, extend: bool) -> Lock:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if extend:
+        if not path.exists() and not folder.exists():
+            raise RecordError(f"{path}: there is no run to extend")
+        if alive(folder):
+            raise RunExistsError(f"{path}: is being recorded by {holder(folder)}; nothing was touched")
+        folder.mkdir(exist_ok=True)
+        (folder / "lock").unlink(missing_ok=True)
+        return Lock(folder)
+    if path.exists():
+        raise RunExistsError(f"{path}: a run is already there; choose another path or remove it. Nothing was touched")
+    try:
+        folder.mkdir()
+    except FileExistsError:
+        what = f"a run is being recorded by {holder(folder)}" if alive(folder) else "a run that was cut short is there"
+        raise RunExistsError(
+            f"{folder}: {what}; choose another path, or finish it with 'layerscope repair {path}', or remove the folder. "
+            "Nothing was touched"
+        ) from None
+    return Lock(folder)
+
+
+def _next_number(path: Path, folder: Path) -> int:
+    """One above every volume of the run."""
+    from recorder.runfile.guard import open_checked
+
+    numbers = [n for entry in folder.iterdir() if (n := part_of(entry.name)) is not None]
+    if path.exists():
+        with open_checked(path) as file:
+            numbers += [0, *(int(name) for name in file.get("parts", ()) if name.isdigit())]
+    return max([0, *numbers]) + 1
+
+
+def _united(known: Series, more: Series) -> Series:
+    """Two declarations of one series before its first row."""
+    if (known.kind, known.shape, known.dtype, known.axis) != (more.kind, more.shape, more.dtype, more.axis):
+        raise RecordError(f"series {more.name!r}: was declared before as another kind, shape, dtype or axis")
+    fresh = [k for k, item in enumerate(more.items) if item not in known.items]
+    ragged = (*known.ragged, *(more.ragged[k] for k in fresh)) if more.ragged else known.ragged
+    return replace(known, items=(*known.items, *(more.items[k] for k in fresh)), ragged=ragged)
+
+
+def _cells(s: Series, value: Any, where: str) -> list[tuple[str, Any, Any]]:
+    """(field, column, value) of each number to be stored, shapes checked."""
+    if isinstance(value, Mapping):
+        positions = [(s.items.index(item), item, v) for item, v in value.items()]
+    elif s.ragged:
+        if len(value) != len(s.items):
+            raise InstrumentError(f"series {s.name!r} {where}: expected {len(s.items)} arrays, got {len(value)}")
+        positions = [(k, s.items[k], v) for k, v in enumerate(value)]
+    else:
+        _same(np.shape(value), (len(s.items), *s.shape), f"series {s.name!r} {where}")
+        return [(s.name, ..., value)]
+    for k, item, v in positions:
+        expected = s.ragged[k] if s.ragged else s.shape
+        if expected or not isinstance(v, float | int):
+            _same(np.shape(v), expected, f"series {s.name!r}, item {item!r} {where}")
+    if s.ragged:
+        return [(f"{s.name}/{k}", ..., v) for k, _, v in positions]
+    return [(s.name, k, v) for k, _, v in positions]
+
+
+def _same(found: tuple[int, ...], expected: tuple[int, ...], what: str) -> None:
+    if found != expected:
+        raise InstrumentError(f"{what}: expected shape {expected}, got {found}")
+
+
+def _descriptor(volume: Volume) -> int:
+    return int(volume.group.file.id.get_vfd_handle())
+
+
+# A forked child shares our files. Its HDF5 would write its own idea of them when it exits, so its copies of the
+# descriptors are turned to /dev/null; and no fork happens while HDF5 is at work.
+_living: weakref.WeakSet[RunWriter] = weakref.WeakSet()
+_held: list[RunWriter] = []
+
+
+def _before_fork() -> None:
+    _held[:] = _living
+    for writer in _held:
+        writer._hdf5.acquire()
+
+
+def _after_fork_in_parent() -> None:
+    while _held:
+        _held.pop()._hdf5.release()
+
+
+def _after_fork_in_child() -> None:
+    nowhere = os.open(os.devnull, os.O_RDWR)
+    for writer in _held:
+        for part in writer._parts:
+            if part.volume is not None:
+                with contextlib.suppress(Exception):
+                    os.dup2(nowhere, _descriptor(part.volume))
+    os.close(nowhere)
+    _after_fork_in_parent()
+    _living.clear()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)
