@@ -1,0 +1,95 @@
+"""Which colour, or which glyph where colours are few, does each cell of a heat map get?"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from recorder.chart import Heat
+from tui.paint.heat import Shades, shades
+from tui.paint.look import Depth, Look
+from tui.paint.palette import DIVERGING, channels, levels, packed, rgb
+from tui.paint.plot import Plot
+
+HATCH = "╱"
+_RAMP, _ASCII_RAMP, _SIGNED = "·░▒▓█", ".:-=+*#%@", "=-·+#"
+
+
+def paint_heat(plot: Plot, mark: Heat) -> None:
+    """Half-blocks in two colours a cell, or one glyph a cell."""
+    halves = plot.look.blends and not plot.look.ascii
+    f = plot.field
+    shown = shades(mark, f.x, f.y, rows=f.height * (2 if halves else 1), normalise=plot.look.normalise)
+    if halves:
+        _half_blocks(plot, mark, shown)
+    else:
+        _glyphs(plot, mark, shown)
+
+
+def _half_blocks(plot: Plot, mark: Heat, shown: Shades) -> None:
+    colours = shade_colours(mark, shown.value, plot.look, plot.canvas.ground)
+    bad = rgb(plot.look.colours.bad)
+    missing = np.isnan(shown.value)
+    colours = np.where(missing, plot.canvas.tint(plot.look.colours.bad, 0.35), colours)
+    colours = np.where(shown.hides, bad, colours)
+    upper, lower = colours[0::2], colours[1::2]
+    same = upper == lower
+    glyph, fg, bg = (layer[plot.area] for layer in (plot.canvas.glyph, plot.canvas.fg, plot.canvas.bg))
+    glyph[...] = np.where(same, ord(" "), ord("▀"))
+    fg[...] = np.where(same, lower, upper)
+    bg[...] = lower
+    hatched = missing[0::2] & missing[1::2]
+    glyph[hatched] = ord(HATCH)
+    fg[hatched] = plot.canvas.tint(plot.look.colours.bad, 0.75)
+    bg[hatched] = plot.canvas.ground
+
+
+def shade_colours(mark: Heat, value: np.ndarray, look: Look, ground: int) -> np.ndarray:
+    """Shares of the colour scale (or category numbers) as 0xrrggbb; nothing there is the ground."""
+    if mark.categories:
+        table = np.array([rgb(c) for c in category_colours(mark, look)], dtype=np.int32)
+        index = np.nan_to_num(value, nan=0.0).astype(int) % len(table)
+    else:
+        table = levels(DIVERGING if mark.diverging else look.colour_map, look.depth)
+        index = np.rint(np.nan_to_num(value, nan=0.0).clip(0, 1) * (len(table) - 1)).astype(int)
+    colours = table[index]
+    if mark.alpha < 1 and ground >= 0:
+        colours = packed(mark.alpha * channels(colours) + (1 - mark.alpha) * channels(ground))
+    return np.where(value < 0, ground, colours)
+
+
+def category_colours(mark: Heat, look: Look) -> tuple[str, ...]:
+    """The mark's own colours where they can be shown, the qualitative palette otherwise."""
+    own = mark.category_colours if look.depth is not Depth.NONE else ()
+    series = look.colours.series
+    return tuple(own[k] if k < len(own) else series[k % len(series)] for k in range(len(mark.categories)))
+
+
+def ramp(mark: Heat, look: Look) -> str:
+    """The glyphs from low to high, one a category or a share of the scale."""
+    if mark.categories:
+        return ("·+#*o%@=&" * (len(mark.categories) // 9 + 1))[: len(mark.categories)]
+    if mark.diverging:
+        return _SIGNED
+    return _ASCII_RAMP if look.ascii else _RAMP
+
+
+def _glyphs(plot: Plot, mark: Heat, shown: Shades) -> None:
+    look = plot.look
+    table = np.array([ord(c) for c in ramp(mark, look)], dtype=np.uint32)
+    value = np.nan_to_num(shown.value, nan=0.0)
+    if mark.categories:
+        index = value.clip(0).astype(int) % len(table)
+    else:
+        index = np.minimum((value.clip(0, 1) * len(table)).astype(int), len(table) - 1)
+    missing = np.isnan(shown.value)
+    glyph, fg = plot.canvas.glyph[plot.area], plot.canvas.fg[plot.area]
+    glyph[...] = np.where(shown.value < 0, ord(" "), table[index])
+    glyph[missing | shown.hides] = ord("?" if look.ascii else HATCH)
+    if look.depth is not Depth.NONE:
+        fg[...] = rgb(look.colours.foreground)
+        if mark.categories:
+            fg[...] = np.array([rgb(c) for c in category_colours(mark, look)], dtype=np.int32)[index]
+        elif mark.diverging:
+            cold, warm = rgb("#5555ff"), rgb("#ff5555")
+            fg[...] = np.where(index < 2, cold, np.where(index > 2, warm, fg))
+        fg[missing | shown.hides] = rgb(look.colours.bad)

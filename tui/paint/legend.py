@@ -1,0 +1,162 @@
+"""What do the colours mean? A line of swatches, a colour bar, and how many values could not be drawn."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from recorder.chart import Band, Bars, Chart, Edges, Heat, Line, Mark, Picture, Points
+from tui.paint.canvas import Canvas, printable
+from tui.paint.heat import limits
+from tui.paint.heatmap import category_colours, ramp, shade_colours
+from tui.paint.look import Look
+from tui.paint.marks import groups
+from tui.paint.palette import rgb
+from tui.paint.plot import PLAIN_DOTS
+from tui.paint.ticks import number
+
+_BAR = 16  # cells of a colour bar
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A swatch, one glyph a colour, and its words."""
+
+    swatch: str
+    colours: tuple[int, ...]
+    text: str
+    strong: bool = False  # the words take the colour too
+
+    @property
+    def width(self) -> int:
+        return len(self.swatch) + (1 if self.swatch and self.text else 0) + len(self.text)
+
+
+def palette_places(chart: Chart) -> list[int]:
+    """The palette place of each mark: its own, or the next free one; marks without a series colour get 0."""
+    taken = {
+        mark.colour for mark in chart.marks if isinstance(mark, Line | Band | Bars | Points) and mark.colour is not None
+    }
+    free = (k for k in range(10**6) if k not in taken)
+    places, by_label = [], dict[str, int]()
+    for mark in chart.marks:
+        if not isinstance(mark, Line | Band | Bars | Points):
+            places.append(0)
+        elif mark.colour is not None:
+            places.append(mark.colour)
+        elif mark.label and mark.label in by_label:  # a line and its band, raw and smoothed: one series, one colour
+            places.append(by_label[mark.label])
+        else:
+            places.append(next(free))
+        if isinstance(mark, Line | Band | Bars | Points) and mark.label:
+            by_label.setdefault(mark.label, places[-1])
+    return places
+
+
+def undrawable(chart: Chart) -> dict[str, int]:
+    """How many values no scale can show: {"NaN": 3, "∞": 1, "≤ 0": 5}, without zeros."""
+    counts = {"NaN": 0, "∞": 0, "≤ 0": 0}
+    for mark in chart.marks:
+        for values, log in _values(chart, mark):
+            v = np.asarray(values)
+            if v.dtype.kind == "f":
+                counts["NaN"] += int(np.isnan(v).sum())
+                counts["∞"] += int(np.isinf(v).sum())
+            if log:
+                counts["≤ 0"] += int(((v <= 0) & (v > -np.inf)).sum())
+    return {what: n for what, n in counts.items() if n}
+
+
+def _values(chart: Chart, mark: Mark) -> list[tuple[np.ndarray, bool]]:
+    match mark:
+        case Line(y=y) | Points(y=y):
+            return [(y, chart.y.log)]
+        case Band(lo=lo):
+            return [(lo, False)]  # its lower and upper values are missing together
+        case Bars(heights=heights):
+            return [(heights, False)]
+        case Heat(values=values):
+            return [(values, False)]
+        case Picture(pixels=pixels):
+            return [(pixels if pixels.ndim == 2 else pixels.sum(axis=2), False)]
+    return []
+
+
+def entries(chart: Chart, look: Look, *, plain: bool, ground: int) -> list[Entry]:
+    """The legend of a chart; one unnamed series needs none."""
+    found: list[Entry] = []
+    for mark, place in zip(chart.marks, palette_places(chart), strict=True):
+        found += [e for e in _of_mark(mark, place, look, plain=plain, ground=ground) if e not in found]
+    counted = " · ".join(f"{n} × {what}" for what, n in undrawable(chart).items())
+    return found + ([Entry("", (), counted, strong=True)] if counted else [])
+
+
+def _of_mark(mark: Mark, place: int, look: Look, *, plain: bool, ground: int) -> list[Entry]:
+    series = look.colours.series
+    ink = rgb(series[place % len(series)])
+    match mark:
+        case Line(label=str(label)) if label and not mark.faint:
+            glyphs = PLAIN_DOTS[place % 8] * 2 if plain else "╌╌" if mark.dashed else "━━"
+            return [Entry(glyphs, (ink, ink), printable(label))]
+        case Band(label=str(label)) | Bars(label=str(label)) if label:
+            glyphs = "::" if isinstance(mark, Band) and plain else "▒▒" if isinstance(mark, Band) else "██"
+            return [Entry(glyphs, (ink, ink), printable(label))]
+        case Points() if mark.group is not None:
+            dots = [(rgb(series[k % len(series)]), k) for k, _ in groups(mark, place)]
+            return [Entry(PLAIN_DOTS[k % 8] if plain else "●", (c,), _group_name(mark, k)) for c, k in dots]
+        case Points(label=str(label)) if label:
+            return [Entry(PLAIN_DOTS[place % 8] if plain else "●", (ink,), printable(label))]
+        case Heat() if mark.categories:
+            colours = category_colours(mark, look)
+            glyphs = "█" * len(colours) if look.blends and not look.ascii else ramp(mark, look)
+            swatches = zip(glyphs, colours, mark.categories, strict=True)
+            return [Entry(glyph, (rgb(colour),), printable(name)) for glyph, colour, name in swatches]
+        case Heat() if mark.values.size:
+            return [_colour_bar(mark, look, ground)]
+        case Edges(label=str(label)) if label:
+            return [Entry("──", (rgb(look.colours.foreground),) * 2, printable(label))]
+    return []
+
+
+def _group_name(mark: Points, k: int) -> str:
+    return printable(mark.group_names[k]) if k < len(mark.group_names) else f"{k}"
+
+
+def _colour_bar(mark: Heat, look: Look, ground: int) -> Entry:
+    """`low ████ high unit` as one entry; the ends say how far the scale reaches."""
+    low, high = (number(end) for end in limits(mark))
+    if look.normalise != "global":
+        low, high = f"{look.normalise} min", f"{look.normalise} max"
+    if look.blends and not look.ascii:
+        glyphs = "█" * _BAR
+        colours = shade_colours(mark, np.linspace(0, 1, _BAR)[None], look, ground)[0].tolist()
+    else:
+        glyphs = "".join(glyph * 2 for glyph in ramp(mark, look))
+        colours = [rgb(look.colours.foreground)] * len(glyphs)
+    muted = rgb(look.colours.muted)
+    swatch = f"{low} {glyphs} {high}"
+    inks = (muted,) * (len(low) + 1) + tuple(int(c) for c in colours) + (muted,) * (len(high) + 1)
+    return Entry(swatch, inks, printable(mark.label))
+
+
+def write(canvas: Canvas, x: int, y: int, found: list[Entry], width: int) -> None:
+    """Write entries side by side; those that do not fit are counted."""
+    colours = canvas.look.colours
+    end = x + width
+    for k, entry in enumerate(found):
+        more = f"+{len(found) - k} more"
+        room = end - x if k == len(found) - 1 else end - x - len(more) - 2
+        if entry.width > room and k > 0:
+            canvas.write(x, y, more, colours.muted, width=end - x)
+            return
+        for glyph, colour in zip(entry.swatch, entry.colours, strict=True):
+            x += canvas.write(x, y, glyph, f"#{colour:06x}" if colour >= 0 else "", width=end - x)
+        x += 1 if entry.swatch and entry.text else 0
+        canvas.write(x, y, entry.text, colours.bad if entry.strong else colours.muted, width=end - x)
+        x += len(entry.text) + 2
+
+
+def total_width(found: list[Entry]) -> int:
+    """Cells that all entries take side by side."""
+    return sum(entry.width for entry in found) + 2 * max(len(found) - 1, 0)

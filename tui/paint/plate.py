@@ -1,0 +1,59 @@
+"""How do several charts share one sheet? Rows by their heights, columns equally, plots of a column aligned."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from recorder.chart import Chart, Limits, Plate
+from tui.paint.canvas import BOLD, Canvas
+from tui.paint.chart import Place, margin, paint_chart
+from tui.paint.field import Field, x_limits
+from tui.paint.readout import Cursor, followers
+
+LEAST = 4  # rows below which a chart says nothing
+GAP = 2  # columns between charts
+
+
+def paint_plate(canvas: Canvas, plate: Plate, *, cursor: Cursor | None = None) -> tuple[Field | None, ...]:
+    """Draw all charts that there is room for, and say how many there are beyond."""
+    colours = canvas.look.colours
+    top, bottom = 0, canvas.height
+    if plate.title and canvas.height >= 8:
+        canvas.write(0, 0, plate.title, colours.foreground, attributes=BOLD)
+        top += 1
+    if plate.caption and canvas.height >= 14:
+        canvas.write(0, bottom - 1, plate.caption, colours.muted)
+        bottom -= 1
+    rows = plate.rows[: max(1, (bottom - top) // LEAST)]
+    hidden = len(plate.charts) - sum(len(row) for row in rows)
+    if hidden and bottom - top > LEAST:
+        bottom -= 1
+        canvas.write(0, bottom, f"{hidden} more charts need a taller window", colours.muted)
+    moved = set(map(id, followers(plate, cursor))) if cursor is not None else set[int]()
+    fields: list[Field | None] = []
+    bounds = _shares(bottom - top, [plate.heights[k] if k < len(plate.heights) else 1.0 for k in range(len(rows))])
+    for k, row in enumerate(rows):
+        height = bounds[k + 1] - bounds[k]
+        across = _shares(canvas.width + GAP, [1.0] * len(row))
+        for column, chart in enumerate(row):
+            width = across[column + 1] - across[column] - GAP
+            if width < 1 or height < 1:
+                fields.append(None)
+                continue
+            below = [other[column] for other in rows if column < len(other) and len(other) == len(row)]
+            limits = _union(below) if plate.share_x else None
+            labels = max(margin(other, width, height) for other in below)
+            place = Place(across[column], top + bounds[k], width, height, limits, labels)
+            fields.append(paint_chart(canvas, chart, place, cursor=cursor if id(chart) in moved else None))
+    return (*fields, *[None] * hidden)
+
+
+def _shares(cells: int, weights: list[float]) -> list[int]:
+    """Bounds that divide cells by weight."""
+    total = np.cumsum([0.0, *weights])
+    return np.rint(total / (total[-1] or 1.0) * cells).astype(int).tolist()
+
+
+def _union(charts: list[Chart]) -> Limits:
+    ends = [x_limits(chart) for chart in charts]
+    return min(low for low, _ in ends), max(high for _, high in ends)

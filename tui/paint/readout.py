@@ -1,0 +1,207 @@
+"""What are the numbers under the cursor? Every value there, by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from recorder.chart import Band, Bars, Box, Chart, Heat, Line, Mark, Picture, Plate, Points, Rule, Scale, View
+from tui.paint.field import edges
+
+Reading = tuple[str, str]
+
+
+@dataclass(frozen=True)
+class Cursor:
+    """Where the user stands: x and y in data coordinates of chart number `chart` of a plate, or a heat map's cell.
+
+    Charts of a plate whose x axis has the same label and unit follow x.
+    """
+
+    x: float | None = None
+    y: float | None = None
+    row: int | None = None
+    column: int | None = None
+    chart: int = 0
+
+
+def read_out(view: View, cursor: Cursor) -> list[Reading]:
+    """(label, text) of every value at the cursor, the place first; [] where there is nothing."""
+    if isinstance(view, Chart):
+        return _of_chart(view, cursor)
+    readings: list[Reading] = []
+    for chart in followers(view, cursor):
+        here = _of_chart(chart, cursor)
+        if readings and here and here[0] == readings[0]:
+            here = here[1:]  # the place is said once
+        readings += [(label or chart.title, text) for label, text in here]
+    return readings
+
+
+def followers(view: Plate, cursor: Cursor) -> list[Chart]:
+    """The charts of a plate that a cursor moves through; its own chart is one of them."""
+    charts = view.charts
+    if not 0 <= cursor.chart < len(charts):
+        return []
+    own = charts[cursor.chart].x
+    return [
+        chart
+        for k, chart in enumerate(charts)
+        if k == cursor.chart or (own.label and (chart.x.label, chart.x.unit) == (own.label, own.unit))
+    ]
+
+
+def heat_cell(heat: Heat, cursor: Cursor) -> tuple[int | None, int | None]:
+    """(row, column) of a heat map at the cursor; None where it says nothing or points beside the map."""
+    x, y = edges(heat)
+    row = cursor.row if cursor.row is not None else _between(y, cursor.y)
+    column = cursor.column if cursor.column is not None else _between(x, cursor.x)
+    rows, columns = heat.values.shape
+    return (
+        row if row is not None and 0 <= row < rows else None,
+        column if column is not None and 0 <= column < columns else None,
+    )
+
+
+def exact(value: float) -> str:
+    """A value with six digits, a whole number with all of them."""
+    v = float(value)
+    if np.isnan(v):
+        return "NaN"
+    if np.isinf(v):
+        return "∞" if v > 0 else "-∞"
+    return f"{int(v)}" if v == int(v) and abs(v) < 1e15 else f"{v:.6g}"
+
+
+def _of_chart(chart: Chart, cursor: Cursor) -> list[Reading]:
+    values = [reading for mark in chart.marks for reading in _of_mark(chart, mark, cursor)]
+    placed = any(isinstance(mark, Heat | Picture | Points) for mark in chart.marks)
+    if cursor.x is None or placed or not values:
+        return values
+    return [(chart.x.label or "x", _with_unit(exact(cursor.x), chart.x)), *values]
+
+
+def _of_mark(chart: Chart, mark: Mark, cursor: Cursor) -> list[Reading]:
+    x = cursor.x
+    match mark:
+        case Line() if x is not None and len(mark.x):
+            k = _nearest(mark.x, x)
+            return (
+                []
+                if k is None
+                else [(_name(chart, mark.label), _with_unit(exact(mark.y[k]), chart.y) + _where(mark.x, k, x))]
+            )
+        case Band() if x is not None and len(mark.x):
+            k = _nearest(mark.x, x)
+            if k is None:
+                return []
+            text = f"{exact(mark.lo[k])} … {exact(mark.hi[k])}"
+            return [(mark.label or "min … max", _with_unit(text, chart.y) + _where(mark.x, k, x))]
+        case Bars() if x is not None:
+            k = _between(mark.edges, x)
+            if k is None:
+                return []
+            bin_text = f"{exact(mark.edges[k])} … {exact(mark.edges[k + 1])}"
+            return [
+                ("bin", _with_unit(bin_text, chart.x)),
+                (_name(chart, mark.label), _with_unit(exact(mark.heights[k]), chart.y)),
+            ]
+        case Points() if x is not None and len(mark.x):
+            return _of_points(chart, mark, x, cursor.y)
+        case Heat():
+            return _of_heat(chart, mark, cursor)
+        case Picture():
+            return _of_picture(mark, cursor)
+        case Box() | Rule() if x is not None and mark.label and _covers(mark, x):
+            return [("here", mark.label)]
+    return []
+
+
+def _of_points(chart: Chart, mark: Points, x: float, y: float | None) -> list[Reading]:
+    across = (mark.x - x) / (np.nanmax(mark.x) - np.nanmin(mark.x) or 1.0)
+    up = np.zeros(len(across)) if y is None else (mark.y - y) / (np.nanmax(mark.y) - np.nanmin(mark.y) or 1.0)
+    distance = across**2 + up**2
+    if not np.isfinite(distance).any():
+        return []
+    k = int(np.nanargmin(distance))
+    name = mark.names[k] if k < len(mark.names) else f"{k}"
+    readings = [(mark.label or "nearest", name)]
+    if mark.group is not None and 0 <= int(mark.group[k]) < len(mark.group_names):
+        readings.append(("group", mark.group_names[int(mark.group[k])]))
+    readings.append((chart.x.label or "x", _with_unit(exact(mark.x[k]), chart.x)))
+    readings.append((chart.y.label or "y", _with_unit(exact(mark.y[k]), chart.y)))
+    return readings
+
+
+def _of_heat(chart: Chart, mark: Heat, cursor: Cursor) -> list[Reading]:
+    row, column = heat_cell(mark, cursor)
+    readings: list[Reading] = []
+    x, y = edges(mark)
+    if column is not None:
+        if mark.column_steps is not None:
+            place = f"{int(mark.column_steps[column])}"
+        else:
+            place = _entry(chart.x, x, column, given=mark.x is not None)
+        readings.append((chart.x.label or "column", place))
+    if row is not None:
+        readings.append((chart.y.label or "row", _entry(chart.y, y, row, given=mark.y is not None)))
+    if row is not None and column is not None:
+        value = mark.values[row, column]
+        whole = mark.categories and np.isfinite(value) and 0 <= int(value) < len(mark.categories)
+        readings.append((mark.label or "value", mark.categories[int(value)] if whole else exact(value)))
+    return readings
+
+
+def _of_picture(mark: Picture, cursor: Cursor) -> list[Reading]:
+    if cursor.row is None or cursor.column is None:
+        return []
+    height, width = mark.pixels.shape[:2]
+    if not (0 <= cursor.row < height and 0 <= cursor.column < width):
+        return []
+    value = np.atleast_1d(mark.pixels[cursor.row, cursor.column])
+    return [("pixel", f"{cursor.column}, {cursor.row}"), (mark.label or "value", " ".join(f"{v:.3g}" for v in value))]
+
+
+def _entry(scale: Scale, bounds: np.ndarray, k: int, *, given: bool) -> str:
+    if k < len(scale.names):
+        return scale.names[k]
+    return _with_unit(f"{exact(bounds[k])} … {exact(bounds[k + 1])}", scale) if given else f"{k}"
+
+
+def _nearest(places: np.ndarray, x: float) -> int | None:
+    distance = np.abs(np.asarray(places, dtype=float) - x)
+    return None if np.isnan(distance).all() else int(np.nanargmin(distance))
+
+
+def _where(places: np.ndarray, k: int, x: float) -> str:
+    """Say the place too where the nearest value is not really at the cursor."""
+    spacing = (float(np.nanmax(places)) - float(np.nanmin(places))) / max(len(places) - 1, 1)
+    return f"  at {exact(places[k])}" if abs(float(places[k]) - x) > max(spacing, 1e-12 * abs(x)) else ""
+
+
+def _between(bounds: np.ndarray, value: float | None) -> int | None:
+    """Which bin holds a value; the last edge belongs to the last bin."""
+    if value is None or len(bounds) < 2 or not np.isfinite(value):
+        return None
+    rising = np.asarray(bounds, dtype=float)
+    falls = bool(rising[-1] < rising[0])
+    rising = rising[::-1] if falls else rising
+    if not rising[0] <= value <= rising[-1]:
+        return None
+    k = min(int(np.searchsorted(rising, value, side="right")) - 1, len(rising) - 2)
+    return len(rising) - 2 - k if falls else k
+
+
+def _covers(mark: Box | Rule, x: float) -> bool:
+    if isinstance(mark, Box):
+        return mark.x0 <= x <= mark.x1
+    return mark.axis == "x" and mark.at == x
+
+
+def _name(chart: Chart, label: str) -> str:
+    return label or chart.y.label or chart.title or "value"
+
+
+def _with_unit(text: str, scale: Scale) -> str:
+    return f"{text} {scale.unit}" if scale.unit and scale.unit != "1" else text
