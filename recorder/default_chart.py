@@ -9,11 +9,12 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
+from recorder.captions import many, stretch
 from recorder.chart import Band, Bars, Box, Chart, Heat, Line, Mark, Picture, Plate, Points, Scale, Table, View
 from recorder.errors import NotRecordedError
 from recorder.runfile.schema import Kind, Series
 from recorder.signed_log import binned
-from recorder.time_axis import bad_stretches, column_edges, places, stretch, time_scale
+from recorder.time_axis import bad_stretches, column_edges, places, time_scale
 from recorder.view import At, Envelope, RunView, Window
 
 COLUMNS = 400  # the most columns of a heat map over steps: more than a figure or a terminal can show
@@ -92,8 +93,8 @@ def heat_of(
     """A heat map with the colours its values (row, column) ask for: by factors, around zero, or plain."""
     finite = values[np.isfinite(values)]
     positive = finite[finite > 0]
-    log = bool(len(positive)) and finite.min() >= 0 and positive.max() > LOG_SPAN * positive.min()
-    diverging = bool(len(positive)) and finite.min() < 0
+    log = bool(len(positive) and finite.min() >= 0 and positive.max() > LOG_SPAN * positive.min())
+    diverging = bool(len(positive) and finite.min() < 0)
     limits = (float(positive.min()), float(positive.max())) if log else None
     return Heat(values, x, y, label, limits=limits, log=log, diverging=diverging, column_steps=column_steps)
 
@@ -134,18 +135,28 @@ def _distribution(run: RunView, series: Series, at: At, window: Window) -> View:
     if not len(clock):
         return _nothing(title, series, item)
     step, row = run.row(series.name, at.step, item)
-    both = binned(np.concatenate([counts, row[None]]), np.asarray(series.edges), label="value")
+    both = binned(np.concatenate([counts, row[None]])[:, 1:-2], np.asarray(series.edges), label="value")
     x = places(clock, run.clock(series.name, item), window.x)
     unit = series.unit or "count"
     cells = heat_of(both.counts[:-1].T, label=unit, x=column_edges(x), y=both.edges, column_steps=clock.step)
-    bad = bad_stretches(x, both.nan[:-1] > 0)
-    nan = int(both.nan[:-1].sum())
-    caption = f"{series.doc} {item}, {stretch(clock.step)}.{both.note}" + (f" {nan:,} values are NaN." if nan else "")
+    bad = bad_stretches(x, counts[:, -1] > 0)
+    caption = f"{series.doc} {item}, {stretch(clock.step)}.{both.note}{_outside(series, counts)}"
     over = Chart(title, time_scale(window.x), both.scale, (cells, *bad[:BOXES]), caption)
     bars = Bars(both.edges, both.counts[-1], label=f"step {step:,}", colour=0)
     n = int(np.asarray(row).sum())
     now = Chart(f"step {step:,}", both.scale, Scale(unit), (bars,), f"{item} at step {step:,}: {n:,} values.")
     return Plate(((over,), (now,)), title, f"{caption} Below: {now.caption}", heights=(3.0, 2.0))
+
+
+def _outside(series: Series, counts: np.ndarray) -> str:
+    """What the bins do not hold, over all rows."""
+    under, over, nan = (int(counts[:, k].sum()) for k in (0, -2, -1))
+    said = [
+        (under, f"under {series.edges[0]:g}"),
+        (over, f"over {series.edges[-1]:g}"),
+        (nan, "NaN"),
+    ]
+    return "".join(f" {many(n, 'value is', 'values are')} {where}." for n, where in said if n)
 
 
 def _vector(run: RunView, series: Series, at: At, window: Window) -> View:
@@ -231,7 +242,7 @@ def _raw(run: RunView, series: Series, at: At, window: Window) -> View:
     heights, edges = np.histogram(finite, bins=min(100, max(1, round(len(finite) ** 0.5))))
     caption += " With more than two dimensions it is drawn as the histogram of its values."
     if len(finite) < numbers.size:
-        caption += f" {numbers.size - len(finite):,} values are not finite."
+        caption += f" {many(numbers.size - len(finite), 'value is', 'values are')} not finite."
     bars = Bars(edges, heights.astype(float), label=item, colour=0)
     return Chart(title, Scale(words(series.name), series.unit), Scale("count"), (bars,), caption)
 
@@ -290,7 +301,7 @@ def _rows(run: RunView, series: str, item: str | None, window: Window, e: Envelo
 
 def _not_finite(e: Envelope) -> str:
     n = int(np.sum(e.nonfinite))
-    return f"; {n:,} value{'s are' if n > 1 else ' is'} not finite" if n else ""
+    return f"; {many(n, 'value is', 'values are')} not finite" if n else ""
 
 
 def _numbers(values: np.ndarray) -> np.ndarray:

@@ -20,34 +20,25 @@ MOST_TICKS = 9
 
 @dataclass(frozen=True, eq=False)
 class Binning:
-    """Counts (row, cell) of the occupied cells, the cells' edges (cell + 1,) on `scale`, and the counts outside."""
+    """Counts (row, cell) of the occupied cells, their edges (cell + 1,) on `scale`, and what a caption must say."""
 
     counts: np.ndarray
     edges: np.ndarray
     scale: Scale
-    below: int  # under the first bin edge, in all rows
-    above: int
-    nan: np.ndarray  # (row,)
     note: str = ""
 
 
 def binned(counts: np.ndarray, edges: np.ndarray, *, label: str = "", unit: str = "") -> Binning:
-    """Put counts (row, bin) = [underflow, the bins between `edges`, overflow, NaN] on an axis."""
-    counts = np.asarray(counts)
-    inner = counts[:, 1:-2].astype(float)
+    """Put the counts (row, bin) of the bins between `edges` on an axis."""
+    inner = np.asarray(counts).astype(float)
     edges = np.asarray(edges, dtype=float)
-    below, above, nan = int(counts[:, 0].sum()), int(counts[:, -2].sum()), counts[:, -1]
-    note = "".join(
-        f" {n:,} values lie {where}."
-        for n, where in ((below, f"under {edges[0]:g}"), (above, f"over {edges[-1]:g}"))
-        if n
-    )
     if _even(edges):
         cells, at = _trimmed(inner, edges)
-        return Binning(cells, at, Scale(label, unit, limits=(float(at[0]), float(at[-1]))), below, above, nan, note)
+        return Binning(cells, at, Scale(label, unit, limits=(float(at[0]), float(at[-1]))))
     inner, edges, low, merged = _around_zero(inner, edges)
+    note = ""
     if merged:
-        note = f" The cell around 0 holds what is nearer to it than {_smallest(edges):.1g}." + note
+        note = f" The cell around 0 holds what is nearer to it than {_smallest(edges):.1g}."
     cells, at = _trimmed(inner, edges)
     high = max(low + 1, int(np.ceil(np.log10(np.abs(at).max()) - 1e-9)))
     middle = 1 + high - low
@@ -55,7 +46,7 @@ def binned(counts: np.ndarray, edges: np.ndarray, *, label: str = "", unit: str 
     scale = Scale(
         label, unit, limits=(float(where[0]), float(where[-1])), names=_ticks(low, high), signed_log=(middle, low)
     )
-    return Binning(cells, where, scale, below, above, nan, note)
+    return Binning(cells, where, scale, note)
 
 
 def value_at(scale: Scale, position: np.ndarray | float) -> np.ndarray:

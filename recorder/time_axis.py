@@ -48,12 +48,3 @@ def bad_stretches(x: np.ndarray, bad: np.ndarray) -> tuple[Box, ...]:
     return tuple(
         Box(float(edges[a]), float(edges[b]), label="not finite", role="bad") for a, b in zip(starts, ends, strict=True)
     )
-
-
-def stretch(steps: np.ndarray) -> str:
-    """For captions: "step 7", or "100 rows of steps 0 to 990"."""
-    if not len(steps):
-        return "no rows"
-    if len(steps) == 1:
-        return f"step {int(steps[0]):,}"
-    return f"{len(steps):,} rows of steps {int(steps[0]):,} to {int(steps[-1]):,}"

@@ -11,6 +11,7 @@ from typing import Literal
 
 import numpy as np
 
+from recorder.captions import many
 from recorder.chart import Band, Bars, Chart, Heat, Limits, Line, Mark, Plate, Points, View
 
 By = Literal["global", "row", "column"]
@@ -45,7 +46,7 @@ def smoothed(view: View, factor: float) -> View:
         marks: list[Mark] = []
         for m in chart.marks:
             if isinstance(m, Line) and not m.faint:
-                marks += [replace(m, faint=True, label=""), replace(m, y=_average(m.y, factor))]
+                marks += [replace(m, faint=True), replace(m, y=_average(m.y, factor))]
             else:
                 marks.append(m)
         if len(marks) == len(chart.marks):
@@ -72,8 +73,7 @@ def without_outliers(view: View) -> View:
         if not outside or not lo < hi:
             return chart
         limits = (float(10**lo), float(10**hi)) if log else (float(lo), float(hi))
-        verb = "value lies" if outside == 1 else "values lie"
-        return _noted(_with_limits(chart, limits), f"{outside:,} {verb} outside the limits.")
+        return _noted(_with_limits(chart, limits), f"{many(outside, 'value lies', 'values lie')} outside the limits.")
 
     return _each(view, change)
 
@@ -127,7 +127,7 @@ def overlay(charts: Sequence[Chart], names: Sequence[str] = ()) -> Chart:
 
 
 def delta(a: Chart, b: Chart) -> Chart:
-    """The difference b - a: line by line where both have a line of that label, at the places of a's that b covers; heat by heat."""
+    """The difference b - a, heat by heat, and line by line of the same label at those of a's places that b covers."""
     others = {m.label: m for m in b.marks if isinstance(m, Line) and not m.faint}
     marks: list[Mark] = []
     for m in a.marks:

@@ -1,0 +1,19 @@
+"""How does a caption say how much was drawn?"""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def stretch(steps: np.ndarray) -> str:
+    """As in "step 7" or "100 rows of steps 0 to 990"."""
+    if not len(steps):
+        return "no rows"
+    if len(steps) == 1:
+        return f"step {int(steps[0]):,}"
+    return f"{len(steps):,} rows of steps {int(steps[0]):,} to {int(steps[-1]):,}"
+
+
+def many(n: int, one: str, more: str) -> str:
+    """As in "1 value is" or "1,200 values are"."""
+    return f"{n:,} {one if n == 1 else more}"
