@@ -1,0 +1,70 @@
+"""Record what happens inside a network while it trains.
+
+with record(model, "runs/mlp.h5", optimizer=optimizer, probe=images) as run:
+    for x, y in loader:
+        run.step(loss=train_step(x, y))
+
+run = open_run("runs/mlp.h5")
+
+Names are loaded when first used: importing this package imports neither a framework nor h5py.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from recorder import instruments as instruments
+    from recorder.analysis.health import Health as Health
+    from recorder.checkpoint import Checkpoints as Checkpoints
+    from recorder.recording import Recording as Recording
+    from recorder.recording import record as record
+    from recorder.schedule import at_end as at_end
+    from recorder.schedule import each_epoch as each_epoch
+    from recorder.schedule import every as every
+    from recorder.schedule import pairs as pairs
+
+_HOMES = {
+    "Checkpoints": "recorder.checkpoint",
+    "Health": "recorder.analysis.health",
+    "Recording": "recorder.recording",
+    "at_end": "recorder.schedule",
+    "each_epoch": "recorder.schedule",
+    "every": "recorder.schedule",
+    "pairs": "recorder.schedule",
+    "record": "recorder.recording",
+}
+
+__all__ = [
+    "Checkpoints",
+    "Health",
+    "Recording",
+    "at_end",
+    "each_epoch",
+    "every",
+    "instruments",
+    "open_run",
+    "pairs",
+    "record",
+]
+
+
+def open_run(path: Any) -> Any:
+    """Open a run, recorded or still being recorded, for reading: `open_run("runs/mlp.h5")["gradient_norm"].values`."""
+    from recorder.runfile.reader import Run
+
+    return Run.open(path)
+
+
+def __getattr__(name: str) -> Any:
+    if name == "instruments":
+        return import_module("recorder.instruments")
+    if name in _HOMES:
+        globals()[name] = value = getattr(import_module(_HOMES[name]), name)
+        return value
+    raise AttributeError(f"module 'recorder' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

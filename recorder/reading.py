@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -95,6 +95,7 @@ class Reading:
     raw: Mapping[tuple[Quantity, str], np.ndarray] = field(default_factory=dict)
     scalars: Mapping[str, float] = field(default_factory=dict)
     model: Any = None
+    previous: Mapping[Statistic, np.ndarray] = field(default_factory=dict)  # the table of step - 1, where it was read
 
     def __getitem__(self, statistic: Statistic) -> np.ndarray:
         return self.table[statistic]
@@ -141,6 +142,10 @@ class Adapter(Protocol):
         """End one iteration of the user's loop: a thunk for what was gathered since the last call."""
         ...
 
+    def read(self, plan: Plan) -> Collected:
+        """One pass now, outside an update and at once: weights and their last update; gradients are NaN."""
+        ...
+
     def probe(self) -> Mapping[str, np.ndarray]:
         """Activations (sample, unit, ...) of every probed layer, in eval mode, without a trace in the model."""
         ...
@@ -169,3 +174,14 @@ class Instrument(Protocol):
     def measure(self, reading: Reading) -> Mapping[str, Any]:
         """{series name: (item, *shape) array}, every declared series, in plain numpy."""
         ...
+
+
+@runtime_checkable
+class WantsRaw(Protocol):
+    """What an instrument with `Need.RAW` also has: which tensors it wants whole."""
+
+    def raw(self, facts: Facts) -> frozenset[tuple[Quantity, str]]: ...
+
+
+class Finished(Exception):
+    """Raised by an instrument that has measured all it may; its text is noted in the run, and it rests."""

@@ -1,0 +1,171 @@
+"""Is the training in good health, and when did it first go wrong?
+
+Judged on what was recorded, row by row, each finding once with its first bad step:
+
+    not_finite   a NaN or an infinity in the loss, a gradient or a weight
+    exploding    a gradient norm over 1e3, or over 100 x the median of its last 100 recorded rows
+    vanishing    a gradient norm under 1e-7 x the weight norm over 100 recorded rows
+    dead_units   units with the same activation on every probe sample
+    saturated    over half of a sigmoid or tanh layer's activations within 5 % of its bounds
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Health:
+    """The thresholds; infinity or a share of 1 switches a rule off."""
+
+    explode_norm: float = 1e3
+    explode_ratio: float = 100.0  # times the median of the rows before
+    vanish_ratio: float = 1e-7  # times the weight norm
+    rows: int = 100  # the memory of `explode_ratio` and the length of a vanishing stretch
+    at_least: int = 10  # rows before a median counts
+    dead_share: float = 0.0  # of a layer's units
+    saturated_share: float = 0.5  # of a layer's activations
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing found wrong: `finding` of `item` was `value` at `step`, over (or under) `limit`."""
+
+    finding: str  # "not_finite", "exploding", "vanishing", "dead_units", "saturated"
+    item: str
+    step: int
+    value: float
+    limit: float
+
+    @property
+    def text(self) -> str:
+        """The JSON text of a health event; numbers that are not finite are strings there."""
+        value: float | str = self.value if np.isfinite(self.value) else str(self.value)
+        said = {"finding": self.finding, "item": self.item, "since": self.step, "value": value, "limit": self.limit}
+        return json.dumps(said)
+
+
+class HealthEvent(Protocol):
+    """What is read of a run's event."""
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def text(self) -> str: ...
+    @property
+    def step(self) -> int: ...
+
+
+def findings(events: Iterable[HealthEvent]) -> tuple[Finding, ...]:
+    """The findings among a run's events, in the order of their steps; an event that cannot be read is passed over."""
+    found = []
+    for event in events:
+        if event.kind != "health":
+            continue
+        try:
+            said = json.loads(event.text)
+            step, value, limit = int(said.get("since", event.step)), float(said["value"]), float(said["limit"])
+            found.append(Finding(str(said["finding"]), str(said["item"]), step, value, limit))
+        except (ValueError, KeyError, TypeError):
+            continue
+    return tuple(sorted(found, key=lambda f: f.step))
+
+
+@dataclass
+class Monitor:
+    """Watches the rows as they are recorded and says each finding once.
+
+    `units` and `numbers` say how many units a layer has, and how many activations on the probe batch.
+    """
+
+    limits: Health
+    units: Mapping[str, int] = field(default_factory=dict)  # layer -> units
+    numbers: Mapping[str, int] = field(default_factory=dict)  # layer -> activations on the probe batch
+    _said: set[tuple[str, str]] = field(default_factory=set)
+    _norms: np.ndarray | None = None  # (rows, tensor), a ring
+    _seen: int = 0
+    _weights: np.ndarray | None = None  # (tensor,) the last weight norms
+    _weak: np.ndarray | None = None  # (tensor,) rows in a row under the vanishing limit
+    _weak_since: np.ndarray | None = None  # (tensor,) the step at which that stretch began
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> tuple[Finding, ...]:
+        """Findings in the scalars of a step: every loss has to be finite."""
+        return tuple(
+            self._new("not_finite", name, step, value, 0.0)
+            for name, value in values.items()
+            if "loss" in name and not np.isfinite(value) and self._is_new("not_finite", name)
+        )
+
+    def row(self, step: int, items: Mapping[str, Sequence[str]], row: Mapping[str, Any]) -> tuple[Finding, ...]:
+        """Findings in one row {series: (item,) array}, with the item names of each series."""
+        found: list[Finding] = []
+        for series in ("gradient_nonfinite", "weight_nonfinite", "activation_nonfinite"):
+            if series in row:
+                for i in np.flatnonzero(row[series]).tolist():
+                    self._say(
+                        found, "not_finite", f"{items[series][i]} {series.split('_')[0]}", step, row[series][i], 0
+                    )
+        if "weight_norm" in row:
+            self._weights = np.asarray(row["weight_norm"], dtype=np.float64)
+        if "gradient_norm" in row:
+            norms = np.asarray(row["gradient_norm"], dtype=np.float64)
+            self._exploding(found, step, items["gradient_norm"], norms)
+            if self._weights is not None:
+                self._vanishing(found, step, items["gradient_norm"], norms, self._weights)
+        for series, finding, whole, limit in (
+            ("activation_dead_units", "dead_units", self.units, self.limits.dead_share),
+            ("activation_saturated_count", "saturated", self.numbers, self.limits.saturated_share),
+        ):
+            if series not in row:
+                continue
+            for layer, count in zip(items[series], row[series], strict=True):
+                share = float(count) / max(1, whole.get(layer, 0))
+                if share > limit:
+                    self._say(found, finding, layer, step, share, limit)
+        return tuple(found)
+
+    def _exploding(self, found: list[Finding], step: int, names: Sequence[str], norms: np.ndarray) -> None:
+        if self._norms is None:
+            self._norms = np.full((self.limits.rows, len(norms)), np.nan)
+        for i in np.flatnonzero(norms > self.limits.explode_norm).tolist():
+            self._say(found, "exploding", names[i], step, norms[i], self.limits.explode_norm)
+        if self._seen >= self.limits.at_least:
+            with np.errstate(all="ignore"):
+                # The median lies above the minimum: most rows need no median at all.
+                suspects = norms > self.limits.explode_ratio * np.fmin.reduce(self._norms)
+            for i in np.flatnonzero(suspects & np.isfinite(norms)).tolist():
+                before = self._norms[np.isfinite(self._norms[:, i]), i]
+                limit = self.limits.explode_ratio * float(np.median(before)) if len(before) else 0.0
+                if len(before) >= self.limits.at_least and 0 < limit < norms[i]:
+                    self._say(found, "exploding", names[i], step, norms[i], limit)
+        self._norms[self._seen % self.limits.rows] = norms
+        self._seen += 1
+
+    def _vanishing(
+        self, found: list[Finding], step: int, names: Sequence[str], norms: np.ndarray, weights: np.ndarray
+    ) -> None:
+        if self._weak is None or self._weak_since is None:
+            self._weak = np.zeros(len(norms), dtype=np.int64)
+            self._weak_since = np.zeros(len(norms), dtype=np.int64)
+        limit = self.limits.vanish_ratio * weights
+        weak = norms < limit  # NaN, "not stepped", is no weakness
+        self._weak_since[weak & (self._weak == 0)] = step
+        self._weak = np.where(weak, self._weak + 1, 0)
+        for i in np.flatnonzero(self._weak >= self.limits.rows).tolist():
+            self._say(found, "vanishing", names[i], int(self._weak_since[i]), norms[i], limit[i])
+
+    def _is_new(self, finding: str, item: str) -> bool:
+        return (finding, item) not in self._said
+
+    def _new(self, finding: str, item: str, step: int, value: Any, limit: Any) -> Finding:
+        self._said.add((finding, item))
+        return Finding(finding, item, step, float(value), float(limit))
+
+    def _say(self, found: list[Finding], finding: str, item: str, step: int, value: Any, limit: Any) -> None:
+        if self._is_new(finding, item):
+            found.append(self._new(finding, item, step, value, limit))

@@ -1,0 +1,195 @@
+"""Which instruments play at this moment, what do they need, and what rows come of it?
+
+Two kinds of moments. *At an update*: statistics and raw tensors of step t, gathered by the adapter's one pass before
+update t and measured when they arrive. *Between updates*: the probe batch through the network after t updates. They
+arrive at different times, so the second kind has axes of its own, "<schedule>_probe". Either way a row at step t
+describes the network after t updates.
+"""
+
+from __future__ import annotations
+
+import time
+import warnings
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from recorder.errors import InstrumentError, RecordError
+from recorder.reading import Collected, Facts, Finished, Instrument, Need, Plan, Quantity, Reading, Statistic, WantsRaw
+from recorder.runfile.schema import Series
+from recorder.schedule import Every, Moment, Pairs, Schedule, Scheduled
+
+BETWEEN = frozenset({Need.PROBE, Need.MODEL})
+Row = dict[str, Any]  # series -> (item, *shape) array, or {item: array}
+Note = Callable[[str, str, Moment], None]  # (event kind, text, when)
+
+
+@dataclass
+class Player:
+    """An instrument at work: when it is due and what it fills."""
+
+    instrument: Instrument
+    schedule: Schedule
+    axis: str
+    series: tuple[Series, ...]
+    raw: frozenset[tuple[Quantity, str]] = frozenset()
+    resting: bool = False
+    last: int = -1  # the step of its last row between updates
+
+    @property
+    def between(self) -> bool:
+        return bool(self.instrument.needs & BETWEEN)
+
+    @property
+    def compares(self) -> bool:
+        """Whether it needs the weights of the step before."""
+        return Statistic.UPDATE_NORM in self.instrument.statistics or any(q == "update" for q, _ in self.raw)
+
+
+def players(scheduled: Iterable[Scheduled], facts: Facts) -> tuple[Player, ...]:
+    """The instruments with their series declared; RecordError where two fill the same series or one cannot work."""
+    found: list[Player] = []
+    taken: dict[str, str] = {"scalars": "the scalars"}
+    for s in scheduled:
+        name = s.instrument.name
+        between = bool(s.instrument.needs & BETWEEN)
+        if between and (s.instrument.statistics or Need.RAW in s.instrument.needs):
+            raise RecordError(f"{name!r} wants both the probe batch and numbers of an update; make it two instruments")
+        axis = f"{s.schedule.axis}_probe" if between else s.schedule.axis
+        series = tuple(replace(d, axis=axis, instrument=name) for d in s.instrument.declare(facts))
+        for one in series:
+            if one.name in taken:
+                raise RecordError(f"series {one.name!r} of {name!r} is already filled by {taken[one.name]}")
+            taken[one.name] = repr(name)
+        raw = s.instrument.raw(facts) if isinstance(s.instrument, WantsRaw) else frozenset()
+        player = Player(s.instrument, s.schedule, axis, series, raw)
+        if player.compares and not isinstance(s.schedule, Every | Pairs):
+            raise RecordError(
+                f"{name!r} compares with the step before, which {s.schedule} cannot know in time; use every or pairs"
+            )
+        found.append(player)
+    return tuple(found)
+
+
+class Conductor:
+    """Decides what is due, lets the instruments measure, and switches off the one that fails."""
+
+    def __init__(self, players: Sequence[Player], note: Note, *, strict: bool = False) -> None:
+        self.players = tuple(players)
+        self._note = note
+        self._strict = strict
+        self._moment = Moment(0, epoch_begins=True)
+        self._due: tuple[Player, ...] | None = None
+        self._plan: Plan | None = None
+        self._thin = 1
+        self._previous: tuple[int, Mapping[Statistic, np.ndarray]] = (-1, {})
+
+    def move_to(self, moment: Moment, *, thin: int = 1) -> None:
+        """The next update is the one of this moment."""
+        self._moment, self._thin = moment, thin
+        self._due = self._plan = None
+
+    def rest(self) -> None:
+        """Nobody measures any more."""
+        for player in self.players:
+            player.resting = True
+        self._due = self._plan = None
+
+    @property
+    def due(self) -> tuple[Player, ...]:
+        """Who measures the coming update."""
+        if self._due is None:
+            self._due = tuple(p for p in self._at(self._moment) if not p.between)
+        return self._due
+
+    def plan(self) -> Plan:
+        """What the pass before the coming update has to compute: what is due, and what the next step needs."""
+        if self._plan is None:
+            following = replace(self._moment, step=self._moment.step + 1, epoch_begins=False)
+            comparing = any(p.compares for p in self._at(following))
+            statistics = frozenset[Statistic]().union(*(p.instrument.statistics for p in self.due))
+            if comparing:
+                statistics |= {Statistic.WEIGHT_NORM}
+            self._plan = Plan(statistics, comparing, frozenset().union(*(p.raw for p in self.due)))
+        return self._plan
+
+    def update(self, due: Sequence[Player], collected: Collected, moment: Moment, at: float) -> dict[str, Row]:
+        """{axis: row} of everyone who was due at this update."""
+        before_step, before = self._previous
+        self._previous = (moment.step, collected.table)
+        reading = Reading(
+            moment.step, moment.epoch, at, collected.table, collected.stepped, raw=collected.raw,
+            scalars=collected.scalars, previous=before if before_step == moment.step - 1 else {},
+        )  # fmt: skip
+        return self._measure(due, reading)
+
+    def between(self, moment: Moment, look: Callable[[frozenset[Need]], Mapping[str, Any]]) -> dict[str, Row]:
+        """{axis: row} of everyone who looks at the network between updates and has not yet done so at this step.
+
+        `look` gives the fields of a Reading that these needs ask for: activations, model.
+        """
+        due = [p for p in self._at(moment) if p.between and p.last != moment.step]
+        if not due:
+            return {}
+        try:
+            seen = look(frozenset[Need]().union(*(p.instrument.needs for p in due)))
+        except Exception as problem:
+            for player in due:
+                self._switch_off(player, problem, moment)
+            return {}
+        for player in due:
+            player.last = moment.step
+        return self._measure(due, Reading(moment.step, moment.epoch, time.time(), **seen))
+
+    def _at(self, moment: Moment) -> list[Player]:
+        return [p for p in self.players if not p.resting and p.schedule.due(moment, thin=self._thin)]
+
+    def _measure(self, due: Sequence[Player], reading: Reading) -> dict[str, Row]:
+        rows: dict[str, Row] = {}
+        for player in due:
+            if player.resting:
+                continue
+            try:
+                values = checked(player.instrument.measure(reading), player.series, reading.step)
+            except Finished as finished:
+                player.resting = True
+                self._note(
+                    "note", f"{player.instrument.name} {finished}; it rests", Moment(reading.step, reading.epoch)
+                )
+            except Exception as problem:
+                self._switch_off(player, problem, Moment(reading.step, reading.epoch))
+            else:
+                rows.setdefault(player.axis, {}).update(values)
+        return rows
+
+    def _switch_off(self, player: Player, problem: Exception, moment: Moment) -> None:
+        what = f"{type(problem).__name__}: {problem}"
+        text = f"{player.instrument.name} failed at step {moment.step} and is switched off: {what}"
+        if self._strict:
+            raise InstrumentError(text) from problem
+        player.resting = True
+        self._note("warning", text, moment)
+        warnings.warn(f"layerscope: {text}; the training goes on", stacklevel=2)
+
+
+def checked(values: Mapping[str, Any], series: Sequence[Series], step: int) -> Mapping[str, Any]:
+    """`values` when they are what was declared; InstrumentError says which series differs and how."""
+    if set(values) != {s.name for s in series}:
+        raise InstrumentError(f"step {step}: expected series {[s.name for s in series]}, got {list(values)}")
+    for s in series:
+        given = values[s.name]
+        if isinstance(given, Mapping):
+            for item, value in given.items():
+                if item not in s.items:
+                    raise InstrumentError(f"series {s.name!r} at step {step}: there is no {s.item_dim} {item!r}")
+                _same(f"series {s.name!r}, {s.item_dim} {item!r} at step {step}", s.shape_of(item), np.shape(value))
+        elif not s.ragged:
+            _same(f"series {s.name!r} at step {step}", (len(s.items), *s.shape), np.shape(given))
+    return values
+
+
+def _same(where: str, expected: tuple[int, ...], got: tuple[int, ...]) -> None:
+    if got != expected:
+        raise InstrumentError(f"{where}: expected shape {expected}, got {got}")

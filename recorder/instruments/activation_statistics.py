@@ -1,0 +1,103 @@
+"""What do the units of each layer do on the probe batch: their level, spread, zeros, dead and saturated units?
+
+Counts are stored as integers; a share is a count over the layer's activations (samples x shape of one sample), whose
+number follows from the run's `layers` and `probe_samples`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from math import prod
+from typing import ClassVar
+
+import numpy as np
+
+from recorder.analysis.activation import BOUNDS, activation_statistics
+from recorder.chart import View
+from recorder.default_chart import default_chart
+from recorder.reading import Facts, Need, Reading, Statistic
+from recorder.runfile.schema import Kind, Series
+from recorder.shares import Shares
+from recorder.view import At, RunView, Window
+
+Drawer = Callable[[RunView, str, At, Window], View]
+
+SERIES = {
+    "activation_mean": ("activation", "float32", "Mean activation of the layer on the probe batch."),
+    "activation_std": ("activation", "float32", "Unbiased standard deviation of the layer's activations."),
+    "activation_zero_count": ("count", "uint64", "Activations of the layer that are exactly 0."),
+    "activation_dead_units": ("count", "uint32", "Units with the same activation on every probe sample and position."),
+    "activation_nonfinite": ("count", "uint64", "Activations of the layer that are NaN or infinite."),
+}
+SATURATED = ("count", "uint64", "Activations of a sigmoid- or tanh-like layer within 5 % of its bounds.")
+
+
+def zero_share(run: RunView, series: str, at: At, window: Window) -> View:
+    """Exact zeros among the layer's activations on the probe batch."""
+    doc = "Share of the layer's activations that are exactly 0."
+    return default_chart(
+        Shares(run, series, "activation_zero_share", doc, _numbers(run)), "activation_zero_share", at, window
+    )
+
+
+def dead_share(run: RunView, series: str, at: At, window: Window) -> View:
+    """Dead units among the layer's units."""
+    doc = "Share of the layer's units with the same activation on every probe sample and position."
+    units = {layer["name"]: int((layer["shape"] or [1])[0]) for layer in run.meta.get("layers", ())}
+    return default_chart(Shares(run, series, "activation_dead_share", doc, units), "activation_dead_share", at, window)
+
+
+def saturated_share(run: RunView, series: str, at: At, window: Window) -> View:
+    """Saturated activations among the layer's activations."""
+    doc = "Share of the layer's activations within 5 % of its bounds."
+    shares = Shares(run, series, "activation_saturated_share", doc, _numbers(run))
+    return default_chart(shares, "activation_saturated_share", at, window)
+
+
+class ActivationStatistics:
+    """Mean, spread, exact zeros, dead units, saturation and non-finite values, layer by layer."""
+
+    name = "activation_statistics"
+    statistics: frozenset[Statistic] = frozenset()
+    needs = frozenset({Need.PROBE})
+    derived: ClassVar[Mapping[str, Mapping[str, Drawer]]] = {
+        "activation_zero_count": {"activation_zero_share": zero_share},
+        "activation_dead_units": {"activation_dead_share": dead_share},
+        "activation_saturated_count": {"activation_saturated_share": saturated_share},
+    }
+
+    def __init__(self) -> None:
+        self._kinds: Mapping[str, str] = {}
+
+    def declare(self, facts: Facts) -> tuple[Series, ...]:
+        self._kinds = {layer.name: layer.kind for layer in facts.layers}
+        bounded = tuple(name for name, kind in self._kinds.items() if kind in BOUNDS)
+        series = [_series(name, *what, tuple(self._kinds)) for name, what in SERIES.items()]
+        if bounded:
+            series.append(_series("activation_saturated_count", *SATURATED, bounded))
+        return tuple(series)
+
+    def measure(self, reading: Reading) -> Mapping[str, np.ndarray]:
+        """-> each series as (layer,)"""
+        of = {name: activation_statistics(reading.activations[name], kind) for name, kind in self._kinds.items()}
+        measured = {
+            "activation_mean": [s.mean for s in of.values()],
+            "activation_std": [s.std for s in of.values()],
+            "activation_zero_count": [s.zero for s in of.values()],
+            "activation_dead_units": [s.dead for s in of.values()],
+            "activation_nonfinite": [s.nonfinite for s in of.values()],
+        }
+        saturated = [s.saturated for s in of.values() if s.saturated is not None]
+        if saturated:
+            measured["activation_saturated_count"] = saturated
+        return {name: np.array(values) for name, values in measured.items()}
+
+
+def _series(name: str, unit: str, dtype: str, doc: str, layers: tuple[str, ...]) -> Series:
+    return Series(name, Kind.PER_ITEM, unit, doc, layers, dtype=dtype, item_dim="layer")
+
+
+def _numbers(run: RunView) -> dict[str, int]:
+    """How many activations each layer has on the probe batch, from what the run knows of its model."""
+    samples = int(run.meta.get("probe_samples", 0))
+    return {layer["name"]: samples * prod(layer["shape"]) for layer in run.meta.get("layers", ())}

@@ -1,0 +1,106 @@
+"""Which rows, scalars, findings and events go into the run, in which order, and how much of it may be taken?"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from recorder.analysis.health import Finding, Monitor
+from recorder.conductor import Row
+from recorder.forecast import Budget
+from recorder.runfile.schema import Event, Series, State
+from recorder.runfile.writer import RunWriter
+from recorder.scalars import Scalars
+from recorder.schedule import Moment
+
+
+class Ledger:
+    """Everything that is written of one recording passes here.
+
+    A run's first volume is declared before its first row. What comes before the first step, when the names of its
+    scalars are not known yet, waits for it, so that the scalars are in that volume too.
+    """
+
+    def __init__(self, writer: RunWriter, series: tuple[Series, ...], monitor: Monitor, max_size: int | None) -> None:
+        self.writer = writer
+        self.latest: dict[str, float] = {}
+        self.budget = Budget(max_size)
+        self.scalars = Scalars()
+        self._monitor = monitor
+        self._items = {s.name: s.items for s in series}
+        self._waiting: list[Callable[[], None]] = []
+        writer.declare(*series)
+
+    def note(self, kind: str, text: str, moment: Moment) -> None:
+        """Something that happened once."""
+        self.writer.event(Event(kind, text, moment.step, moment.epoch, time.time()))
+
+    def step(self, rows: Mapping[str, Row], numbers: Mapping[str, float], moment: Moment, at: float) -> None:
+        """The rows of one update, and the scalars of its iteration in the same row where they share an axis."""
+        self._declare("step", numbers)
+        self.settle()
+        rows = {axis: dict(row) for axis, row in rows.items()}
+        if moment.step % self.budget.thin == 0:
+            for axis, row in self.scalars.rows("step", numbers).items():
+                rows.setdefault(axis, {})["scalars"] = row
+        for axis, values in rows.items():
+            self._append(axis, values, moment, at)
+        self._judge_scalars(numbers, moment)
+
+    def epoch(self, numbers: Mapping[str, float], moment: Moment, at: float) -> None:
+        """The scalars of one epoch."""
+        self.latest.update(numbers)
+        if not self.scalars.known("step"):
+            self._waiting.append(partial(self._epoch, dict(numbers), moment, at))
+        else:
+            self._epoch(numbers, moment, at)
+
+    def between(self, rows: Mapping[str, Row], moment: Moment, at: float) -> None:
+        """What was measured between two updates."""
+        for axis, row in rows.items():
+            if self.scalars.known("step"):
+                self._append(axis, row, moment, at)
+            else:
+                self._waiting.append(partial(self._append, axis, row, moment, at))
+
+    def settle(self) -> None:
+        """Write what waited for the first step."""
+        waiting, self._waiting = self._waiting, []
+        for write in waiting:
+            write()
+
+    def close(self, state: State, error: str) -> str:
+        """Seal the run; what the writer has to say, or ""."""
+        try:
+            self.settle()
+        finally:
+            said = self.writer.close(state, error=error)
+        return said
+
+    def _epoch(self, numbers: Mapping[str, float], moment: Moment, at: float) -> None:
+        self._declare("epoch", numbers)
+        for axis, row in self.scalars.rows("epoch", numbers).items():
+            self._append(axis, {"scalars": row}, moment, at)
+        self._judge_scalars(numbers, moment)
+
+    def _declare(self, where: str, numbers: Mapping[str, float]) -> None:
+        self.latest.update(numbers)
+        group = self.scalars.new(where, numbers)
+        if group is not None:
+            self.writer.declare(group.series)
+
+    def _append(self, axis: str, row: Row, moment: Moment, at: float) -> None:
+        self.writer.append(axis, step=moment.step, epoch=moment.epoch, time=at, values=row)
+        for finding in self._monitor.row(moment.step, self._items, row):
+            self._found(finding, moment)
+        if self.budget.spend(self.writer.row_bytes(axis)):
+            limit, thin = self.budget.max_size, self.budget.thin
+            self.note("note", f"max_size={limit}: from here on 1 of {thin} rows is recorded", moment)
+
+    def _judge_scalars(self, numbers: Mapping[str, float], moment: Moment) -> None:
+        for finding in self._monitor.scalars(moment.step, numbers):
+            self._found(finding, moment)
+
+    def _found(self, finding: Finding, moment: Moment) -> None:
+        self.note("health", finding.text, moment)

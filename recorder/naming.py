@@ -1,0 +1,34 @@
+"""What is the run called, and who has that name first?"""
+
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from recorder.errors import RecordError, RunExistsError
+from recorder.runfile.writer import RunWriter
+
+ATTEMPTS = 1000
+
+
+def writer_at(path: str | os.PathLike[str], *, meta: Mapping[str, Any]) -> RunWriter:
+    """The writer of a new run at "runs/mlp.h5" or "runs/mlp"; in a folder ("runs/"), of one with a name of its own.
+
+    That name is <script>-<date>-<time>.h5, with -2, -3, ... where others were as fast. RunExistsError where the one
+    name that was asked for is taken.
+    """
+    if not (os.fspath(path).endswith(("/", os.sep)) or Path(path).is_dir()):
+        file = Path(path)
+        return RunWriter(file if file.suffix == ".h5" else file.with_name(f"{file.name}.h5"), meta=meta)
+    script = Path(sys.argv[0]).stem if sys.argv and sys.argv[0] not in ("", "-c", "-m") else "run"
+    name = f"{script}-{time.strftime('%Y%m%d-%H%M%S')}"
+    for number in range(1, ATTEMPTS):
+        try:
+            return RunWriter(Path(path) / (f"{name}-{number}.h5" if number > 1 else f"{name}.h5"), meta=meta)
+        except RunExistsError:
+            continue
+    raise RecordError(f"{path}: {ATTEMPTS} runs began here in one second; give a file's name instead of a folder")

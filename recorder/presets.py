@@ -1,0 +1,91 @@
+"""What is recorded when nothing, a preset or a list is asked for, and how often."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from difflib import get_close_matches
+
+from recorder.errors import RecordError
+from recorder.instruments import INSTRUMENTS
+from recorder.instruments.activation_histogram import ActivationHistogram
+from recorder.instruments.activation_statistics import ActivationStatistics
+from recorder.instruments.gradient_histogram import GradientHistogram
+from recorder.instruments.gradient_norm import GradientNorm
+from recorder.instruments.raw_snapshots import RawSnapshots
+from recorder.instruments.update_ratio import UpdateRatio
+from recorder.instruments.weight_histogram import WeightHistogram
+from recorder.instruments.weight_norm import WeightNorm
+from recorder.reading import Facts, Instrument, Need
+from recorder.schedule import Schedule, Scheduled, each_epoch, every, pairs
+
+Ask = str | Instrument | Scheduled
+
+PRESETS: Mapping[str, Callable[[], tuple[Scheduled, ...]]] = {
+    "light": lambda: (
+        pairs(10, GradientNorm()),
+        pairs(10, WeightNorm()),
+        every(10, UpdateRatio(), start=1),  # the second step of each pair: the first one keeps the weights to compare
+        each_epoch(ActivationStatistics()),
+    ),
+    "full": lambda: (
+        every(1, GradientNorm()),
+        every(1, WeightNorm()),
+        every(1, UpdateRatio()),
+        each_epoch(ActivationStatistics()),
+        each_epoch(WeightHistogram()),
+        each_epoch(GradientHistogram()),
+        each_epoch(ActivationHistogram()),
+    ),
+}
+
+# How often an instrument is due that is asked for without a schedule.
+DEFAULT_SCHEDULES: Mapping[str, Schedule] = {
+    GradientNorm.name: pairs(10),
+    WeightNorm.name: pairs(10),
+    UpdateRatio.name: every(10, start=1),
+    ActivationStatistics.name: each_epoch(),
+    WeightHistogram.name: each_epoch(),
+    GradientHistogram.name: each_epoch(),
+    ActivationHistogram.name: each_epoch(),
+    RawSnapshots.name: each_epoch(),
+}
+
+
+def chosen(asked: Ask | Sequence[Ask], facts: Facts) -> tuple[Scheduled, ...]:
+    """Presets, names, instruments and schedules as one list; of two with the same name the later one counts.
+
+    What needs a probe batch is left out of a preset where there is none, and refused where it was asked for by itself.
+    """
+    found: dict[str, Scheduled] = {}
+    for ask in [asked] if isinstance(asked, str) or not isinstance(asked, Sequence) else asked:
+        if isinstance(ask, str) and ask in PRESETS:
+            found |= {
+                s.instrument.name: s for s in PRESETS[ask]() if facts.layers or Need.PROBE not in s.instrument.needs
+            }
+            continue
+        one = _one(ask)
+        if Need.PROBE in one.instrument.needs and not facts.layers:
+            raise RecordError(f"{one.instrument.name!r} looks at a probe batch; give one: record(..., probe=images)")
+        found[one.instrument.name] = one
+    return tuple(found.values())
+
+
+def _one(ask: Ask) -> Scheduled:
+    if isinstance(ask, Scheduled):
+        return ask
+    if isinstance(ask, str):
+        ask = _by_name(ask)
+    schedule = DEFAULT_SCHEDULES.get(getattr(ask, "name", ""), every(10))
+    if not isinstance(ask, type) and not callable(getattr(ask, "measure", None)):
+        raise RecordError(f"instruments: expected presets, names or instruments, got {ask!r}")
+    return Scheduled(schedule, ask)
+
+
+def _by_name(name: str) -> Instrument:
+    known = {i.name: i for i in INSTRUMENTS}
+    if name in known:
+        return known[name]()
+    near = get_close_matches(name, [*PRESETS, *known], n=1)
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    there_are = f"presets: {', '.join(PRESETS)}; instruments: {', '.join(known)}"
+    raise RecordError(f"no preset or instrument is called {name!r}{hint}; {there_are}")

@@ -1,0 +1,74 @@
+"""Which numbers a step or an epoch has: the loss, the learning rate, whatever the user passes, also late.
+
+Names that first appear together make a group with rows of its own: what is given at every 100th step only, or from
+step 500 on, costs no empty rows and makes no gaps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from recorder.runfile.schema import Kind, Series
+
+UNITS = {"step_time": "s", "overhead_time": "s", "samples_per_second": "sample / s"}
+
+
+@dataclass(frozen=True)
+class Group:
+    """Names that are recorded together on one axis."""
+
+    axis: str
+    names: tuple[str, ...]
+
+    @property
+    def series(self) -> Series:
+        doc = "Numbers of each step." if self.axis.startswith("step") else "Numbers of each epoch."
+        return Series("scalars", Kind.SCALAR, "", doc, self.names, dtype="float64", item_dim="scalar", axis=self.axis)
+
+
+class Scalars:
+    """The groups so far; `step` is the axis of what the first step gives, `epoch` of what the first epoch gives."""
+
+    def __init__(self) -> None:
+        self._groups: dict[str, list[Group]] = {"step": [], "epoch": []}
+        self._names: dict[str, dict[str, str]] = {"step": {}, "epoch": {}}  # given -> recorded
+
+    def known(self, where: str) -> bool:
+        """Whether anything was given there yet."""
+        return bool(self._groups[where])
+
+    def names(self, where: str) -> tuple[str, ...]:
+        """The recorded names, in the order in which they first came."""
+        return tuple(self._names[where].values())
+
+    def new(self, where: str, given: Iterable[str]) -> Group | None:
+        """The group that these names make necessary, if any, to be declared before their row."""
+        names = self._names[where]
+        fresh = [name for name in given if name not in names]
+        if not fresh:
+            return None
+        other = self._names["epoch" if where == "step" else "step"].values()
+        # run.step(loss=...) and run.epoch(loss=...) are two things: the later one is told apart by its name.
+        names.update({name: f"{where}/{name}" if name in other else name for name in fresh})
+        groups = self._groups[where]
+        axis = where if not groups else f"{where}_{len(groups) + 1}"
+        groups.append(Group(axis, tuple(names[name] for name in fresh)))
+        return groups[-1]
+
+    def rows(self, where: str, given: Mapping[str, float]) -> dict[str, dict[str, float]]:
+        """{axis: {recorded name: value}} of every group that has a value now."""
+        named = {self._names[where][name]: value for name, value in given.items()}
+        rows = {g.axis: {name: named[name] for name in g.names if name in named} for g in self._groups[where]}
+        return {axis: row for axis, row in rows.items() if row}
+
+
+def is_number(value: Any) -> bool:
+    """Whether this is exactly one number, told without waiting for a device."""
+    if isinstance(value, str | bytes) or value is None:
+        return False
+    shape = getattr(value, "shape", None)
+    if shape is None:
+        return hasattr(value, "__float__")
+    return all(n == 1 for n in shape) and hasattr(value, "__float__")

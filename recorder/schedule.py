@@ -1,0 +1,181 @@
+"""When is an instrument due?
+
+Steps count from 0, and step t describes the network after t updates: its gradients and weights are those at w_t,
+before update t. Each schedule is an axis of the run, so that what is recorded in pairs costs no empty rows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, overload
+
+from recorder.errors import RecordError
+from recorder.reading import Instrument
+
+
+@dataclass(frozen=True)
+class Moment:
+    """A point of the training: `step` updates are done, `epoch` epochs are complete."""
+
+    step: int
+    epoch: int = 0
+    epoch_begins: bool = False  # the training's start, or the first moment after an epoch was completed
+    ended: bool = False  # nothing follows
+
+
+class Schedule(Protocol):
+    """A rule that picks moments; `axis` names it in the run."""
+
+    @property
+    def axis(self) -> str: ...
+    def due(self, moment: Moment, *, thin: int = 1) -> bool:
+        """Whether to measure at this moment; `thin` keeps only one occurrence in so many."""
+        ...
+
+    @property
+    def rates(self) -> tuple[float, float]:
+        """Rows per step and per epoch, for forecasts."""
+        ...
+
+
+@dataclass(frozen=True)
+class Every:
+    """Steps start, start + n, start + 2 n, ..."""
+
+    n: int
+    start: int = 0
+
+    def __post_init__(self) -> None:
+        if self.n < 1 or self.start < 0:
+            raise RecordError(f"every({self.n}, start={self.start}): n must be at least 1 and start at least 0")
+
+    @property
+    def axis(self) -> str:
+        name = "step" if self.n == 1 else f"every_{self.n}"
+        return f"{name}_from_{self.start}" if self.start else name
+
+    def __str__(self) -> str:
+        name = "each step" if self.n == 1 else f"every {self.n} steps"
+        return f"{name} from step {self.start}" if self.start else name
+
+    def due(self, moment: Moment, *, thin: int = 1) -> bool:
+        since = moment.step - self.start
+        return not moment.ended and since >= 0 and since % (self.n * thin) == 0
+
+    @property
+    def rates(self) -> tuple[float, float]:
+        return 1 / self.n, 0.0
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Two neighbouring steps of n: n k and n k + 1, for what compares a step with the one before."""
+
+    n: int
+
+    def __post_init__(self) -> None:
+        if self.n < 2:
+            raise RecordError(f"pairs({self.n}): n must be at least 2; every(1, ...) records each step")
+
+    @property
+    def axis(self) -> str:
+        return f"pairs_2_of_{self.n}"
+
+    def __str__(self) -> str:
+        return f"2 of {self.n} steps"
+
+    def due(self, moment: Moment, *, thin: int = 1) -> bool:
+        return not moment.ended and moment.step % (self.n * thin) < 2
+
+    @property
+    def rates(self) -> tuple[float, float]:
+        return 2 / self.n, 0.0
+
+
+@dataclass(frozen=True)
+class EachEpoch:
+    """The start of the training, then after each `run.epoch()`."""
+
+    @property
+    def axis(self) -> str:
+        return "each_epoch"
+
+    def __str__(self) -> str:
+        return "each epoch"
+
+    def due(self, moment: Moment, *, thin: int = 1) -> bool:
+        return moment.epoch_begins and moment.epoch % thin == 0
+
+    @property
+    def rates(self) -> tuple[float, float]:
+        return 0.0, 1.0
+
+
+@dataclass(frozen=True)
+class AtEnd:
+    """Once, when the `with` block is left without an error."""
+
+    @property
+    def axis(self) -> str:
+        return "at_end"
+
+    def __str__(self) -> str:
+        return "at the end"
+
+    def due(self, moment: Moment, *, thin: int = 1) -> bool:  # noqa: ARG002  once is once
+        return moment.ended
+
+    @property
+    def rates(self) -> tuple[float, float]:
+        return 0.0, 0.0
+
+
+@dataclass(frozen=True)
+class Scheduled:
+    """An instrument with its schedule: what `every(10, GradientNorm())` makes."""
+
+    schedule: Schedule
+    instrument: Instrument
+
+    def __post_init__(self) -> None:
+        if isinstance(self.instrument, type):
+            raise RecordError(f"{self.instrument.__name__} is a class; pass an instance: {self.instrument.__name__}()")
+        if isinstance(self.instrument, Scheduled):
+            raise RecordError(f"{self.instrument.instrument.name} already has a schedule: {self.instrument.schedule}")
+
+
+@overload
+def every(n: int, *, start: int = 0) -> Every: ...
+@overload
+def every(n: int, instrument: Instrument, *, start: int = 0) -> Scheduled: ...
+def every(n: int, instrument: Instrument | None = None, *, start: int = 0) -> Every | Scheduled:
+    """Measure at every n-th step: `every(10, GradientNorm())` at steps 0, 10, 20, ..."""
+    schedule = Every(n, start)
+    return schedule if instrument is None else Scheduled(schedule, instrument)
+
+
+@overload
+def pairs(n: int) -> Pairs: ...
+@overload
+def pairs(n: int, instrument: Instrument) -> Scheduled: ...
+def pairs(n: int, instrument: Instrument | None = None) -> Pairs | Scheduled:
+    """Measure at two neighbouring steps of n: `pairs(10, GradientNorm())` at steps 0, 1, 10, 11, 20, 21, ..."""
+    return Pairs(n) if instrument is None else Scheduled(Pairs(n), instrument)
+
+
+@overload
+def each_epoch() -> EachEpoch: ...
+@overload
+def each_epoch(instrument: Instrument) -> Scheduled: ...
+def each_epoch(instrument: Instrument | None = None) -> EachEpoch | Scheduled:
+    """Measure at the start and after each `run.epoch()`."""
+    return EachEpoch() if instrument is None else Scheduled(EachEpoch(), instrument)
+
+
+@overload
+def at_end() -> AtEnd: ...
+@overload
+def at_end(instrument: Instrument) -> Scheduled: ...
+def at_end(instrument: Instrument | None = None) -> AtEnd | Scheduled:
+    """Measure once, when the training has ended without an error."""
+    return AtEnd() if instrument is None else Scheduled(AtEnd(), instrument)

@@ -1,0 +1,68 @@
+"""How large a part of the whole is a count? Counts are stored, shares are derived on reading."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from recorder.errors import NotRecordedError
+from recorder.runfile.schema import Clock, Event, Series
+from recorder.view import Envelope, RunView, Window
+
+
+@dataclass(frozen=True)
+class Shares:
+    """A run with one series in it: the counts of another run's series, each item divided by its whole."""
+
+    run: RunView
+    counts: str
+    share: str  # the name of the derived series
+    doc: str
+    wholes: Mapping[str, int]  # item -> what its counts are a part of
+
+    @property
+    def name(self) -> str:
+        return self.run.name
+
+    @property
+    def meta(self) -> Mapping[str, Any]:
+        return self.run.meta
+
+    @property
+    def events(self) -> Sequence[Event]:
+        return self.run.events
+
+    @property
+    def series(self) -> Mapping[str, Series]:
+        counted = self.run.series[self.counts]
+        return {self.share: replace(counted, name=self.share, unit="1", doc=self.doc, dtype="float64")}
+
+    def clock(self, series: str, item: str | None = None) -> Clock:
+        return self.run.clock(self._of(series), item)
+
+    def window(self, series: str, window: Window, item: str | None = None) -> Envelope:
+        found = self.run.window(self._of(series), window, item)
+        whole = self._whole(item)
+        return replace(found, min=found.min / whole, mean=found.mean / whole, max=found.max / whole)
+
+    def row(self, series: str, step: int | None = None, item: str | None = None) -> tuple[int, np.ndarray]:
+        at, counts = self.run.row(self._of(series), step, item)
+        return at, counts / self._whole(item)
+
+    def rows(self, series: str, item: str, window: Window) -> tuple[Clock, np.ndarray]:
+        clock, counts = self.run.rows(self._of(series), item, window)
+        return clock, counts / self._whole(item)
+
+    def _of(self, series: str) -> str:
+        if series != self.share:
+            raise NotRecordedError(f"{series!r} is not derived here; there is {self.share!r}")
+        return self.counts
+
+    def _whole(self, item: str | None) -> np.ndarray:
+        """() or (item,) float64; NaN where the whole is not known."""
+        items = self.run.series[self.counts].items if item is None else (item,)
+        wholes = np.array([self.wholes.get(i) or np.nan for i in items], dtype=np.float64)
+        return wholes if item is None else wholes[0]

@@ -1,0 +1,110 @@
+"""What does a recording record, how often, at what cost and size? The table of `print(run)` and the progress line."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console, RenderableType
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from recorder.conductor import Player
+from recorder.forecast import Forecast, duration, size
+
+INTERVAL = 0.5  # seconds between two paintings of the line
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A recording as it stands."""
+
+    path: Path
+    players: Sequence[Player]
+    scalars: Sequence[str]
+    forecast: Forecast
+    steps: int
+    epochs: int
+    step_time: float  # seconds, the mean so far, the recorder's own time not counted
+    overhead: float  # seconds, the recorder's own mean time a step
+    written: int  # bytes
+    loss: float | None = None
+    max_size: int | None = None
+
+    def __rich__(self) -> RenderableType:
+        table = Table(
+            title=Text(str(self.path)), caption=Text(self.caption), title_justify="left", caption_justify="left"
+        )
+        for heading in ("instrument", "recorded", "items", "bytes a row"):
+            table.add_column(heading, justify="left" if heading in ("instrument", "recorded") else "right")
+        for p in self.players:
+            items = len(p.series[0].items) if p.series else 0
+            rows = size(sum(s.row_bytes for s in p.series))
+            state = "switched off" if p.resting else str(p.schedule)
+            table.add_row(Text(p.instrument.name), Text(state), f"{items:,}", rows)
+        if self.scalars:
+            table.add_row(Text(f"scalars: {', '.join(self.scalars)}"), "each step", f"{len(self.scalars):,}", "")
+        return table
+
+    def __str__(self) -> str:
+        console = Console(width=100, force_terminal=False, color_system=None)
+        with console.capture() as captured:
+            console.print(self)
+        return "\n".join(line.rstrip() for line in captured.get().splitlines())
+
+    @property
+    def caption(self) -> str:
+        limit = f", at most {size(self.max_size)}" if self.max_size else ""
+        return f"{self.cost}; {size(self.written)} so far, {self.forecast}{limit}"
+
+    @property
+    def cost(self) -> str:
+        if not self.steps:
+            return "no step yet"
+        share = f" ({100 * self.overhead / self.step_time:.1f} % of a step)" if self.step_time > 0 else ""
+        return f"{self.steps:,} steps, {duration(self.overhead)} a step for recording{share}"
+
+    @property
+    def line(self) -> Text:
+        """One line for a terminal."""
+        loss = f" · loss {self.loss:.4g}" if self.loss is not None else ""
+        where = f"layerscope {self.path.name} · step {self.steps:,} · epoch {self.epochs}"
+        text = f"{where}{loss} · {size(self.written)} · {self.cost}"
+        return Text(text, style="dim", no_wrap=True, overflow="ellipsis")
+
+
+class ProgressLine:
+    """The line under the training's own output; nothing where the output is no terminal."""
+
+    def __init__(self, wanted: bool) -> None:
+        self._live: Live | None = None
+        self._painted = 0.0
+        # A console of our own: the user's rich displays keep theirs.
+        console = Console(file=sys.stdout)
+        if wanted and console.is_terminal and not console.is_jupyter and not console.is_dumb_terminal:
+            self._live = Live(console=console, auto_refresh=False, transient=True, redirect_stderr=False)
+            self._live.start()
+
+    @property
+    def due(self) -> bool:
+        return self._live is not None and time.monotonic() - self._painted >= INTERVAL and not _tqdm_is_running()
+
+    def paint(self, summary: Summary) -> None:
+        if self._live is not None:
+            self._live.update(summary.line, refresh=True)
+            self._painted = time.monotonic()
+
+    def close(self) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+
+def _tqdm_is_running() -> bool:
+    """Two painters of one line would overwrite each other; the user's own bar goes first."""
+    tqdm = sys.modules.get("tqdm")
+    return bool(tqdm is not None and getattr(tqdm.tqdm, "_instances", None))
