@@ -64,7 +64,7 @@ def open_checked(path: Path) -> h5py.File:
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise RunFileError(f"{path}: HDF5 cannot open it, it is damaged or of another kind ({error})") from error
     try:
-        number = file.attrs["format"] if "format" in file.attrs else None
+        number = file.attrs.get("format", None)
         if number is None or "layerscope" not in file:
             raise RunFileError(f"{path}: is HDF5 but no run of layerscope: it has no format number")
         if not isinstance(number, np.integer) or not 1 <= number <= FORMAT:

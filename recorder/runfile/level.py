@@ -96,7 +96,7 @@ class Level:
     waiting: Summary | None = None  # the last one may be partial
 
     def extended(self, values: np.ndarray) -> Level:
-        """This level with more rows (row, item)."""
+        """The level with more rows (row, item)."""
         start = -(self.rows % BUCKET)
         cuts = np.maximum(np.arange(start, len(values), BUCKET), 0)
         new = summarise(values, cuts)

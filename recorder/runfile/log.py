@@ -51,7 +51,7 @@ class Block:
         self.error: OSError | None = None
         self._size = frame.itemsize
         self._bytes = np.zeros((capacity, frame.itemsize), np.uint8)
-        self._memory = memoryview(self._bytes).cast("B") if frame.itemsize else memoryview(b"")
+        self._memory = self._bytes.reshape(-1).data
         frames = self._bytes.view(frame)[:, 0]
         self._blank = _blank(row)
         self._crc, self._position = frames["crc"], frames["position"]
@@ -107,7 +107,7 @@ class Block:
         self.path.unlink(missing_ok=True)
 
 
-def whole_prefix(data: bytes | np.ndarray, row: np.dtype, position: int = 0) -> np.ndarray:
+def whole_prefix(data: bytes, row: np.dtype, position: int = 0) -> np.ndarray:
     """The rows of the longest valid prefix of `data`, whose first frame should be the one at `position`."""
     frame = frame_dtype(row)
     count = len(data) // frame.itemsize

@@ -41,7 +41,10 @@ class Run:
         self._parts: list[h5py.File] = []
         self._volumes: dict[int, StoredVolume] = {}
         self._status = Status()
-        self._forget()
+        self._series: dict[str, Series] | None = None
+        self._events: list[Event] | None = None
+        self._cache: dict[tuple[str, str | None], list[Group]] = {}
+        self._epochs: tuple[np.ndarray, np.ndarray] | None = None
         self.refresh()
         if not self._volumes:
             raise RunFileError(f"{self.path}: there is no run; looked for {self.path} and the folder {self._folder}")
@@ -109,12 +112,18 @@ class Run:
         """Seconds since 1970; of a killed run the time of its last row; None while it records."""
         if self._status.ended is not None:
             return self._status.ended
-        return self._last("time") if self.state is State.KILLED else None
+        return self.last_time if self.state is State.KILLED else None
 
     @property
     def last_step(self) -> int:
         """The last step recorded; -1 if none."""
         return int(self._last("step") if self._any_rows else -1)
+
+    @property
+    def steps(self) -> int:
+        """Steps completed: rows of iteration t have step t, what is measured after it has t + 1."""
+        every = [v.clock_column("step", "step")[-1:] for v in self._volumes.values() if "step" in v.axes]
+        return max(self.last_step, 0, *(int(c[0]) + 1 for c in every if len(c)))
 
     @property
     def epochs(self) -> int:
@@ -131,6 +140,21 @@ class Run:
         return total
 
     @property
+    def volumes(self) -> tuple[StoredVolume, ...]:
+        """The main volume and the parts, oldest first."""
+        return tuple(self._volumes.values())
+
+    @property
+    def status(self) -> Status:
+        """What the newest writer said last."""
+        return self._status
+
+    @property
+    def last_time(self) -> float | None:
+        """When the last row was recorded, in seconds since 1970."""
+        return self._last("time") if self._any_rows else None
+
+    @property
     def parts(self) -> int:
         """How many volumes there are besides the main file."""
         return len(self._volumes) - 1
@@ -138,12 +162,17 @@ class Run:
     @property
     def axes(self) -> Mapping[str, int]:
         """How many rows each axis has, over all volumes."""
-        found: dict[str, int] = {}
+        found: dict[str, list[StoredVolume]] = {}
         for volume in self._volumes.values():
             for axis in volume.axes:
                 if axis != "events":
-                    found[axis] = found.get(axis, 0) + volume.count(axis)
-        return found
+                    found.setdefault(axis, []).append(volume)
+        return {
+            axis: volumes[0].count(axis)
+            if len(volumes) == 1
+            else len(np.unique(np.concatenate([v.clock_column(axis, "step") for v in volumes])))
+            for axis, volumes in found.items()
+        }
 
     def bytes_of(self, series: str) -> int:
         """Bytes that a series takes in HDF5."""
@@ -256,7 +285,7 @@ class Run:
         return len(self.series)
 
     def __repr__(self) -> str:
-        rows = f"{self.last_step + 1} steps" if self.last_step >= 0 else "no steps yet"
+        rows = f"{self.steps} steps" if self._any_rows else "no steps yet"
         return f"<Run {self.name!r}: {self.state}, {rows}, {len(self.series)} series: {', '.join(self.series)}>"
 
     # -- following ----------------------------------------------------------------------------------------------
@@ -355,10 +384,7 @@ class Run:
         self._forget()
 
     def _forget(self) -> None:
-        self._series: dict[str, Series] | None = None
-        self._events: list[Event] | None = None
-        self._cache: dict[tuple[str, str | None], list[Group]] = {}
-        self._epochs: tuple[np.ndarray, np.ndarray] | None = None
+        self._series, self._events, self._cache, self._epochs = None, None, {}, None
 
     @property
     def _first(self) -> StoredVolume:
@@ -366,7 +392,7 @@ class Run:
 
     @property
     def _any_rows(self) -> bool:
-        return any(self.axes.values())
+        return any(v.count(axis) for v in self._volumes.values() for axis in v.axes if axis != "events")
 
     def _last(self, column: str) -> float:
         newest = [v.clock_column(a, column)[-1:] for v in self._volumes.values() for a in v.axes if a != "events"]

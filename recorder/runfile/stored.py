@@ -93,7 +93,8 @@ class StoredVolume:
     def refresh(self, logs: Logs) -> bool:
         """Whether there are new rows."""
         self._generation += 1
-        return any([axis.refresh(logs.get(name, {})) for name, axis in self._axes.items()])
+        grown = [axis.refresh(logs.get(name, {})) for name, axis in self._axes.items()]
+        return any(grown)
 
     def refresh_status(self) -> None:
         """Read the status again: the writer rewrites it when it closes."""
@@ -120,8 +121,9 @@ class StoredVolume:
             if split > known and a.group is not None:
                 dataset = self._dataset(f"axes/{axis}", name)
                 pieces.append(dataset[known:split])
-            pieces.append(a.tail.rows[name][split - a.tail.first : a.count - a.tail.first] if len(a.tail) else [])
-            a.clock[name] = np.concatenate([np.asarray(p, a.clock[name].dtype) for p in pieces])
+            if len(a.tail):
+                pieces.append(a.tail.rows[name][split - a.tail.first : a.count - a.tail.first])
+            a.clock[name] = np.concatenate(pieces)
             a.stored[name] = max(known, split)
         return a.clock[name]
 

@@ -20,6 +20,7 @@ import numpy as np
 from recorder.runfile.declaration import Declaration, Status, meta_json, series_json, status_json
 from recorder.runfile.layout import (
     BLOCK_BYTES,
+    BLOCK_ROWS,
     BUCKET,
     CLOCK,
     block_rows,
@@ -94,6 +95,7 @@ class Volume:
             if entries is not None:
                 first = level.written - len(entries)
                 dataset.resize(level.written, axis=0)
+                dataset.dims[0][0].resize(level.written, axis=0)
                 dataset[first:] = entries
             levels[name] = (dataset, level)
         file = self.group.file
@@ -140,7 +142,7 @@ def _create_axis(group: h5py.Group, axis: str, series: tuple[Series, ...], block
                 fletcher32=True, fillvalue=np.nan,
             )  # fmt: skip
             level.attrs["rows"] = BUCKET
-            _attach(level, [_dimension(home, "bucket", 1), _dimension(home, "min_mean_max_nonfinite", 4), names])
+            _attach(level, [_dimension(home, "bucket", None), _dimension(home, "min_mean_max_nonfinite", 4), names])
             made.levels[s.name] = (level, Level())
     return made
 
@@ -176,12 +178,15 @@ def _create_values(
     return dataset
 
 
-def _dimension(home: h5py.Group, name: str, size: int) -> h5py.Dataset:
-    """A dimension without coordinates; under another name where this one is taken by something else."""
+def _dimension(home: h5py.Group, name: str, size: int | None) -> h5py.Dataset:
+    """A dimension without coordinates (None: one that grows); under another name where this one is taken."""
     while name in home:
         name += "_"
-    dataset = home.create_dataset(name, (size,), "f4")
-    dataset.make_scale(NO_VARIABLE + b"%10d" % size)
+    if size is None:
+        dataset = home.create_dataset(name, (0,), "f4", maxshape=(None,), chunks=(BLOCK_ROWS,))
+    else:
+        dataset = home.create_dataset(name, (size,), "f4")
+    dataset.make_scale(NO_VARIABLE + b"%10d" % (size or 0))
     return dataset
 
 

@@ -34,6 +34,7 @@ from recorder.runfile.layout import (
 )
 from recorder.runfile.lock import HEARTBEAT, Lock, alive, holder
 from recorder.runfile.log import Block
+from recorder.runfile.pack import fold
 from recorder.runfile.schema import Event, Series, State, row_dtype
 from recorder.runfile.volume import Volume, new_file
 
@@ -49,7 +50,6 @@ class _Axis:
     row: np.dtype
     capacity: int
     next: int = 0  # number of the next row
-    seen: int = 0  # rows that came, also those thinned away
     step: int = -(1 << 62)
     block: Block | None = None
 
@@ -75,18 +75,14 @@ class RunWriter:
         *,
         meta: Mapping[str, Any],
         block_bytes: int = BLOCK_BYTES,
-        max_size: int | None = None,
         extend: bool = False,
     ) -> None:
         """Reserve `path` ("runs/mlp.h5"); `extend` adds parts to a run that is there and that nobody writes."""
         self.path, self.folder = run_paths(path)
         self.dropped = 0
-        self.thinned = 0
         self.problem: str | None = None
         self._meta = dict(meta)
         self._block_bytes = block_bytes
-        self._max_size = max_size
-        self._used = 0
         self._status = Status(started=time.time())
         self._lock = _reserve(self.path, self.folder, extend)
         self._pid = os.getpid()
@@ -268,7 +264,6 @@ class RunWriter:
         if block.error:
             self.problem = f"{block.path}: {block.error.strerror}; rows are kept in memory"
         axis.step, axis.next = step, axis.next + 1
-        self._used += axis.row.itemsize
         self._status = replace(
             self._status, steps=max(step, self._status.steps), epochs=max(epoch, self._status.epochs)
         )
@@ -279,15 +274,7 @@ class RunWriter:
                 self._wake.notify()
 
     def _room(self, axis: _Axis) -> bool:
-        """Whether there is room for one more row, in memory and within `max_size`."""
-        if self._max_size and axis.name != "events":
-            # Half of the allowance at full rate, a quarter at half of it, and so on: it is never used up.
-            left = max(1e-9, 1 - self._used / self._max_size)
-            stride = 2 ** int(np.log2(1 / left))
-            axis.seen += 1
-            if (axis.seen - 1) % stride:
-                self.thinned += 1
-                return False
+        """Whether one more row may wait in memory."""
         if axis.block is not None or not self._full:
             return True
         with self._wake:
@@ -370,9 +357,24 @@ class RunWriter:
                 file.close()
         for part in self._parts:
             sidecar_path(self.folder, part.number).unlink(missing_ok=True)
+        if self._in_parts():
+            self._fold()
         self._lock.release()
         with contextlib.suppress(OSError):  # checkpoints or parts live on in it
             self.folder.rmdir()
+
+    def _in_parts(self) -> list[Path]:
+        return [entry for entry in self.folder.iterdir() if part_of(entry.name) is not None]
+
+    def _fold(self) -> None:
+        """Make one file of main file and parts where that is quick; say how otherwise."""
+        size = sum(entry.stat().st_size for entry in (self.path, *self._in_parts()) if entry.exists())
+        if size < PACK_BYTES and self.path.exists():
+            fold(self.path)
+        else:
+            self.problem = (
+                f"the run is in {len(self._in_parts()) + 1} parts; to make one file: layerscope repair {self.path}"
+            )
 
 
 def _reserve(path: Path, folder: Path, extend: bool) -> Lock:
@@ -392,8 +394,7 @@ def _reserve(path: Path, folder: Path, extend: bool) -> Lock:
     except FileExistsError:
         what = f"a run is being recorded by {holder(folder)}" if alive(folder) else "a run that was cut short is there"
         raise RunExistsError(
-            f"{folder}: {what}; choose another path, or finish it with 'layerscope repair {path}', or remove the folder. "
-            "Nothing was touched"
+            f"{folder}: {what}; choose another path, or finish it with: layerscope repair {path}. Nothing was touched"
         ) from None
     return Lock(folder)
 
