@@ -1,0 +1,54 @@
+"""Which framework does a model belong to, and who watches it?
+
+A framework is never imported for the user: only what is already in `sys.modules` can be the model's, so a literal table
+of module names and a look at the model's class decide.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from importlib import import_module
+from typing import Any
+
+from recorder.errors import RecordError
+from recorder.reading import Adapter
+
+# framework's module -> (its class of models, the adapter's module, the adapter's class)
+ADAPTERS: Mapping[str, tuple[str, str, str]] = {
+    "torch": ("torch.nn.Module", "recorder.adapters.torch", "TorchAdapter"),
+}
+SUPPORTED = (
+    "a torch.nn.Module, a dict of them, or for a loop of your own an object with `parameters` and `gradients`, "
+    "two dicts of numpy arrays"
+)
+
+
+def adapter_for(model: Any, *, optimizer: Any = None, probe: Any = None, layers: Any = None) -> Adapter:
+    """The adapter that watches `model`; RecordError where there is none."""
+    sample = next(iter(model.values()), None) if isinstance(model, Mapping) else model
+    for framework, (models, home, name) in ADAPTERS.items():
+        if framework in sys.modules and isinstance(sample, _attribute(models)):
+            adapter: type = getattr(import_module(home), name)
+            return adapter(model, optimizer=optimizer, probe=probe, layers=layers)
+    if _is_keras(sample):
+        raise RecordError("record: Keras recording is not available in this version; PyTorch and numpy models are")
+    if hasattr(sample, "parameters") and hasattr(sample, "gradients"):
+        from recorder.adapters.numpy import NumpyAdapter
+
+        return NumpyAdapter(model, optimizer=optimizer, probe=probe, layers=layers)
+    found = type(model).__name__ if sample is model else f"a dict of {type(sample).__name__}"
+    raise RecordError(f"record: cannot watch {found}; expected {SUPPORTED}")
+
+
+def _attribute(path: str) -> Any:
+    """ "torch.nn.Module" -> the class, of a package that is loaded."""
+    first, *rest = path.split(".")
+    found: Any = sys.modules[first]
+    for name in rest:
+        found = getattr(found, name)
+    return found
+
+
+def _is_keras(model: Any) -> bool:
+    return any(c.__module__.split(".")[0] in ("keras", "tf_keras") for c in type(model).__mro__)

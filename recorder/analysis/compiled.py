@@ -43,7 +43,7 @@ def _jit(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
 
 
 @_jit(fastmath={"reassoc", "contract"})
-def _square_sum(x):  # type: ignore[no-untyped-def]
+def _square_sum(x: Any) -> Any:
     total = 0.0
     for i in range(x.size):
         value = np.float64(x[i])
@@ -52,7 +52,7 @@ def _square_sum(x):  # type: ignore[no-untyped-def]
 
 
 @_jit(fastmath={"reassoc", "contract"})
-def _square_distance(x, y):  # type: ignore[no-untyped-def]
+def _square_distance(x: Any, y: Any) -> Any:
     total = 0.0
     for i in range(x.size):
         value = np.float64(x[i]) - np.float64(y[i])
@@ -61,13 +61,13 @@ def _square_distance(x, y):  # type: ignore[no-untyped-def]
 
 
 @_jit()
-def _copy(x, out):  # type: ignore[no-untyped-def]
+def _copy(x: Any, out: Any) -> None:
     for i in range(x.size):  # a slice assignment would first look for overlap
         out[i] = x[i]
 
 
 @_jit()
-def _nonfinite(x):  # type: ignore[no-untyped-def]
+def _nonfinite(x: Any) -> Any:
     found = 0
     for i in range(x.size):
         found += not np.isfinite(x[i])
@@ -75,29 +75,31 @@ def _nonfinite(x):  # type: ignore[no-untyped-def]
 
 
 @_jit()
-def _columns_32(bits, out):  # type: ignore[no-untyped-def]
+def _columns_32(bits: Any, out: Any) -> None:
     for i in range(bits.size):
         b = bits[i]
         a = b & np.uint32(0x7FFFFFFF)
-        rank = np.int32(a >> 23) + np.int32((a + CARRY_32) >> 23) + np.int32(FIRST - 2 * 127)
+        rank: Any = np.int32(a >> 23) + np.int32((a + CARRY_32) >> 23) + np.int32(FIRST - 2 * 127)
         rank = max(min(rank, BEYOND), 0)
         column = CENTRE - rank if b >> 31 else CENTRE + rank
         out[i] = NAN if a > np.uint32(0x7F800000) else column
 
 
 @_jit()
-def _columns_64(bits, out):  # type: ignore[no-untyped-def]
+def _columns_64(bits: Any, out: Any) -> None:
     for i in range(bits.size):
         b = bits[i]
         a = b & np.uint64(0x7FFFFFFFFFFFFFFF)
-        rank = np.int64(a >> np.uint64(52)) + np.int64((a + np.uint64(CARRY_64)) >> np.uint64(52)) + FIRST - 2 * 1023
+        rank: Any = (
+            np.int64(a >> np.uint64(52)) + np.int64((a + np.uint64(CARRY_64)) >> np.uint64(52)) + FIRST - 2 * 1023
+        )
         rank = max(min(rank, BEYOND), 0)
         column = CENTRE - rank if b >> np.uint64(63) else CENTRE + rank
         out[i] = NAN if a > np.uint64(0x7FF0000000000000) else column
 
 
 @_jit()
-def _tally(x, scratch, counts):  # type: ignore[no-untyped-def]
+def _tally(x: Any, scratch: Any, counts: Any) -> None:
     """Add the entries of a block to `counts` (LANES, COLUMNS)."""
     if x.itemsize == 4:
         _columns_32(x.view(np.uint32), scratch)
@@ -114,7 +116,7 @@ def _tally(x, scratch, counts):  # type: ignore[no-untyped-def]
 
 
 @_jit()
-def _decode(bits, layout, out):  # type: ignore[no-untyped-def]
+def _decode(bits: Any, layout: Any, out: Any) -> None:
     """16-bit floats -> float32, exactly."""
     wide = out.view(np.uint32)
     if layout == BFLOAT16:
@@ -133,7 +135,9 @@ def _decode(bits, layout, out):  # type: ignore[no-untyped-def]
 
 
 @_jit()
-def _block(gradient, weight, kept, want, sums, scratch, gradient_counts, weight_counts):  # type: ignore[no-untyped-def]
+def _block(
+    gradient: Any, weight: Any, kept: Any, want: Any, sums: Any, scratch: Any, gradient_counts: Any, weight_counts: Any
+) -> None:
     if want & GRADIENT:
         total = _square_sum(gradient)
         sums[0] += total
@@ -153,7 +157,7 @@ def _block(gradient, weight, kept, want, sums, scratch, gradient_counts, weight_
 
 
 @_jit()
-def fused(gradient, weight, kept, want, sums, gradient_counts, weight_counts):  # type: ignore[no-untyped-def]
+def fused(gradient: Any, weight: Any, kept: Any, want: Any, sums: Any, gradient_counts: Any, weight_counts: Any) -> None:
     """One pass over the float32 or float64 entries of a tensor; adds to `sums` and counts, writes `kept` if asked.
 
     `sums` (5,): squares of the gradient, its non-finite entries, the same of the weights, squares of the update.
@@ -174,7 +178,9 @@ def fused(gradient, weight, kept, want, sums, gradient_counts, weight_counts):  
 
 
 @_jit()
-def fused_16(gradient, weight, kept, layout, want, sums, gradient_counts, weight_counts):  # type: ignore[no-untyped-def]
+def fused_16(
+    gradient: Any, weight: Any, kept: Any, layout: Any, want: Any, sums: Any, gradient_counts: Any, weight_counts: Any
+) -> None:
     """The same for 16-bit entries given as uint16: a block is widened to float32 in the cache."""
     scratch = np.empty(BLOCK, np.uint8)
     wide = np.empty((3, BLOCK), np.float32)

@@ -51,6 +51,13 @@ class Kept:
         mine = self.weights
         return self.strides == weight.strides and mine.dtype == weight.dtype and mine.size == weight.size
 
+    def like(self, weight: np.ndarray) -> np.ndarray:
+        """The kept weights in the shape of `weight`, which they fit."""
+        if weight.flags.c_contiguous:
+            return self.weights.reshape(weight.shape)
+        order = _order_of_memory(weight)
+        return self.weights.reshape([weight.shape[k] for k in order]).transpose(np.argsort(order))
+
 
 class Table:
     """One row of the wanted statistics a tensor: NaN (counts: 0) until the tensor is measured."""
@@ -67,13 +74,13 @@ class Table:
         self._compiled = _compiled()
 
     def measure(
-        self, i: int, gradient: np.ndarray, weight: np.ndarray, *, kept: Kept | None = None, keep: bool = False,
+        self, i: int, gradient: np.ndarray | None, weight: np.ndarray, *, kept: Kept | None = None, keep: bool = False,
         zeros: int = 0,
     ) -> None:  # fmt: skip
         """Fill row i, replacing what is there; with `keep`, copy `weight` into `kept` in the same pass.
 
         `gradient` and `weight` have one shape; a sparse gradient is given as the 1-D array of its values and the
-        number of its implicit `zeros`.
+        number of its implicit `zeros`. Without a gradient its norm is NaN and its counts are 0.
         """
         want, memory = self._want, _NOTHING
         if kept is None or not (kept.valid and kept.fits(weight)):
@@ -82,7 +89,8 @@ class Table:
             want |= KEEP
         if kept is not None and want & (UPDATE | KEEP):
             memory = kept.weights
-        gradient, weight = _in_order_of_memory(gradient, weight)
+        known = gradient is not None
+        gradient, weight = _in_order_of_memory(weight[:0] if gradient is None else gradient, weight)
         sums = self._sums[i]
         sums[:] = 0.0
         counts = [_NO_COUNTS, _NO_COUNTS]
@@ -94,6 +102,8 @@ class Table:
             _compiled_pass(self._compiled, gradient, weight, memory, want, sums, *counts)
         else:
             _numpy_pass(gradient, weight, memory, want, sums, *counts)
+        if not known:
+            sums[NUMBERS.index("gradient_norm")] = np.nan
         if not want & UPDATE:
             sums[NUMBERS.index("update_norm")] = np.nan
         if want & GRADIENT_BINS:
@@ -186,6 +196,11 @@ def as_float64(entries: np.ndarray) -> np.ndarray:
 def _in_order_of_memory(gradient: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Both flat, entry k of one beside entry k of the other: views unless the memory has gaps or the orders differ."""
     if not weight.flags.c_contiguous and gradient.shape == weight.shape:  # transposed, channels last, ...
-        order = np.argsort([-abs(stride) for stride in weight.strides], kind="stable")
+        order = _order_of_memory(weight)
         gradient, weight = gradient.transpose(order), weight.transpose(order)
     return np.ascontiguousarray(gradient).reshape(-1), np.ascontiguousarray(weight).reshape(-1)
+
+
+def _order_of_memory(x: np.ndarray) -> np.ndarray:
+    """The axes from the longest stride to the shortest."""
+    return np.argsort([-abs(stride) for stride in x.strides], kind="stable")
