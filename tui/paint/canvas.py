@@ -11,7 +11,7 @@ from rich.style import Style
 from textual.strip import Strip
 
 from tui.paint.look import Depth, Look
-from tui.paint.palette import blend, colour_code, rgb
+from tui.paint.palette import colour_code, rgb, tinted
 
 BOLD, DIM, REVERSE = 1, 2, 4
 BRAILLE = 0x2800
@@ -20,8 +20,8 @@ DOT_BITS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]], dt
 PLAIN = str.maketrans(
     {
         **dict.fromkeys("─━╌–—", "-"), **dict.fromkeys("┤├┬┴┼└┘┌┐", "+"), "│": "|", "╱": "/", "●": "o", "▲": "^",
-        "▼": "v", "■": "#", "█": "#", "▓": "=", "▒": ":", "░": ".", "•": "*", "·": ".", "…": "~", "×": "x", "∞": "8", "≤": "<",
-        "≥": ">", "◆": "X", "□": "?",
+        "▼": "v", "■": "#", "█": "#", "▓": "=", "▒": ":", "░": ".", "•": "*", "·": ".", "…": "~", "×": "x", "∞": "8",
+        "≤": "<", "≥": ">", "◆": "X", "□": "?",
     }
 )  # fmt: skip
 
@@ -36,6 +36,7 @@ class Canvas:
         self.fg = np.full((height, width), rgb(look.colours.foreground), dtype=np.int32)
         self.bg = np.full((height, width), self.ground, dtype=np.int32)
         self.attributes = np.zeros((height, width), dtype=np.uint8)
+        self.soft = np.zeros((height, width), dtype=bool)  # dots of something faint, which stronger dots replace
 
     def write(self, x: int, y: int, text: str, colour: str, *, width: int | None = None, attributes: int = 0) -> int:
         """Put plain text at a cell, clipped with "…" to `width` and to the canvas; returns the cells used."""
@@ -75,7 +76,7 @@ class Canvas:
 
     def tint(self, colour: str, strength: float) -> int:
         """A colour mixed into the background, for shading."""
-        return blend(self.ground, rgb(colour), strength)
+        return tinted(self.ground, rgb(colour), strength, self.look.depth)
 
 
 @lru_cache(maxsize=8192)
@@ -130,7 +131,10 @@ def clip_middle(text: str, width: int) -> str:
     """At most `width` characters with both ends kept: layers differ in their first and last words."""
     if len(text) <= width:
         return text
-    if width < 5:
+    for long, short in ((".weight", ".w"), (".bias", ".b")):
+        if text.endswith(long):
+            text = text.removesuffix(long) + short
+    if width < 5 or len(text) <= width:
         return clip(text, width)
     head = (width - 1) // 3
     return text[:head] + "…" + text[len(text) - (width - 1 - head) :]

@@ -52,7 +52,7 @@ class Layout:
 
 def paint_chart(canvas: Canvas, chart: Chart, place: Place, *, cursor: Cursor | None = None) -> Field:
     """Draw a chart into its place; the field maps its cells to data."""
-    plain = plain_dots(canvas.look, sum(isinstance(mark, Line | Points) for mark in chart.marks))
+    plain = plain_dots(canvas.look, _series(chart))
     found = legend.entries(chart, canvas.look, plain=plain, ground=canvas.ground)
     layout = _layout(chart, place, found)
     height = max(place.height - layout.above - layout.below, 1)
@@ -77,6 +77,12 @@ def paint_chart(canvas: Canvas, chart: Chart, place: Place, *, cursor: Cursor | 
     if cursor is not None:
         _cursor(plot, cursor, labels if layout.framed else None)
     return field
+
+
+def _series(chart: Chart) -> int:
+    """How many lines and groups of points must be told apart."""
+    points = sum(len(groups(mark, 0)) for mark in chart.marks if isinstance(mark, Points))
+    return points + sum(isinstance(mark, Line) for mark in chart.marks)
 
 
 def margin(chart: Chart, width: int, height: int) -> int:
@@ -206,7 +212,7 @@ def _clouds(plot: Plot, places: list[int]) -> list[tuple[int, frame.Cloud]]:
     for mark, place in points:
         x, y = plot.field.x.fraction(mark.x), plot.field.y.fraction(mark.y)
         inside = (x >= 0) & (x <= 1) & (y >= 0) & (y <= 1)
-        crowded = inside.sum() > plot.field.width * plot.field.height / 20
+        crowded = inside.sum() > plot.field.width * plot.field.height / 8
         for k, members in groups(mark, place):
             marker = PLAIN_DOTS[k % 8] if plot.plain else "braille" if crowded else "●"
             clouds.append((k, frame.Cloud(x[inside & members], y[inside & members], marker)))
@@ -237,7 +243,7 @@ def _y_ticks(chart: Chart, axis: Axis) -> list[tuple[int, str]]:
     heat = next((mark for mark in chart.marks if isinstance(mark, Heat)), None)
     if chart.y.names:
         return _named(chart.y, axis, _centres(heat, 1, len(chart.y.names)), each=1)
-    return _numbered(chart.y, axis, most=max(axis.cells // 3, 2))
+    return _numbered(chart.y, axis, most=max(axis.cells // 4, 2))
 
 
 def _numbered(scale: Scale, axis: Axis, *, most: int) -> list[tuple[int, str]]:
@@ -344,8 +350,7 @@ def _place_words(f: Field, heat: Heat | None, x: float) -> str:
             return f" {exact(heat.column_steps[column])} "
         if column < len(f.chart.x.names):
             return f" {clip(printable(f.chart.x.names[column]), 16)} "
-        if heat.x is None:
-            return f" {column} "
+        return f" {column} " if heat.x is None else f" {exact(float(heat.x[column]))} "
     return f" {ticks.number(x)} " if f.chart.x.label != "step" else f" {exact(round(x))} "
 
 

@@ -86,7 +86,10 @@ def _values(chart: Chart, mark: Mark) -> list[tuple[np.ndarray, bool]]:
 def entries(chart: Chart, look: Look, *, plain: bool, ground: int) -> list[Entry]:
     """The legend of a chart; one unnamed series needs none."""
     found: list[Entry] = []
+    lines = {mark.label for mark in chart.marks if isinstance(mark, Line)}
     for mark, place in zip(chart.marks, palette_places(chart), strict=True):
+        if isinstance(mark, Band) and mark.label in lines:
+            continue  # the line that it surrounds speaks for it
         found += [e for e in _of_mark(mark, place, look, plain=plain, ground=ground) if e not in found]
     counted = " · ".join(f"{n} × {what}" for what, n in undrawable(chart).items())
     return found + ([Entry("", (), counted, strong=True)] if counted else [])
@@ -146,7 +149,7 @@ def write(canvas: Canvas, x: int, y: int, found: list[Entry], width: int) -> Non
     end = x + width
     for k, entry in enumerate(found):
         more = f"+{len(found) - k} more"
-        room = end - x if k == len(found) - 1 else end - x - len(more) - 2
+        room = end - x if total_width(found[k:]) <= end - x else end - x - len(more) - 2
         if entry.width > room and k > 0:
             canvas.write(x, y, more, colours.muted, width=end - x)
             return

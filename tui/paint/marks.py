@@ -51,9 +51,8 @@ def _line(plot: Plot, mark: Line, colour: int) -> None:
         x, y = np.repeat(x, 2)[1:], np.repeat(y, 2)[:-1]
     dots = raster.line(plot.grid, x, y, dashed=mark.dashed)
     strength = 0.45 if mark.faint and plot.look.blends else 1.0
-    plot.stamp(
-        dots, plot.canvas.tint(plot.series(colour), strength), glyph="." if mark.faint else PLAIN_DOTS[colour % 8]
-    )
+    glyph = "." if mark.faint else PLAIN_DOTS[colour % 8]
+    plot.stamp(dots, plot.canvas.tint(plot.series(colour), strength), glyph=glyph, soft=mark.faint)
     not_drawn(plot, mark.x, mark.y)
 
 
@@ -83,14 +82,14 @@ def _band(plot: Plot, mark: Band, colour: int) -> None:
     if not plot.look.blends:
         rows, columns = np.indices(dots.shape)
         spike = dots.sum(axis=0, keepdims=True) <= 4
-        plot.stamp(dots & (spike | ((rows + columns) % 2 == 0)), tint, glyph=":")
+        plot.stamp(dots & (spike | ((rows + columns) % 2 == 0)), tint, glyph=":", soft=True)
         return
     # Cells inside become ground, so that the line over them stays a thin line; only the rim is made of dots.
     f = plot.field
     height, width = dots.shape[0] // f.height, dots.shape[1] // f.width
     full = dots.reshape(f.height, height, f.width, width).all(axis=(1, 3))
     rim = dots & ~np.kron(full, np.ones((height, width), dtype=bool))
-    plot.stamp(rim, tint, glyph=":")
+    plot.stamp(rim, tint, glyph=":", soft=True)
     plot.canvas.glyph[plot.area][full] = ord(" ")
     plot.canvas.bg[plot.area][full] = plot.canvas.tint(plot.series(colour), 0.30)
 
@@ -119,7 +118,7 @@ def _rule(plot: Plot, mark: Rule) -> None:
         return
     here = (slice(None), cell) if vertical else (plot.field.height - 1 - cell, slice(None))
     glyphs, fg = plot.canvas.glyph[plot.area], plot.canvas.fg[plot.area]
-    free = np.isin(glyphs[here], [ord(" "), ord("─"), ord("░")])
+    free = np.isin(glyphs[here], [ord(" "), ord("─"), ord("░"), ord("╱")])
     glyphs[here] = np.where(free, ord("│" if vertical else "─"), glyphs[here])
     fg[here] = np.where(free, rgb(colour), fg[here])
     if mark.role == "cursor" and plot.look.blends:

@@ -54,6 +54,17 @@ def blend(below: int, above: int, strength: float) -> int:
     return int(packed((1 - strength) * channels(below) + strength * channels(above)))
 
 
+@lru_cache(maxsize=1024)
+def tinted(ground: int, colour: int, strength: float, depth: Depth) -> int:
+    """A colour mixed into the ground for shading. In 256 colours its hue is kept: most dark ones there are grey."""
+    mixed = blend(ground, colour, strength)
+    if depth is not Depth.PALETTE or mixed < 0 or np.ptp(channels(colour)) < 64:
+        return mixed
+    coloured = _XTERM_RGB[np.ptp(channels(_XTERM_RGB), axis=-1) >= 40]
+    distance = ((_oklab(channels(coloured)) - _oklab(channels(mixed))) ** 2).sum(axis=-1)
+    return int(coloured[distance.argmin()])
+
+
 @lru_cache(maxsize=32)
 def levels(colour_map: str, depth: Depth) -> np.ndarray:
     """The colours of a map from low to high, 0xrrggbb: 256 of them, or those that are distinct in 256 colours."""

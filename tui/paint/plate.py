@@ -40,9 +40,10 @@ def paint_plate(canvas: Canvas, plate: Plate, *, cursor: Cursor | None = None) -
             if width < 1 or height < 1:
                 fields.append(None)
                 continue
-            below = [other[column] for other in rows if column < len(other) and len(other) == len(row)]
+            below = [other[column] for other in rows if len(other) == len(row)]
             limits = _union(below) if plate.share_x else None
-            labels = max(margin(other, width, height) for other in below)
+            aligned = below if plate.share_x else [other for other in below if _alike(other, chart)]
+            labels = max(margin(other, width, height) for other in aligned)
             place = Place(across[column], top + bounds[k], width, height, limits, labels)
             fields.append(paint_chart(canvas, chart, place, cursor=cursor if id(chart) in moved else None))
     return (*fields, *[None] * hidden)
@@ -52,6 +53,10 @@ def _shares(cells: int, weights: list[float]) -> list[int]:
     """Bounds that divide cells by weight."""
     total = np.cumsum([0.0, *weights])
     return np.rint(total / (total[-1] or 1.0) * cells).astype(int).tolist()
+
+
+def _alike(a: Chart, b: Chart) -> bool:
+    return (a.x.label, a.x.unit) == (b.x.label, b.x.unit)
 
 
 def _union(charts: list[Chart]) -> Limits:

@@ -47,18 +47,20 @@ class Plot:
         palette = self.look.colours.series
         return palette[k % len(palette)]
 
-    def stamp(self, dots: np.ndarray, colour: int, *, glyph: str = "*") -> None:
-        """Lay dots over what is there; braille dots join those below."""
-        glyphs, fg = self.canvas.glyph[self.area], self.canvas.fg[self.area]
+    def stamp(self, dots: np.ndarray, colour: int, *, glyph: str = "*", soft: bool = False) -> None:
+        """Lay dots over what is there; braille dots join those below, but for `soft` ones, which they replace."""
+        glyphs, fg, faint = (layer[self.area] for layer in (self.canvas.glyph, self.canvas.fg, self.canvas.soft))
         if self.plain:
             hit = dots
             glyphs[hit] = ord(glyph)
         else:
             bits = braille(dots)
             hit = bits > 0
-            below = np.where(glyphs & ~np.uint32(0xFF) == BRAILLE, glyphs & np.uint32(0xFF), np.uint32(0))
+            joins = (glyphs & ~np.uint32(0xFF) == BRAILLE) & (faint == soft)
+            below = np.where(joins, glyphs & np.uint32(0xFF), np.uint32(0))
             glyphs[hit] = (BRAILLE | bits | below)[hit]
         fg[hit] = colour
+        faint[hit] = soft
 
     def mark(self, columns: np.ndarray, row: int, glyph: str, colour: str) -> None:
         """The same glyph at some columns (cell,) bool of one row, 0 on top."""
@@ -74,7 +76,7 @@ class Plot:
             self.canvas.bg[self.area][rows][:, columns] = self.canvas.tint(colour, 0.28 if role == "bad" else 0.16)
             return
         free = (glyphs == ord(" ")) & columns[None]
-        glyphs[free] = ord("░")
+        glyphs[free] = ord("╱" if role == "bad" else "░")
         self.canvas.fg[self.area][rows][free] = rgb(colour)
 
     def say(self, words: str) -> None:

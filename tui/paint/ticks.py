@@ -60,7 +60,7 @@ def logarithmic(low: float, high: float, most: int) -> list[Tick]:
         return []
     first, last = math.ceil(math.log10(low) - 1e-9), math.floor(math.log10(high) + 1e-9)
     decades = last - first + 1
-    if decades >= 2:
+    if decades >= 2 and 3 * decades > most:
         stride = math.ceil(decades / max(most, 1))
         return [Tick(10.0**k, power(k)) for k in range(first, last + 1) if k % stride == 0]
     fine = [m * 10.0**k for k in range(first - 1, last + 1) for m in (1, 2, 5)]
