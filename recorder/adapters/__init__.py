@@ -42,7 +42,7 @@ def adapter_for(model: Any, *, optimizer: Any = None, probe: Any = None, layers:
 
 
 def _attribute(path: str) -> Any:
-    """ "torch.nn.Module" -> the class, of a package that is loaded."""
+    """The class at a dotted path into a package that is loaded."""
     first, *rest = path.split(".")
     found: Any = sys.modules[first]
     for name in rest:

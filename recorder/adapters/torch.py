@@ -19,14 +19,15 @@ import torch
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
+from recorder.adapters.rows import merged
 from recorder.adapters.torch_cuda import CudaPass, later
 from recorder.adapters.torch_names import named_models, named_modules
 from recorder.adapters.torch_optimizers import Optimizers, dtype_name
-from recorder.adapters.torch_pass import HostPass, Members, Pass, Rows, host_view, no_row
+from recorder.adapters.torch_pass import HostPass, Members, Pass, host_view
 from recorder.adapters.torch_probe import Layers, Probe
 from recorder.adapters.torch_taps import clipping, scaled_step
 from recorder.analysis import statistics
-from recorder.reading import Collected, Facts, LayerFacts, Plan, Quantity, Statistic, TensorFacts
+from recorder.reading import Collected, Facts, LayerFacts, Plan, TensorFacts
 
 GRADIENT_POINT = "before the update, after reduction and clipping, without the loss scale"
 SKIPPED = "update skipped by the gradient scaler: a gradient was not finite"
@@ -246,10 +247,12 @@ def numbers_later(values: Mapping[str, Any]) -> Callable[[], dict[str, float]]:
     waiting: dict[torch.device, dict[str, torch.Tensor]] = {}
     for name, value in values.items():
         ready[name] = np.nan  # the order of the names is that of the values
-        if isinstance(value, torch.Tensor) and value.is_cuda:
-            waiting.setdefault(value.device, {})[name] = value.detach().reshape(()).double()
-        else:
-            ready[name] = float(value)
+        if isinstance(value, torch.Tensor):
+            value = value.detach()
+            if value.is_cuda:
+                waiting.setdefault(value.device, {})[name] = value.reshape(()).double()
+                continue
+        ready[name] = float(value)
     copies = [(list(group), later(torch.stack(list(group.values())))) for group in waiting.values()]
 
     def read() -> dict[str, float]:
@@ -258,19 +261,6 @@ def numbers_later(values: Mapping[str, Any]) -> Callable[[], dict[str, float]]:
         return ready
 
     return read
-
-
-def merged(parts: list[Rows], wanted: frozenset[Statistic], tensors: int) -> Rows:
-    """The rows of several devices as one; NaN and 0 where nothing was measured."""
-    table = {s: no_row(s, tensors) for s in wanted}
-    stepped = np.zeros(tensors, bool)
-    raw: dict[tuple[Quantity, str], np.ndarray] = {}
-    for part in parts:
-        stepped |= part.stepped
-        raw.update(part.raw)
-        for statistic, column in part.table.items():
-            table.setdefault(statistic, no_row(statistic, tensors))[part.stepped] = column[part.stepped]
-    return Rows(table, stepped, raw)
 
 
 def _by_device(members: Members) -> dict[torch.device, Members]:

@@ -13,7 +13,8 @@ from functools import cache
 import numpy as np
 import torch
 
-from recorder.adapters.torch_pass import Members, Rows, no_row, unscaled
+from recorder.adapters.rows import Rows, no_row
+from recorder.adapters.torch_pass import Members, unscaled
 from recorder.analysis import histogram
 from recorder.reading import Plan, Quantity, Statistic
 

@@ -1,0 +1,152 @@
+"""How is a training loop written in numpy watched? The reference that every other adapter must equal.
+
+    model.parameters      {tensor name: array}, updated in place or replaced
+    model.gradients       {tensor name: array}; a missing one or None: the tensor is not updated
+    model.forward(x)      {layer name: (sample, unit, ...)}, only needed with a probe
+    optimizer.step(...)   makes the update; it is the model itself if it has a `step` and no optimizer is given
+
+`step` is wrapped on the optimizer object while the recording lasts, so gradients are seen just before they are used.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections.abc import Callable, Mapping
+from fnmatch import fnmatchcase
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+
+from recorder.adapters.rows import HostRows, Update, merged
+from recorder.analysis import statistics
+from recorder.errors import RecordError
+from recorder.reading import Collected, Facts, LayerFacts, Plan, TensorFacts
+
+
+class NumpyAdapter:
+    """Watches an object with `parameters` and `gradients`; see `recorder.reading.Adapter`.
+
+    optimizer  an object with `step`; `learning_rate` is recorded if it has one
+    probe      what `forward` takes: an array, or a tuple (inputs, labels)
+    layers     names or globs of the layers that `forward` answers with; None: all
+    """
+
+    lag = 0
+
+    def __init__(self, model: Any, *, optimizer: Any = None, probe: Any = None, layers: Any = None) -> None:
+        self._model = model
+        self._optimizer = model if optimizer is None else optimizer
+        if not callable(getattr(self._optimizer, "step", None)):
+            raise RecordError(
+                f"optimizer: {type(self._optimizer).__name__} has no step() to watch; "
+                "give as optimizer the object whose step() updates model.parameters"
+            )
+        if probe is not None and not callable(getattr(model, "forward", None)):
+            raise RecordError(f"probe: {type(model).__name__} has no forward(x) -> {{layer: activations}}")
+        inputs = probe[0] if isinstance(probe, tuple) else probe
+        self._probe = None if inputs is None else np.array(inputs)
+        self._layers = layers
+        self._names = tuple(model.parameters)
+        self._rows = HostRows(self._names)
+        self._plan: Callable[[], Plan] = Plan
+        self._unwrap: Callable[[], None] | None = None
+        self._problem: Exception | None = None
+        self._seconds = 0.0
+        self._pid = -1
+
+    def facts(self) -> Facts:
+        return Facts(
+            framework="numpy",
+            tensors=tuple(
+                TensorFacts(name, w.shape, str(w.dtype), name.rpartition(".")[0])
+                for name, w in self._model.parameters.items()
+            ),
+            layers=tuple(LayerFacts(name, "", x.shape[1:]) for name, x in self.probe().items()),
+            probe_samples=0 if self._probe is None else len(self._probe),
+            gradient_point="before the update",
+        )
+
+    def attach(self, plan: Callable[[], Plan]) -> None:
+        self.detach()
+        self._plan, self._pid = plan, os.getpid()
+        statistics.warm_up({w.dtype for w in self._model.parameters.values()})
+        original, own = self._optimizer.step, "step" in vars(self._optimizer)
+
+        @functools.wraps(original)
+        def step(*args: Any, **kwargs: Any) -> Any:
+            self.about_to_update()
+            return original(*args, **kwargs)
+
+        def unwrap() -> None:
+            if own:
+                self._optimizer.step = original
+            else:
+                del self._optimizer.step
+
+        self._optimizer.step = step
+        self._unwrap = unwrap
+
+    def detach(self) -> None:
+        if self._unwrap is not None:
+            self._unwrap()
+            self._unwrap = None
+        self._plan = Plan
+        self._rows = HostRows(self._names)
+
+    def about_to_update(self) -> None:
+        """Measure what the update is about to use. What fails here is raised in `collect`, not in the training."""
+        if self._problem is not None or os.getpid() != self._pid:
+            return
+        began = perf_counter()
+        try:
+            plan, weights, gradients = self._plan(), self._model.parameters, self._model.gradients
+            updated = [(i, name) for i, name in enumerate(self._names) if gradients.get(name) is not None]
+            if plan:
+                self._rows.measure(plan, (Update(i, weights[name], gradients[name]) for i, name in updated))
+            else:
+                self._rows.pass_by(i for i, _ in updated)
+        except Exception as problem:
+            self._problem = problem
+        self._seconds += perf_counter() - began
+
+    def collect(self, scalars: Mapping[str, Any]) -> Callable[[], Collected]:
+        if self._problem is not None:
+            raise self._problem
+        rate = getattr(self._optimizer, "learning_rate", None)
+        given = scalars if rate is None else {"learning_rate": rate, **scalars}
+        numbers = {name: float(value) for name, value in given.items()}
+        rows = merged([self._rows.end()], self._plan().statistics, len(self._names))
+        collected = Collected(rows.table, rows.stepped, rows.raw, numbers)
+        return lambda: collected
+
+    def take_seconds(self) -> float:
+        """Seconds spent before updates since the last call."""
+        seconds, self._seconds = self._seconds, 0.0
+        return seconds
+
+    def read(self, plan: Plan) -> Collected:
+        self._rows.end()
+        self._rows.measure(plan, (Update(i, self._model.parameters[name], None) for i, name in enumerate(self._names)))
+        rows = merged([self._rows.end()], plan.statistics, len(self._names))
+        return Collected(rows.table, rows.stepped, rows.raw, {})
+
+    def probe(self) -> Mapping[str, np.ndarray]:
+        if self._probe is None:
+            return {}
+        found = {name: np.array(x) for name, x in self._model.forward(self._probe.copy()).items()}
+        if self._layers is None:
+            return found
+        for wanted in self._layers:
+            if not any(fnmatchcase(name, wanted) for name in found):
+                raise RecordError(f"layers: nothing matches {wanted!r}; the model has {', '.join(found)}")
+        return {name: x for name, x in found.items() if any(fnmatchcase(name, wanted) for wanted in self._layers)}
+
+    def save(self, path: Path) -> None:
+        with path.open("wb") as file:
+            np.savez(file, **self._model.parameters)
+
+    def model(self) -> Any:
+        return self._model

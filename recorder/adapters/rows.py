@@ -1,0 +1,121 @@
+"""How do updates become rows, one a tensor, on the host? What every adapter shares, in numpy.
+
+Between two ends of an iteration a tensor may be updated not at all (it has no row: NaN, counts 0), once, or several
+times (its last update is its row).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from recorder.analysis import histogram, statistics
+from recorder.reading import Plan, Quantity, Statistic
+
+HISTOGRAMS = frozenset({Statistic.GRADIENT_HISTOGRAM, Statistic.WEIGHT_HISTOGRAM})
+COUNTS = frozenset({Statistic.GRADIENT_NONFINITE, Statistic.WEIGHT_NONFINITE})
+
+
+@dataclass(frozen=True)
+class Rows:
+    """One row a tensor of the run; only those in `stepped` were measured."""
+
+    table: Mapping[Statistic, np.ndarray]
+    stepped: np.ndarray  # (tensor,) bool
+    raw: Mapping[tuple[Quantity, str], np.ndarray]
+
+
+@dataclass(frozen=True, slots=True)
+class Update:
+    """A tensor just before its update; 16-bit numbers as in `analysis.statistics`."""
+
+    position: int  # among the run's tensors
+    weight: np.ndarray
+    gradient: np.ndarray | None  # None: only the weights are looked at
+    zeros: int = 0  # of a sparse gradient, of which `gradient` then are the stored values
+
+
+class HostRows:
+    """Measures updates into the rows of one iteration; remembers weights from one update to the next."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = names
+        self._kept: dict[int, statistics.Kept] = {}
+        self._several = False  # updates of a tensor in one iteration: five critic steps to one of the generator
+        self._clear()
+
+    def _clear(self) -> None:
+        self._table: statistics.Table | None = None
+        self._stepped = np.zeros(len(self.names), bool)
+        self._raw: dict[tuple[Quantity, str], np.ndarray] = {}
+
+    def pass_by(self, positions: Iterable[int]) -> None:
+        """These tensors are updated and nothing of it is wanted: what was kept of them is out of date."""
+        for i in positions:
+            self._stepped[i] = True
+            if i in self._kept:
+                self._kept[i].valid = False
+
+    def measure(self, plan: Plan, updates: Iterable[Update]) -> None:
+        """One pass over each tensor."""
+        if self._table is None:
+            self._table = statistics.Table((s.value for s in plan.statistics), len(self.names))
+        for update in updates:
+            i, weight = update.position, update.weight
+            self._several |= bool(self._stepped[i])
+            self._stepped[i] = True
+            keep = plan.keep_weights or (self._several and Statistic.UPDATE_NORM in plan.statistics)
+            keep &= update.gradient is not None
+            kept = self._kept.get(i)
+            if keep and (kept is None or not kept.fits(weight)):
+                kept = self._kept[i] = statistics.Kept.room_for(weight)
+            if plan.raw:
+                self._copy(plan, update, kept)
+            self._table.measure(i, update.gradient, weight, kept=kept, keep=keep, zeros=update.zeros)
+            if kept is not None and not keep:
+                kept.valid = False
+
+    def _copy(self, plan: Plan, update: Update, kept: statistics.Kept | None) -> None:
+        name, weight = self.names[update.position], update.weight
+        if ("gradient", name) in plan.raw and update.gradient is not None:
+            self._raw["gradient", name] = _exact(update.gradient)
+        if ("weight", name) in plan.raw:
+            self._raw["weight", name] = _exact(weight)
+        if ("update", name) in plan.raw and kept is not None and kept.valid and kept.fits(weight):
+            self._raw["update", name] = _exact(weight) - _exact(kept.like(weight))
+
+    def end(self) -> Rows:
+        """The rows of the iteration; the next one begins."""
+        columns = {} if self._table is None else self._table.columns()
+        rows = Rows({Statistic(name): column for name, column in columns.items()}, self._stepped, self._raw)
+        self._clear()
+        return rows
+
+
+def no_row(statistic: Statistic, tensors: int) -> np.ndarray:
+    """The column of a statistic where no tensor was measured: NaN, counts 0."""
+    if statistic in HISTOGRAMS:
+        return np.zeros((tensors, histogram.COLUMNS), np.int64)
+    if statistic in COUNTS:
+        return np.zeros(tensors, np.int64)
+    return np.full(tensors, np.nan)
+
+
+def merged(parts: Iterable[Rows], wanted: frozenset[Statistic], tensors: int) -> Rows:
+    """The rows of several devices as one, with every wanted statistic."""
+    table = {s: no_row(s, tensors) for s in wanted}
+    stepped = np.zeros(tensors, bool)
+    raw: dict[tuple[Quantity, str], np.ndarray] = {}
+    for part in parts:
+        stepped |= part.stepped
+        raw.update(part.raw)
+        for statistic, column in part.table.items():
+            table.setdefault(statistic, no_row(statistic, tensors))[part.stepped] = column[part.stepped]
+    return Rows(table, stepped, raw)
+
+
+def _exact(entries: np.ndarray) -> np.ndarray:
+    """A copy in the precision it has; 16-bit floats as float32."""
+    return statistics.as_float64(entries).astype(np.float64 if entries.dtype == np.float64 else np.float32)
