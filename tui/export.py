@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from recorder.chart import View
 from recorder.columns import columns
 from recorder.errors import ExportError
+from tui.words import size
 
 if TYPE_CHECKING:  # matplotlib takes a third of a second, so it is imported when a figure is drawn
     from tui.paper import Format, PresetName
@@ -33,7 +34,7 @@ class Written:
     size: int  # bytes
 
     def __str__(self) -> str:
-        return f"{self.path} ({sized(self.size)})"
+        return f"{self.path} ({size(self.size)})"
 
     @property
     def scp(self) -> str:
@@ -96,14 +97,6 @@ def format_of(path: Path) -> Format:
         case ending:
             found = f"ends in {ending!r}" if ending else "has no ending"
             raise ExportError(f"{path} {found}; a figure's format is one of {', '.join(FORMATS)}")
-
-
-def sized(size: int) -> str:
-    """Bytes for people: 3.1 MB."""
-    for unit, factor in (("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
-        if size >= factor:
-            return f"{size / factor:.1f} {unit}"
-    return f"{size} B"
 
 
 def _figure(

@@ -13,7 +13,8 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 
 from recorder.chart import Band, Bars, Chart, Edges, Heat, Line, Picture, Points, Scale, Table, Text
 from tui.paper.marks import Panel, draw_mark, page
-from tui.paper.words import clipped, plain, with_unit
+from tui.paper.text import literal, with_unit
+from tui.words import clip
 
 BESIDE = 4  # a legend of more entries stands beside the chart
 MOST_ENTRIES = 20
@@ -89,8 +90,8 @@ def _label(scale: Scale, inches: float) -> str:
     """The label with its unit, in a second line where both do not fit into one."""
     whole = with_unit(scale.label, scale.unit)
     if whole == scale.label or len(whole) <= _fits(inches * 72, matplotlib.rcParams["axes.labelsize"]):
-        return plain(whole)
-    return f"{plain(scale.label)}\n{plain(f'({scale.unit})')}"
+        return literal(whole)
+    return f"{literal(scale.label)}\n{literal(f'({scale.unit})')}"
 
 
 def _title(panel: Panel, *, above: bool) -> None:
@@ -100,7 +101,7 @@ def _title(panel: Panel, *, above: bool) -> None:
         return
     size = matplotlib.rcParams["axes.titlesize"]
     pad = matplotlib.rcParams["axes.titlepad"] + (1.6 * tick_size() if above else 0)
-    ax.set_title(plain(clipped(chart.title, _fits(_length(ax.xaxis, across=True) * 72, size))), pad=pad)
+    ax.set_title(literal(clip(chart.title, _fits(_length(ax.xaxis, across=True) * 72, size), middle=True)), pad=pad)
 
 
 def _ticks(axis: Axis, scale: Scale, *, across: bool) -> None:
@@ -144,7 +145,7 @@ def _named(axis: Axis, scale: Scale, inches: float, *, across: bool) -> None:
 
 def _name(scale: Scale, k: int, room: int) -> str:
     if scale.signed_log is None:
-        return plain(clipped(scale.names[k], room))
+        return literal(clip(scale.names[k], room, middle=True))
     sign, _, power = scale.names[k].partition("1e")
     return f"${sign}10^{{{power}}}$" if power else f"${sign}$"
 
@@ -165,7 +166,7 @@ def _thousands(value: float, _: int | None = None) -> str:
 def _legend(panel: Panel) -> Literal["", "inside", "beside", "above"]:
     """Explain what is drawn, where it covers nothing, unless the title says it; and say where the legend is."""
     handles = dict(panel.handles)
-    said = (plain(panel.chart.title), plain(panel.chart.y.label))
+    said = (literal(panel.chart.title), literal(panel.chart.y.label))
     own = [label for label in handles if label not in ("not finite", "infinite")]
     if len(own) == 1 and any(own[0] in text for text in said):
         handles.pop(own[0])

@@ -15,7 +15,8 @@ from matplotlib.colors import ListedColormap, LogNorm, Normalize
 from matplotlib.patches import Patch, Rectangle
 
 from recorder.chart import Band, Bars, Box, Chart, Edges, Heat, Line, Mark, Picture, Points, Rule, Table, Text
-from tui.paper.words import clipped, plain
+from tui.paper.text import literal
+from tui.words import clip
 
 BAD = "#D55E00"
 MANY_POINTS = 2000  # beyond it dots become pixels, so that a PDF stays small
@@ -44,7 +45,7 @@ class Panel:
     def explain(self, label: str, artist: Artist) -> None:
         """Put the artist into the legend, once under each label."""
         if label:
-            self.handles.setdefault(plain(clipped(label, LABEL)), artist)
+            self.handles.setdefault(literal(clip(label, LABEL, middle=True)), artist)
 
 
 def page(ax: Axes) -> tuple[float, float]:
@@ -144,7 +145,7 @@ def _heat(m: Heat, panel: Panel) -> None:
     under, over = bool((finite < norm.vmin).any()), bool((finite > norm.vmax).any())
     extend = {(True, True): "both", (True, False): "min", (False, True): "max"}.get((under, over), "neither")
     bar = ax.figure.colorbar(mesh, ax=ax, extend=extend, fraction=0.05, pad=0.015, aspect=22)
-    bar.set_label(plain(m.label))
+    bar.set_label(literal(m.label))
     bar.outline.set_visible(False)
 
 
@@ -203,7 +204,7 @@ def _edges(m: Edges, panel: Panel) -> None:
 
 
 def _text(m: Text, panel: Panel) -> None:
-    panel.ax.text(m.x, m.y, plain(m.text), ha="center", va="center", fontsize=matplotlib.rcParams["legend.fontsize"])
+    panel.ax.text(m.x, m.y, literal(m.text), ha="center", va="center", fontsize=matplotlib.rcParams["legend.fontsize"])
 
 
 def _table(m: Table, panel: Panel) -> None:
@@ -212,7 +213,9 @@ def _table(m: Table, panel: Panel) -> None:
     ax.set_axis_off()
     ax.set(xlim=(0, 1), ylim=(0, 1))
     lines = [m.columns, *m.rows]
-    widths = [max((len(clipped(line[k], LABEL)) for line in lines), default=1) + 2 for k in range(len(m.columns))]
+    widths = [
+        max((len(clip(line[k], LABEL, middle=True)) for line in lines), default=1) + 2 for k in range(len(m.columns))
+    ]
     right = np.cumsum(widths) / sum(widths)
     points = page(ax)[0] / (0.6 * sum(widths))
     size = min(points, float(matplotlib.rcParams["font.size"]))
@@ -221,7 +224,7 @@ def _table(m: Table, panel: Panel) -> None:
         y = 1 - (row + 0.5) * step
         for k, cell in enumerate(line):
             where = {"x": 0.0, "ha": "left"} if k == 0 else {"x": float(right[k]), "ha": "right"}
-            ax.text(y=y, s=plain(clipped(cell, LABEL)), va="center", fontsize=size, **where)  # type: ignore[arg-type]
+            ax.text(y=y, s=literal(clip(cell, LABEL, middle=True)), va="center", fontsize=size, **where)  # type: ignore[arg-type]
     for y, width in ((1.0, 1.0), (1 - step, 0.6), (0.0, 1.0)):
         ax.axhline(y, color="#333333", linewidth=width * matplotlib.rcParams["axes.linewidth"], clip_on=False)
 

@@ -4,25 +4,21 @@ from __future__ import annotations
 
 import matplotlib
 
-_LATEX = {"\\": r"\textbackslash{}", "^": r"\textasciicircum{}", "~": r"\textasciitilde{}"} | {
-    c: "\\" + c for c in "&%$#_{}"
+from tui.words import plain
+
+_LATEX = {c: "\\" + c for c in "&%$#_{}"} | {
+    "\\": r"\textbackslash{}",
+    "^": r"\textasciicircum{}",
+    "~": r"\textasciitilde{}",
 }
 
 
-def plain(text: str) -> str:
+def literal(text: str) -> str:
     """The text with nothing in it that matplotlib (or LaTeX, where the user's style wants it) takes for a command."""
-    visible = "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text.replace("\n", " "))
+    visible = plain(text.replace("\n", " "))
     if matplotlib.rcParams["text.usetex"]:
         return "".join(_LATEX.get(c, c) for c in visible)
     return visible.replace("$", r"\$")
-
-
-def clipped(text: str, length: int) -> str:
-    """The text shortened in the middle, keeping more of its end, where the names of tensors differ."""
-    if len(text) <= length:
-        return text
-    tail = max(1, (2 * length) // 3)
-    return text[: max(0, length - tail - 1)] + "…" + text[-tail:]
 
 
 def with_unit(label: str, unit: str) -> str:
