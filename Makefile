@@ -12,11 +12,11 @@ EXTRAS := torch,tensorboard,dev
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test check format assets bench wheel-test constraints clean
+.PHONY: help demo test check format readme assets bench wheel-test constraints clean
 
 help:
 	@sed -n 's/^# //p; /^$$/q' Makefile
-	@echo 'make check · format · assets · bench · wheel-test · constraints · clean'
+	@echo 'make check · format · readme · assets · bench · wheel-test · constraints · clean'
 
 demo: $(READY)
 	@$(BIN)/layerscope demo
@@ -33,6 +33,9 @@ check: $(READY)
 format: $(READY)
 	$(BIN)/ruff format
 	$(BIN)/ruff check --fix
+
+readme: $(READY)  # the parts of the README that are made from the code
+	$(BIN)/python assets/readme.py
 
 assets: $(READY)  # figures and screenshots of the README, from a fresh recording of the demo
 	$(BIN)/python assets/make.py

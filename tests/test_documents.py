@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from assets.readme import filled
+
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted(p for p in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")])
 
@@ -32,3 +34,8 @@ def test_the_makefile_has_the_commands_that_documents_name() -> None:
     targets = set(re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(), re.MULTILINE))
     wanted = {m for d in DOCUMENTS for m in re.findall(r"^(?:.*`)?make ([a-z][a-z-]*)", d.read_text(), re.MULTILINE)}
     assert {"demo", "test"} <= wanted <= targets
+
+
+def test_the_readme_is_as_the_code_has_it() -> None:
+    text = (ROOT / "README.md").read_text()
+    assert filled(text) == text, "the README is out of date; run: make readme"
