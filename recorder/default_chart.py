@@ -135,16 +135,18 @@ def _distribution(run: RunView, series: Series, at: At, window: Window) -> View:
     if not len(clock):
         return _nothing(title, series, item)
     step, row = run.row(series.name, at.step, item)
-    both = binned(np.concatenate([counts, row[None]])[:, 1:-2], np.asarray(series.edges), label="value")
+    value_unit = "" if series.unit == "count" else series.unit
+    both = binned(
+        np.concatenate([counts, row[None]])[:, 1:-2], np.asarray(series.edges), label="value", unit=value_unit
+    )
     x = places(clock, run.clock(series.name, item), window.x)
-    unit = series.unit or "count"
-    cells = heat_of(both.counts[:-1].T, label=unit, x=column_edges(x), y=both.edges, column_steps=clock.step)
+    cells = heat_of(both.counts[:-1].T, label="count", x=column_edges(x), y=both.edges, column_steps=clock.step)
     bad = bad_stretches(x, counts[:, -1] > 0)
     caption = f"{series.doc} {item}, {stretch(clock.step)}.{both.note}{_outside(series, counts)}"
     over = Chart(title, time_scale(window.x), both.scale, (cells, *bad[:BOXES]), caption)
     bars = Bars(both.edges, both.counts[-1], label=f"step {step:,}", colour=0)
     n = int(np.asarray(row).sum())
-    now = Chart(f"step {step:,}", both.scale, Scale(unit), (bars,), f"{item} at step {step:,}: {n:,} values.")
+    now = Chart(f"step {step:,}", both.scale, Scale("count"), (bars,), f"{item} at step {step:,}: {n:,} values.")
     return Plate(((over,), (now,)), title, f"{caption} Below: {now.caption}", heights=(3.0, 2.0))
 
 

@@ -79,10 +79,15 @@ def export(
     return tuple(_write(file, content()) for file, content in files.items())
 
 
+def stem(entry: str, *, item: str | None = None, step: int | None = None) -> str:
+    """A safe name without an ending: gradient_norm-layer0.weight-step-500."""
+    parts = [entry, *([item] if item is not None else []), *([f"step-{step}"] if step is not None else [])]
+    return "-".join(map(_safe, parts))
+
+
 def file_name(entry: str, *, item: str | None = None, step: int | None = None, format: str = "pdf") -> str:
     """A safe name: gradient_norm-layer0.weight-step-500.pdf."""
-    parts = [entry, *([item] if item is not None else []), *([f"step-{step}"] if step is not None else [])]
-    return "-".join(map(_safe, parts)) + f".{format}"
+    return f"{stem(entry, item=item, step=step)}.{format}"
 
 
 def format_of(path: Path) -> Format:

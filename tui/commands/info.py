@@ -1,0 +1,19 @@
+"""Say what a run is, where it comes from, and what is recorded in it."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("run", type=Path, metavar="RUN", help="a run: NAME.h5, NAME.d or the bare name")
+    parser.add_argument("--json", action="store_true", help="as one JSON object")
+
+
+def run(args: argparse.Namespace) -> int:
+    from tui import summary
+
+    path: Path = args.run.expanduser()
+    print(summary.json_of_run(path) if args.json else summary.of_path(path))
+    return 0
