@@ -13,6 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import prod
 
 import numpy as np
 
@@ -43,10 +44,11 @@ class ActivationStatistics:
 
 def activation_statistics(activations: np.ndarray, kind: str = "") -> ActivationStatistics:
     """Of one layer's `activations` (sample, unit, ...); `kind` is the class name of its module."""
-    x = activations.reshape(len(activations), activations.shape[1] if activations.ndim > 1 else 1, -1)
+    units = activations.shape[1] if activations.ndim > 1 else 1
+    x = activations.reshape(len(activations), units, prod(activations.shape[2:]))
     n = x.size
     if n == 0:
-        return ActivationStatistics(np.nan, np.nan, 0, 0, 0, None, 0, x.shape[1])
+        return ActivationStatistics(np.nan, np.nan, 0, 0, 0, None, 0, units)
     with np.errstate(all="ignore"):  # numbers that are not finite make mean and std honest, not noisy
         mean = x.mean(dtype=np.float64)
         std = np.sqrt(np.square(x - mean, dtype=np.float64).sum() / (n - 1)) if n > 1 else np.nan
@@ -63,5 +65,5 @@ def activation_statistics(activations: np.ndarray, kind: str = "") -> Activation
         dead=int(np.count_nonzero(x.max(axis=(0, 2)) == x.min(axis=(0, 2)))),
         saturated=saturated,
         numbers=n,
-        units=x.shape[1],
+        units=units,
     )

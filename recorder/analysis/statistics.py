@@ -195,9 +195,11 @@ def as_float64(entries: np.ndarray) -> np.ndarray:
 
 def _in_order_of_memory(gradient: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Both flat, entry k of one beside entry k of the other: views unless the memory has gaps or the orders differ."""
-    if not weight.flags.c_contiguous and gradient.shape == weight.shape:  # transposed, channels last, ...
+    if not weight.flags.c_contiguous:  # transposed, channels last, ...
         order = _order_of_memory(weight)
-        gradient, weight = gradient.transpose(order), weight.transpose(order)
+        if gradient.shape == weight.shape:  # else it is sparse
+            gradient = gradient.transpose(order)
+        weight = weight.transpose(order)
     return np.ascontiguousarray(gradient).reshape(-1), np.ascontiguousarray(weight).reshape(-1)
 
 
