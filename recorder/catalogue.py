@@ -1,4 +1,4 @@
-"""Which instruments are there, what does each record, how often, and in which preset? The README's table, from the code."""
+"""Which instruments are there: what does each record, how often, in which preset? The README's table is made here."""
 
 from __future__ import annotations
 

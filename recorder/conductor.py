@@ -9,7 +9,6 @@ describes the network after t updates.
 from __future__ import annotations
 
 import time
-import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -20,6 +19,7 @@ from recorder.errors import InstrumentError, RecordError
 from recorder.reading import Collected, Facts, Finished, Instrument, Need, Plan, Quantity, Reading, Statistic, WantsRaw
 from recorder.runfile.schema import Series
 from recorder.schedule import Every, Moment, Pairs, Schedule, Scheduled
+from recorder.warning import warn
 
 BETWEEN = frozenset({Need.PROBE, Need.MODEL})
 Row = dict[str, Any]  # series -> (item, *shape) array, or {item: array}
@@ -171,7 +171,7 @@ class Conductor:
             raise InstrumentError(text) from problem
         player.resting = True
         self._note("warning", text, moment)
-        warnings.warn(f"layerscope: {text}; the training goes on", stacklevel=2)
+        warn(f"{text}; the training goes on")
 
 
 def checked(values: Mapping[str, Any], series: Sequence[Series], step: int) -> Mapping[str, Any]:

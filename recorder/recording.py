@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import time
-import warnings
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -36,6 +35,7 @@ from recorder.scalars import is_number
 from recorder.schedule import Moment, every
 from recorder.summary import ProgressLine, Summary
 from recorder.unwatched import Unwatched
+from recorder.warning import warn
 
 SUFFIXES = {"keras": ".weights.h5", "numpy": ".npz"}  # of checkpoints; torch and others ".pth"
 
@@ -423,7 +423,7 @@ class Recording:
     def _warn(self, text: str, *, key: str = "") -> None:
         if not key or key not in self._warned:
             self._warned.add(key)
-            warnings.warn(f"layerscope: {text}", stacklevel=3)
+            warn(text)
 
 
 def _said(problem: BaseException) -> str:
