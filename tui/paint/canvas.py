@@ -136,5 +136,5 @@ def clip_middle(text: str, width: int) -> str:
             text = text.removesuffix(long) + short
     if width < 5 or len(text) <= width:
         return clip(text, width)
-    head = (width - 1) // 3
+    head = (width - 1) // 2
     return text[:head] + "…" + text[len(text) - (width - 1 - head) :]

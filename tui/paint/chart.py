@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -236,25 +237,28 @@ def _x_ticks(chart: Chart, axis: Axis) -> list[tuple[int, str]]:
     if heat is not None and heat.x is None and heat.column_steps is not None:
         steps = Scale(names=tuple(exact(step) for step in heat.column_steps))
         return _named(steps, axis, _centres(heat, 0, len(steps.names)), each=10)
-    return _numbered(chart.x, axis, most=max(axis.cells // 12, 2))
+    return _numbered(chart.x, axis, most=max(axis.cells // 12, 2), counted=heat is not None and heat.x is None)
 
 
 def _y_ticks(chart: Chart, axis: Axis) -> list[tuple[int, str]]:
     heat = next((mark for mark in chart.marks if isinstance(mark, Heat)), None)
     if chart.y.names:
         return _named(chart.y, axis, _centres(heat, 1, len(chart.y.names)), each=1)
-    return _numbered(chart.y, axis, most=max(axis.cells // 4, 2))
+    return _numbered(chart.y, axis, most=max(axis.cells // 4, 2), counted=heat is not None and heat.y is None)
 
 
-def _numbered(scale: Scale, axis: Axis, *, most: int) -> list[tuple[int, str]]:
+def _numbered(scale: Scale, axis: Axis, *, most: int, counted: bool) -> list[tuple[int, str]]:
+    """Ticks at round numbers; where a heat map just counts its entries they stand at the middles of those."""
     most = min(most, 10)
     if scale.log:
         found = ticks.logarithmic(axis.low, axis.high, most)
+    elif counted:
+        found = ticks.linear(math.ceil(axis.low), math.ceil(axis.high) - 1, most, whole=True)
     else:
         found = ticks.linear(
             axis.low, axis.high, most, whole=scale.label in ("step", "epoch") and axis.high - axis.low >= 2
         )
-    placed = ((axis.cell(tick.at), tick.text) for tick in found)
+    placed = ((axis.cell(tick.at + 0.5 * counted), tick.text) for tick in found)
     return [(cell, text) for cell, text in placed if cell is not None]
 
 

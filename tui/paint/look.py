@@ -72,4 +72,4 @@ def ascii_only(environment: Mapping[str, str]) -> bool:
     for name in ("LC_ALL", "LC_CTYPE", "LANG"):
         if value := environment.get(name):
             return "utf" not in value.lower()
-    return True
+    return False  # an empty environment is a container more often than an old terminal

@@ -119,12 +119,12 @@ def _of_mark(chart: Chart, mark: Mark, cursor: Cursor) -> list[Reading]:
 
 
 def _of_points(chart: Chart, mark: Points, x: float, y: float | None) -> list[Reading]:
-    across = (mark.x - x) / (np.nanmax(mark.x) - np.nanmin(mark.x) or 1.0)
-    up = np.zeros(len(across)) if y is None else (mark.y - y) / (np.nanmax(mark.y) - np.nanmin(mark.y) or 1.0)
-    distance = across**2 + up**2
-    if not np.isfinite(distance).any():
+    good = np.flatnonzero(np.isfinite(mark.x) & np.isfinite(mark.y))
+    if not len(good):
         return []
-    k = int(np.nanargmin(distance))
+    across = (mark.x[good] - x) / (np.ptp(mark.x[good]) or 1.0)
+    up = 0.0 if y is None else (mark.y[good] - y) / (np.ptp(mark.y[good]) or 1.0)
+    k = int(good[np.argmin(across**2 + up**2)])
     name = mark.names[k] if k < len(mark.names) else f"{k}"
     readings = [(mark.label or "nearest", name)]
     if mark.group is not None and 0 <= int(mark.group[k]) < len(mark.group_names):

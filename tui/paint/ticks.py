@@ -45,6 +45,8 @@ def linear(low: float, high: float, most: int, *, whole: bool = False) -> list[T
     if not (math.isfinite(span) and span > 0) or most < 1:
         return [Tick(low, number(low))] if math.isfinite(low) and most > 0 else []
     step = _nice(span / most)
+    if math.floor(high / step + 1e-9) <= math.ceil(low / step - 1e-9):  # one tick gives no scale
+        step = _nice(span / most / 2.5)
     if whole:
         step = max(step, 1.0)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
@@ -89,5 +91,5 @@ def _texts(places: Sequence[float], step: float) -> list[str]:
         scale, suffix = _suffix(largest)
     decimals = max(0, -math.floor(math.log10(step / scale) + 1e-9))
     if decimals > 6:  # neighbours differ only in late digits: give all that tell them apart
-        return [f"{at:.10g}" for at in places]
+        return [f"{at:.{max(0, -math.floor(math.log10(step) + 1e-9))}f}" for at in places]
     return ["0" if abs(at) < step * 1e-6 else f"{at / scale:.{decimals}f}{suffix}" for at in places]

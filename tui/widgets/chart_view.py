@@ -94,7 +94,10 @@ class ChartView(Widget, can_focus=True):
         return strip
 
     def action_move(self, columns: int, rows: int) -> None:
-        """Move the cursor by cells of the chart it is in, by entries in a heat map; `rows` count upwards."""
+        """Move the cursor by cells of the chart it is in, by entries in a heat map; `rows` count upwards.
+
+        Where there is none yet it appears at the latest place.
+        """
         self.move_to(self._moved(columns, rows))
 
     def on_click(self, event: events.Click) -> None:
@@ -149,15 +152,16 @@ class ChartView(Widget, can_focus=True):
             row = _stepped(row, up, height, default=0)
             column = _stepped(column, columns, width, default=width - 1)
             return replace(here, x=None, y=None, row=row, column=column, chart=number)
-        x = field.x.high if here.x is None else here.x
-        cell = field.column(x)
-        if cell is None:
-            cell = field.left if x < field.x.low else field.left + field.width - 1
+        if here.x is None:
+            return replace(here, x=field.x_at(field.left + field.width - 1), chart=number)
+        cell = field.column(here.x)
+        if cell is None:  # outside of what is shown: come in from there
+            cell = field.left - columns if here.x < field.x.low else field.left + field.width - 1 - columns
         y = here.y
         if rows:
             at = field.row(y) if y is not None else None
             y = field.y_at((at if at is not None else field.top + field.height // 2) - rows)
-        return replace(here, x=field.x_at(cell + columns) if columns or here.x is None else x, y=y, chart=number)
+        return replace(here, x=field.x_at(cell + columns) if columns else here.x, y=y, chart=number)
 
     def _snapped(self, cursor: Cursor) -> Cursor:
         """In a heat map a click means an entry."""
