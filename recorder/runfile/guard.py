@@ -19,6 +19,8 @@ from recorder.errors import RunFileError
 from recorder.runfile.schema import FORMAT
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_FLAGS = 11  # where superblock 3 keeps its consistency flags
+
 MAX_OBJECTS = 100_000
 MAX_DEPTH = 6
 MAX_CHUNK = 64 << 20
@@ -35,8 +37,11 @@ def clean(text: str) -> str:
     return _CONTROL.sub("", text.replace("\n", " ").replace("\t", " "))
 
 
-def check_signature(path: Path) -> os.stat_result:
-    """Raise RunFileError unless `path` is a regular file that begins like HDF5; never waits for a FIFO or a device."""
+def is_open_for_writing(path: Path) -> bool:
+    """Whether the HDF5 file says that a writer has it open (also one that died); RunFileError if it is none.
+
+    A FIFO or a device is refused without waiting for it.
+    """
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except FileNotFoundError as error:
@@ -47,22 +52,18 @@ def check_signature(path: Path) -> os.stat_result:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             raise RunFileError(f"{path}: is no regular file; a run is NAME.h5 or its folder NAME.d")
-        head = os.read(fd, len(SIGNATURE))
+        head = os.read(fd, _FLAGS + 1)
     finally:
         os.close(fd)
-    if head != SIGNATURE:
-        found = "it is empty" if not status.st_size else f"it begins with {head!r}"
+    if not head.startswith(SIGNATURE) or len(head) <= _FLAGS:
+        found = f"it begins with {head[: len(SIGNATURE)]!r}" if status.st_size else "it is empty"
         raise RunFileError(f"{path}: is no HDF5 file ({found}), so it is no run")
-    return status
+    return head[_FLAGS] != 0
 
 
 def open_checked(path: Path) -> h5py.File:
     """The run's HDF5 file, read-only, also while it is written; RunFileError where it is not safe or no run."""
-    check_signature(path)
-    try:
-        file = h5py.File(path, "r", swmr=True, locking=False)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
-        raise RunFileError(f"{path}: HDF5 cannot open it, it is damaged or of another kind ({error})") from error
+    file = _open(path, is_open_for_writing(path))
     try:
         number = file.attrs.get("format", None)
         if number is None or "layerscope" not in file:
@@ -77,6 +78,22 @@ def open_checked(path: Path) -> h5py.File:
         file.close()
         raise RunFileError(f"{path}: is damaged ({type(error).__name__}: {error})") from error
     return file
+
+
+def _open(path: Path, writing: bool) -> h5py.File:
+    """A file that is written needs SWMR and no locks; any other is opened plainly.
+
+    HDF5 refuses to open a file in two ways in one process, and a notebook may have it open with another library.
+    """
+    plain: list[dict[str, bool]] = [{}, {"locking": False}]
+    ways = [{"swmr": True, "locking": False}, *plain] if writing else [*plain, {"swmr": True, "locking": False}]
+    first: Exception | None = None
+    for way in ways:
+        try:
+            return h5py.File(path, "r", **way)
+        except (OSError, ValueError, RuntimeError, KeyError) as error:
+            first = first or error
+    raise RunFileError(f"{path}: HDF5 cannot open it, it is damaged or of another kind ({first})") from first
 
 
 def _check_group(group: h5py.Group, where: str, depth: int, seen: list[int]) -> None:

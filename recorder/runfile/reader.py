@@ -355,7 +355,11 @@ class Run:
             return False
         path, sidecar = volume_path(self.path, number), sidecar_path(self._folder, number)
         if number and path.exists():
-            file = open_checked(path)
+            try:
+                file = open_checked(path)
+            except RunFileError:
+                path.stat()  # FileNotFoundError: packed away just now
+                raise
             self._parts.append(file)
             self._volumes[number] = StoredVolume.open(number, file, str(path))
             return True

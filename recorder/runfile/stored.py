@@ -6,7 +6,8 @@ Where both have a row, the log wins.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -79,7 +80,7 @@ class StoredVolume:
     @classmethod
     def open(cls, number: int, group: h5py.Group, where: str) -> StoredVolume:
         """The volume in an HDF5 group."""
-        try:
+        with _damage(where):
             own = group["layerscope"]
             declaration = Declaration(
                 parse_series(_text(own["series"]), where),
@@ -87,8 +88,6 @@ class StoredVolume:
                 parse_status(_text(own["status"]), where),
             )
             return cls(number, declaration, group, where)
-        except (KeyError, ValueError, TypeError, AttributeError, OSError, RuntimeError) as error:
-            raise RunFileError(f"{where}: is damaged: {error}") from error
 
     def refresh(self, logs: Logs) -> bool:
         """Whether there are new rows."""
@@ -118,9 +117,10 @@ class StoredVolume:
         if len(a.clock[name]) != a.count or a.stored[name] < a.split:
             known, split = a.stored[name], a.split
             pieces = [a.clock[name][:known]]
-            if split > known and a.group is not None:
-                dataset = self._dataset(f"axes/{axis}", name)
-                pieces.append(dataset[known:split])
+            if split > known:
+                pieces.append(self._slice(f"axes/{axis}", name, known, split))
+                if name == "step" and (np.diff(pieces[-1]) < 0).any():
+                    raise RunFileError(f"{self.where}: is damaged: steps of axis {axis!r} go back")
             if len(a.tail):
                 pieces.append(a.tail.rows[name][split - a.tail.first : a.count - a.tail.first])
             a.clock[name] = np.concatenate(pieces)
@@ -144,7 +144,7 @@ class StoredVolume:
         pieces = []
         if start < min(stop, split):
             key = item_key(s.items[columns]) if s.ragged else "values"
-            pieces.append(self._dataset(series, key)[(slice(start, min(stop, split)), *pick)])
+            pieces.append(self._slice(series, key, start, min(stop, split), *pick))
         if max(start, split) < stop and len(a.tail):
             rows = a.tail.rows[max(start, split) - a.tail.first : stop - a.tail.first]
             pieces.append(rows[field][(slice(None), *pick)])
@@ -155,7 +155,7 @@ class StoredVolume:
 
     def level(self, series: str, start: int, stop: int, columns: Any) -> Summary:
         """The Summary of buckets start..stop; (bucket, item)."""
-        stored = self._dataset(series, "level")[start:stop, :, columns]
+        stored = self._slice(series, "level", start, stop, slice(None), columns)
         return from_stored(stored if stored.ndim == 3 else stored[:, :, None])
 
     def level_buckets(self, series: str) -> int:
@@ -183,6 +183,14 @@ class StoredVolume:
             return 0
         home = self.group[series]
         return sum(int(home[name].id.get_storage_size()) for name in home if name not in CLOCK)
+
+    def _slice(self, series: str, key: str, start: int, stop: int, *pick: Any) -> np.ndarray:
+        """Rows of a dataset, all of them or an error."""
+        with _damage(f"{self.where}: {series}/{key}"):
+            values = self._dataset(series, key)[(slice(start, stop), *pick)]
+        if len(values) != stop - start:
+            raise RunFileError(f"{self.where}: {series}/{key}: has {start + len(values)} rows, {stop} were promised")
+        return values
 
     def _dataset(self, series: str, key: str) -> h5py.Dataset:
         """A dataset, refreshed once a `refresh`: what is `committed` is then certainly visible."""
@@ -213,6 +221,17 @@ class StoredVolume:
                         f"{self.where}: {s.name}/{key}: expected rows of {shape} {s.dtype}, "
                         f"found {dataset.shape[1:]} {dataset.dtype}"
                     )
+
+
+@contextlib.contextmanager
+def _damage(where: str) -> Iterator[None]:
+    """What HDF5 says of broken data, in our words."""
+    try:
+        yield
+    except RunFileError:
+        raise
+    except (OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
+        raise RunFileError(f"{where}: is damaged: {error}") from error
 
 
 def _text(dataset: h5py.Dataset) -> bytes:

@@ -42,7 +42,7 @@ PENDING_BYTES = 64 << 20  # rows that may wait for the disk
 PACK_BYTES = 256 << 20  # a run in parts below this is packed when it is closed
 
 
-@dataclass
+@dataclass(eq=False)
 class _Axis:
     """One axis of one volume, as the training thread sees it."""
 
@@ -54,7 +54,7 @@ class _Axis:
     block: Block | None = None
 
 
-@dataclass
+@dataclass(eq=False)
 class _Part:
     """A volume being written: gathered first, then begun (its declaration is fixed), then created in HDF5."""
 
@@ -92,8 +92,7 @@ class RunWriter:
         self._hdf5 = threading.Lock()  # held while HDF5 is at work, and by a fork
         self._closing = False
         self._closed = False
-        self._parts = [_Part(_next_number(self.path, self.folder) if extend else 0)]
-        self._parts[0].axes["events"] = self._axis("events", (EVENTS,))
+        self._parts = [self._part(_next_number(self.path, self.folder) if extend else 0)]
         write_sidecar(sidecar_path(self.folder, self._parts[0].number), Declaration((), self._meta, self._status))
         self._thread = threading.Thread(target=self._work, name=f"layerscope {self.path.name}", daemon=True)
         self._thread.start()
@@ -106,16 +105,13 @@ class RunWriter:
         if self._absent:
             return
         with self._guard:
-            part = self._parts[-1]
-            if part.begun:
-                part = _Part(part.number + 1)
-                part.axes["events"] = self._axis("events", (EVENTS,))
             for s in series:
                 self._check(s)
-                known = part.series.get(s.name)
-                part.series[s.name] = _united(known, s) if known else s
-            if part is not self._parts[-1]:
-                self._parts.append(part)
+                known = self._parts[-1].series.get(s.name)
+                if self._parts[-1].begun or (known and known.axis != s.axis):
+                    self._parts.append(self._part(self._parts[-1].number + 1))
+                    known = None
+                self._parts[-1].series[s.name] = _united(known, s) if known else s
 
     def append(self, axis: str, *, step: int, epoch: int, time: float, values: Mapping[str, Any]) -> None:
         """Record one row of an axis; when this returns, a SIGKILL cannot lose it.
@@ -129,7 +125,8 @@ class RunWriter:
             where = f"at step {step}"
             for part, cells in self._routed(axis, values, where):
                 if not part.begun:
-                    self._begin(part)
+                    for earlier in self._parts[: self._parts.index(part) + 1]:
+                        self._begin(earlier)
                 self._append(part, part.axes[axis], cells, (step, epoch, time), where)
 
     def event(self, event: Event) -> None:
@@ -155,8 +152,7 @@ class RunWriter:
         with self._guard:
             self._closed = True
             for part in self._parts:
-                if not part.begun:
-                    self._begin(part)
+                self._begin(part)
                 for axis in part.axes.values():
                     if axis.block and axis.block.count:
                         self._full.append((part, axis, axis.block))
@@ -176,6 +172,9 @@ class RunWriter:
     def _absent(self) -> bool:
         """Closed, or in a forked child: recording is not its business."""
         return self._closed or os.getpid() != self._pid
+
+    def _part(self, number: int) -> _Part:
+        return _Part(number, axes={"events": self._axis("events", (EVENTS,))})
 
     def _axis(self, name: str, series: Sequence[Series]) -> _Axis:
         row = row_dtype(series)
@@ -199,6 +198,8 @@ class RunWriter:
 
     def _begin(self, part: _Part) -> None:
         """Fix the declaration and put it on disk, before the first row."""
+        if part.begun:
+            return
         for axis, series in Declaration(tuple(part.series.values())).axes.items():
             part.axes.setdefault(axis, self._axis(axis, series))
         part.columns = {s.name: {item: k for k, item in enumerate(s.items)} for s in part.series.values()}
