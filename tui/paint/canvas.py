@@ -56,7 +56,8 @@ class Canvas:
         if self.look.ascii:
             glyph = plain(glyph)
         code = colour_code(np.stack([self.fg, self.bg]), self.look.depth)
-        key = (code[0].astype(np.int64) + 1 << 36) | (code[1].astype(np.int64) + 1 << 8) | self.attributes
+        ink, attributes = self._inherited(code[0], code[1])
+        key = (ink.astype(np.int64) + 1 << 36) | (code[1].astype(np.int64) + 1 << 8) | attributes
         starts = np.ones(key.shape, dtype=bool)
         starts[:, 1:] = key[:, 1:] != key[:, :-1]
         text = np.ascontiguousarray(glyph).view(f"<U{max(self.width, 1)}").ravel().tolist()
@@ -73,6 +74,16 @@ class Canvas:
                 )
             )
         return strips
+
+    def _inherited(self, ink: np.ndarray, ground: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Blanks show no ink: they take over what is left of them on the same ground, which saves bytes."""
+        blank = (self.glyph == ord(" ")) & (self.attributes & REVERSE == 0)
+        starts = ~blank
+        starts[:, 1:] |= ground[:, 1:] != ground[:, :-1]
+        starts[:, :1] = True
+        source = np.maximum.accumulate(np.where(starts, np.arange(self.width), 0), axis=1)
+        bare = np.where(blank, -1, ink), np.where(blank, np.uint8(0), self.attributes)
+        return np.take_along_axis(bare[0], source, axis=1), np.take_along_axis(bare[1], source, axis=1)
 
     def tint(self, colour: str, strength: float) -> int:
         """A colour mixed into the background, for shading."""

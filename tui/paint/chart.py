@@ -106,18 +106,13 @@ def emptiness(chart: Chart) -> str:
         return ""
     if total == 0:
         return "no data yet"
-    finite = [a[np.isfinite(a)] for a in arrays]
-    shown = sum(a.size for a in finite)
-    if shown == 0:
+    if not any(np.isfinite(a).any() for a in arrays):
         return f"all {total} values are NaN or infinite" if total > 1 else "the only value is not finite"
-    if (
-        chart.y.log
-        and not any(isinstance(mark, Heat | Picture | Bars) for mark in marks)
-        and all((a <= 0).all() for a in finite)
-    ):
+    drawn_by_sign = not any(isinstance(mark, Heat | Picture | Bars) for mark in marks)
+    if chart.y.log and drawn_by_sign and not any((a > 0).any() for a in arrays):
         return f"none of {total} values is positive; l switches to a linear axis"
     if total == 1 and isinstance(marks[0], Line):
-        return f"one value so far: {exact(float(finite[0][0]))}"
+        return f"one value so far: {exact(float(arrays[0].ravel()[0]))}"
     return ""
 
 

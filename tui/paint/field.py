@@ -130,9 +130,13 @@ def _limits(scale: Scale, arrays: list[np.ndarray], *, margin: float) -> Limits:
     low, high = np.inf, -np.inf
     for array in arrays:
         a = np.asarray(array)
-        good = np.isfinite(a) & (a > 0) if scale.log else np.isfinite(a)
-        if good.any():
-            low, high = min(low, float(a[good].min())), max(high, float(a[good].max()))
+        if not a.size:
+            continue
+        least, most = float(a.min()), float(a.max())
+        if not (np.isfinite(most - least) and (least > 0 or not scale.log)):  # a mask costs more than the data
+            good = np.isfinite(a) & (a > 0) if scale.log else np.isfinite(a)
+            least, most = float(a.min(where=good, initial=np.inf)), float(a.max(where=good, initial=-np.inf))
+        low, high = min(low, least), max(high, most)
     if scale.names and not arrays:
         low, high = 0.0, len(scale.names) - 1.0
     if low > high:

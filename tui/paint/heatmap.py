@@ -11,26 +11,41 @@ from tui.paint.palette import DIVERGING, channels, levels, packed, rgb
 from tui.paint.plot import Plot
 
 HATCH = "╱"
+MISSING = -2
+MOST_CHANGES = 2000  # of 27 bytes each; where a frame in 256 colours (often over SSH) has more, values share a cell
 _RAMP, _ASCII_RAMP, _SIGNED = "·░▒▓█", ".:-=+*#%@", "=-·+#"
 
 
 def paint_heat(plot: Plot, mark: Heat) -> None:
     """Half-blocks in two colours a cell, or one glyph a cell."""
-    halves = plot.look.blends and not plot.look.ascii
-    f = plot.field
-    shown = shades(mark, f.x, f.y, rows=f.height * (2 if halves else 1), normalise=plot.look.normalise)
-    if halves:
-        _half_blocks(plot, mark, shown)
-    else:
-        _glyphs(plot, mark, shown)
+    f, look = plot.field, plot.look
+    if not look.blends or look.ascii:
+        _glyphs(plot, mark, shades(mark, f.x, f.y, rows=f.height, normalise=look.normalise))
+        return
+    colours = _colours(plot, mark, shades(mark, f.x, f.y, rows=2 * f.height, normalise=look.normalise))
+    if look.depth is Depth.PALETTE and _changes(colours) > MOST_CHANGES:
+        colours = _colours(plot, mark, shades(mark, f.x, f.y, rows=f.height, normalise=look.normalise)).repeat(
+            2, axis=0
+        )
+    _half_blocks(plot, colours)
 
 
-def _half_blocks(plot: Plot, mark: Heat, shown: Shades) -> None:
+def _colours(plot: Plot, mark: Heat, shown: Shades) -> np.ndarray:
+    """0xrrggbb of each shade, MISSING where there is no value at all."""
     colours = shade_colours(mark, shown.value, plot.look, plot.canvas.ground)
-    bad = rgb(plot.look.colours.bad)
-    missing = np.isnan(shown.value)
+    colours = np.where(shown.hides, rgb(plot.look.colours.bad), colours)
+    return np.where(np.isnan(shown.value), MISSING, colours)
+
+
+def _changes(colours: np.ndarray) -> int:
+    """How often a row of cells changes its pair of colours: each change is an escape sequence."""
+    upper, lower = colours[0::2], colours[1::2]
+    return int(((upper[:, 1:] != upper[:, :-1]) | (lower[:, 1:] != lower[:, :-1])).sum())
+
+
+def _half_blocks(plot: Plot, colours: np.ndarray) -> None:
+    missing = colours == MISSING
     colours = np.where(missing, plot.canvas.tint(plot.look.colours.bad, 0.35), colours)
-    colours = np.where(shown.hides, bad, colours)
     upper, lower = colours[0::2], colours[1::2]
     same = upper == lower
     glyph, fg, bg = (layer[plot.area] for layer in (plot.canvas.glyph, plot.canvas.fg, plot.canvas.bg))

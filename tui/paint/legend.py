@@ -60,10 +60,11 @@ def undrawable(chart: Chart) -> dict[str, int]:
     for mark in chart.marks:
         for values, log in _values(chart, mark):
             v = np.asarray(values)
-            if v.dtype.kind == "f":
+            least = float(v.min()) if v.size else 1.0
+            if v.dtype.kind == "f" and v.size and not np.isfinite(float(v.max()) - least):
                 counts["NaN"] += int(np.isnan(v).sum())
                 counts["∞"] += int(np.isinf(v).sum())
-            if log:
+            if log and not least > 0:
                 counts["≤ 0"] += int(((v <= 0) & (v > -np.inf)).sum())
     return {what: n for what, n in counts.items() if n}
 

@@ -59,18 +59,18 @@ def _line(plot: Plot, mark: Line, colour: int) -> None:
 def not_drawn(plot: Plot, x: np.ndarray, y: np.ndarray) -> None:
     """Show where values are that no line can show: NaN shaded, what is above or below every scale at the border."""
     y = np.asarray(y, dtype=float)
+    log = plot.field.y.log
+    least, most = (float(y.min()), float(y.max())) if y.size else (1.0, 1.0)
+    if np.isfinite(most - least) and (least > 0 or not log):
+        return  # the common case, for the price of two passes
     where = plot.field.x.fraction(x)
     missing = np.isnan(y)
     if missing.any():
         plot.shade(raster.columns_of(where[missing], plot.field.width), slice(None), "bad")
-    above, below = y == np.inf, y == -np.inf
-    if plot.field.y.log:
-        nothing = (y <= 0) & ~below
-        below = below | nothing
-    top, bottom = (0, plot.field.height - 1)
+    above, below = y == np.inf, (y <= 0) if log else (y == -np.inf)
     if plot.field.y.reverse:
         above, below = below, above
-    for what, row, glyph in ((above, top, "▲"), (below, bottom, "▼")):
+    for what, row, glyph in ((above, 0, "▲"), (below, plot.field.height - 1, "▼")):
         if what.any():
             plot.mark(raster.columns_of(where[what], plot.field.width), row, glyph, plot.look.colours.bad)
 
