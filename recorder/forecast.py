@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from recorder.schedule import Schedule
 
 
+STAGES = 24
+
+
 @dataclass(frozen=True)
 class Forecast:
     """Bytes on disk as a function of the training's length, before compression and without checkpoints."""
@@ -31,10 +34,10 @@ class Forecast:
 
 @dataclass
 class Budget:
-    """Thins all schedules so that the rows never outgrow `max_size`, however long the training lasts.
+    """Thins all schedules so that the rows do not outgrow `max_size`, however long the training lasts.
 
-    Stage k keeps one row in 2^k and may use 1 / ((k + 1) (k + 2)) of the limit. The shares sum to 1, and the stages
-    last almost twice as long each: a training ten times as long is recorded at about a tenth of the rate.
+    A quarter of the limit is filled at the full rate; then the rate is halved at each further 32nd, so that every
+    doubling of the training's length has its share. That lasts for 2^24 times the first stretch.
     """
 
     max_size: int | None
@@ -44,15 +47,15 @@ class Budget:
     @property
     def thin(self) -> int:
         """One occurrence of a schedule in so many is kept."""
-        return 1 << self.stage
+        return 1 << (self.stage if self.stage <= STAGES else 62)
 
     def spend(self, bytes: int) -> bool:
         """Count a row's bytes; True when the schedules were just thinned."""
         self.used += bytes
-        if self.max_size is None or self.used <= self.max_size * (1 - 1 / (self.stage + 2)):
-            return False
-        self.stage += 1
-        return True
+        before = self.stage
+        while self.max_size is not None and self.stage <= STAGES and self.used > self.max_size * (8 + self.stage) / 32:
+            self.stage += 1
+        return self.stage > before
 
 
 def size(bytes: float) -> str:

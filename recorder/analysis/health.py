@@ -71,7 +71,7 @@ def findings(events: Iterable[HealthEvent]) -> tuple[Finding, ...]:
             said = json.loads(event.text)
             step, value, limit = int(said.get("since", event.step)), float(said["value"]), float(said["limit"])
             found.append(Finding(str(said["finding"]), str(said["item"]), step, value, limit))
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError):
             continue
     return tuple(sorted(found, key=lambda f: f.step))
 

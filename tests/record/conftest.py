@@ -3,8 +3,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from recorder import adapters
 
+from recorder import adapters
 from tests.record.quadratic import Quadratic
 
 

@@ -9,12 +9,12 @@ import warnings
 
 import numpy as np
 import pytest
+
 from recorder import every, open_run, record
 from recorder.errors import InstrumentError, NotRecordedError, RecordError, RunExistsError
 from recorder.instruments import GradientNorm, WeightNorm
 from recorder.reading import Statistic
 from recorder.runfile.schema import Kind, Series, State
-
 from tests.record.quadratic import Quadratic
 
 
@@ -25,7 +25,7 @@ class Failing:
     statistics = frozenset({Statistic.WEIGHT_NORM})
     needs = frozenset()
 
-    def __init__(self, value=np.zeros(2)):
+    def __init__(self, value=(0.0, 0.0)):
         self.rows = 0
         self.value = value
 
@@ -50,7 +50,9 @@ def test_an_instrument_that_raises_is_switched_off_and_the_others_go_on(tmp_path
     model = Quadratic()
     instruments = [every(1, Failing()), every(1, WeightNorm())]
     with (
-        pytest.warns(UserWarning, match="failing failed at step 2 and is switched off: ZeroDivisionError: of its") as said,
+        pytest.warns(
+            UserWarning, match="failing failed at step 2 and is switched off: ZeroDivisionError: of its"
+        ) as said,
         record(model, tmp_path / "q.h5", instruments=instruments, progress=False) as run,
     ):
         steps(run, model, 6)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+
 from recorder import at_end, each_epoch, every, open_run, pairs, record
 from recorder.errors import RecordError
 from recorder.instruments import (
@@ -16,7 +17,6 @@ from recorder.instruments import (
     WeightNorm,
 )
 from recorder.runfile.schema import State
-
 from tests.record.quadratic import CURVATURE, Quadratic
 
 NAMES = ("a", "b")
@@ -123,7 +123,7 @@ def test_the_weights_are_kept_one_step_before_they_are_compared(tmp_path):
 
 
 def test_histograms_each_epoch_are_those_of_the_epochs_first_update_and_of_the_end(tmp_path):
-    run, weights = trained(tmp_path / "q.h5", instruments=[each_epoch(WeightHistogram()), each_epoch(GradientHistogram())])
+    run, _ = trained(tmp_path / "q.h5", instruments=[each_epoch(WeightHistogram()), each_epoch(GradientHistogram())])
     histogram = run["weight_histogram"]
     assert histogram.step.tolist() == [0, 10, 20, 25]
     assert histogram.epoch.tolist() == [0, 1, 2, 2]
@@ -162,7 +162,9 @@ def test_raw_snapshots_are_exact_and_stay_below_their_size(tmp_path):
     np.testing.assert_array_equal(run["raw_gradient"].item("b").values, [CURVATURE["b"] * b[t] for t in (0, 5, 10)])
     np.testing.assert_array_equal(run["raw_update"].item("b").values[1:], [b[5] - b[4], b[10] - b[9]])
     assert np.isnan(run["raw_update"].item("b").values[0]).all()
-    assert [e.text for e in run.events if e.kind == "note"] == ["raw_snapshots reached its max_size of 0.000144 MB; it rests"]
+    assert [e.text for e in run.events if e.kind == "note"] == [
+        "raw_snapshots reached its max_size of 0.000144 MB; it rests"
+    ]
 
 
 def test_phases_and_events(tmp_path):
@@ -212,8 +214,8 @@ def test_an_epoch_before_the_first_step(tmp_path):
 def test_max_size_thins_and_says_so(tmp_path):
     run, _ = trained(tmp_path / "q.h5", steps=400, max_size=20_000, instruments=[every(1, GradientNorm())])
     steps = run["gradient_norm"].step
-    assert steps[:100].tolist() == list(range(100))
-    assert len(steps) < 350
+    assert steps[:50].tolist() == list(range(50))
+    assert 80 < len(steps) < 300
     assert any("max_size=20000: from here on 1 of 2 rows is recorded" in e.text for e in run.events)
     assert run.last_step == 400
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+
 from recorder.errors import RecordError
 from recorder.instruments import GradientNorm
 from recorder.schedule import Every, Moment, Pairs, Scheduled, at_end, each_epoch, every, pairs

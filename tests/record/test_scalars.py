@@ -1,0 +1,112 @@
+"""Scalars: any name, at any time, and no gaps where a name is given only now and then."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from recorder import open_run, record
+from recorder.scalars import Scalars, is_number
+from tests.record.quadratic import Quadratic
+
+names = st.sampled_from(["loss", "accuracy", "lr", "a/b", "[/b]", "ü"])
+calls = st.lists(
+    st.tuples(st.sampled_from(["step", "epoch"]), st.dictionaries(names, st.floats(allow_nan=False), max_size=4)),
+    max_size=20,
+)
+
+
+@given(calls)
+def test_every_number_comes_out_once_under_a_name_of_its_own(calls):
+    scalars = Scalars()
+    owner = {}  # recorded name -> (where, given name)
+    for where, given_ in calls:
+        group = scalars.new(where, given_)
+        assert group is None or group.names
+        rows = scalars.rows(where, given_)
+        recorded = {name: value for row in rows.values() for name, value in row.items()}
+        assert sorted(recorded.values()) == sorted(given_.values())
+        assert sum(len(row) for row in rows.values()) == len(given_)
+        for name, value in recorded.items():
+            original = name.removeprefix(f"{where}/") if name.removeprefix(f"{where}/") in given_ else name
+            assert given_[original] == value
+            assert owner.setdefault(name, (where, original)) == (where, original)
+
+
+@given(calls)
+def test_a_name_stays_in_the_group_it_came_with(calls):
+    scalars = Scalars()
+    home = {}
+    for where, given_ in calls:
+        scalars.new(where, given_)
+        for axis, row in scalars.rows(where, given_).items():
+            for name in row:
+                assert home.setdefault(name, axis) == axis
+                assert axis.startswith(where)
+
+
+def test_a_name_first_seen_late_has_rows_of_its_own(tmp_path):
+    model = Quadratic()
+    with record(model, tmp_path / "q.h5", instruments=[], strict=True, progress=False) as run:
+        for step in range(30):
+            model.update()
+            late = {"validation": step * 2.0} if step >= 10 and step % 10 == 0 else {}
+            run.step(loss=float(step), **late)
+    run = open_run(tmp_path / "q.h5")
+    assert run["loss"].values.tolist() == list(range(30))
+    assert run["validation"].step.tolist() == [10, 20]
+    assert run["validation"].values.tolist() == [20.0, 40.0]
+
+
+def test_a_name_that_is_left_out_now_and_then_is_nan_there(tmp_path):
+    model = Quadratic()
+    with record(model, tmp_path / "q.h5", instruments=[], strict=True, progress=False) as run:
+        for step in range(4):
+            model.update()
+            run.step(loss=1.0, **({"grad": 2.0} if step % 2 == 0 else {}))
+    np.testing.assert_array_equal(open_run(tmp_path / "q.h5")["grad"].values, [2.0, np.nan, 2.0, np.nan])
+
+
+def test_a_loss_of_the_epoch_is_not_the_loss_of_the_step(tmp_path):
+    model = Quadratic()
+    with record(model, tmp_path / "q.h5", instruments=[], strict=True, progress=False) as run:
+        for step in range(4):
+            model.update()
+            run.step(loss=float(step))
+        run.epoch(loss=9.0, accuracy=0.5)
+    run = open_run(tmp_path / "q.h5")
+    assert run["loss"].values.tolist() == [0, 1, 2, 3]
+    assert run["epoch/loss"].values.tolist() == [9.0]
+    assert run["accuracy"].values.tolist() == [0.5]
+
+
+def test_samples_per_second_is_samples_over_step_time(tmp_path):
+    model = Quadratic()
+    with record(model, tmp_path / "q.h5", instruments=[], strict=True, progress=False) as run:
+        for _ in range(3):
+            model.update()
+            run.step(samples=64)
+    run = open_run(tmp_path / "q.h5")
+    np.testing.assert_allclose(run["samples_per_second"].values * run["step_time"].values, 64)
+
+
+@pytest.mark.parametrize(
+    "value", [1, 1.5, True, np.float32(2), np.array(3), np.array([4.0]), np.int64(5), float("nan")]
+)
+def test_numbers(value):
+    assert is_number(value)
+
+
+@pytest.mark.parametrize("value", [None, "1", b"1", np.zeros(2), [], {}, object(), np.zeros((1, 2))])
+def test_no_numbers(value):
+    assert not is_number(value)
+
+
+def test_units_of_torch_tensors():
+    import torch
+
+    assert is_number(torch.tensor(1.0))
+    assert is_number(torch.ones(1, requires_grad=True))
+    assert not is_number(torch.ones(2))
