@@ -49,6 +49,7 @@ class TorchAdapter:
         self._owners = {id(p): name for name, m in self._models.items() for p in m.parameters()}
         self.lag = int(any(p.is_cuda for p in self._optimizers.parameters.values()))
         self._facts: Facts | None = None
+        self._limits: tuple[str, ...] = ()  # of the probe
         self._plan: Callable[[], Plan] = Plan
         self._hook: Any = None
         self._pid = -1
@@ -87,7 +88,7 @@ class TorchAdapter:
         if self._probe is None:
             return ()
         found = self._probe.run()
-        self._notes += [("note", text) for text in self._probe.notes]
+        self._limits = tuple(self._probe.notes)
         modules = dict(named_modules(self._models))
         return tuple(
             LayerFacts(name, type(modules[name.partition(":")[0]]).__name__, tuple(x.shape[1:]))
@@ -97,6 +98,7 @@ class TorchAdapter:
     def attach(self, plan: Callable[[], Plan]) -> None:
         self.detach()
         self._plan, self._pid = plan, os.getpid()
+        self._notes = [("note", text) for text in self._limits]
         statistics.warm_up({host_view(p).dtype for p in self._optimizers.parameters.values() if not p.is_cuda})
         for optimizer in self._optimizers.watched():
             self._rates.update(self._optimizers.learning_rates(optimizer))

@@ -98,7 +98,8 @@ class CudaPass:
         known = [n for n, i in enumerate(positions) if i in self._valid and self._kept[i].shape == weights[n].shape]
         result = torch.full((len(positions),), torch.nan, dtype=torch.float64, device=weights[0].device)
         if known:
-            changes = torch._foreach_sub([weights[n] for n in known], [self._kept[positions[n]] for n in known])
+            now, before = [_wide(weights[n]) for n in known], [_wide(self._kept[positions[n]]) for n in known]
+            changes = torch._foreach_sub(now, before)
             index = torch.tensor(known, pin_memory=result.is_cuda).to(result.device, non_blocking=True)
             result[index] = norms(changes)
         return result
