@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
+from rich.cells import cell_len
 from rich.color import Color
 from rich.segment import Segment
 from rich.style import Style
@@ -12,12 +13,13 @@ from textual.strip import Strip
 
 from tui.paint.look import Depth, Look
 from tui.paint.palette import colour_code, rgb, tinted
+from tui.words import clip, plain
 
 BOLD, DIM, REVERSE = 1, 2, 4
 BRAILLE = 0x2800
 # Braille is numbered column by column, its lowest row last: the bit of the dot in row r (0 on top), column c.
 DOT_BITS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]], dtype=np.uint32)
-PLAIN = str.maketrans(
+ASCII = str.maketrans(
     {
         **dict.fromkeys("─━╌–—", "-"), **dict.fromkeys("┤├┬┴┼└┘┌┐", "+"), "│": "|", "╱": "/", "●": "o", "▲": "^",
         "▼": "v", "■": "#", "█": "#", "▓": "=", "▒": ":", "░": ".", "•": "*", "·": ".", "…": "~", "×": "x", "∞": "8",
@@ -54,7 +56,7 @@ class Canvas:
         """One strip a row; neighbouring cells that look the same share a segment."""
         glyph = self.glyph
         if self.look.ascii:
-            glyph = plain(glyph)
+            glyph = in_ascii(glyph)
         code = colour_code(np.stack([self.fg, self.bg]), self.look.depth)
         ink, attributes = self._inherited(code[0], code[1])
         key = (ink.astype(np.int64) + 1 << 36) | (code[1].astype(np.int64) + 1 << 8) | attributes
@@ -79,7 +81,7 @@ class Canvas:
         """Blanks show no ink: they take over what is left of them on the same ground, which saves bytes."""
         blank = (self.glyph == ord(" ")) & (self.attributes & REVERSE == 0)
         starts = ~blank
-        starts[:, 1:] |= ground[:, 1:] != ground[:, :-1]
+        starts[:, 1:] |= (ground[:, 1:] != ground[:, :-1]) | (self.attributes[:, :-1] & REVERSE > 0)
         starts[:, :1] = True
         source = np.maximum.accumulate(np.where(starts, np.arange(self.width), 0), axis=1)
         bare = np.where(blank, -1, ink), np.where(blank, np.uint8(0), self.attributes)
@@ -112,40 +114,15 @@ def rich_colour(code: int, depth: Depth) -> Color | None:
     return Color.from_ansi(code)
 
 
-def plain(glyph: np.ndarray) -> np.ndarray:
+def in_ascii(glyph: np.ndarray) -> np.ndarray:
     """The nearest ASCII glyphs."""
-    flat = "".join(map(chr, glyph.ravel().tolist())).translate(PLAIN)
+    flat = "".join(map(chr, glyph.ravel().tolist())).translate(ASCII)
     return np.array([ord(c) if c.isascii() else ord("?") for c in flat], dtype=np.uint32).reshape(glyph.shape)
 
 
 def printable(text: str) -> str:
-    """Text from a file without control or zero-width characters, one cell a character (wide ones become "□")."""
-    return "".join(_one_cell(c) for c in text) if not (text.isascii() and text.isprintable()) else text
-
-
-def _one_cell(character: str) -> str:
-    from rich.cells import cell_len
-
-    if not character.isprintable():
-        return " " if character in "\t\n" else ""
-    return {0: "", 1: character}.get(cell_len(character), "□")
-
-
-def clip(text: str, width: int) -> str:
-    """At most `width` characters; what is cut off shows as "…"."""
-    if len(text) <= width:
+    """Text from a file in one cell a character: nothing that controls, nothing wide ("□"), nothing without width."""
+    if text.isascii() and text.isprintable():
         return text
-    return text[: width - 1] + "…" if width > 0 else ""
-
-
-def clip_middle(text: str, width: int) -> str:
-    """At most `width` characters with both ends kept: layers differ in their first and last words."""
-    if len(text) <= width:
-        return text
-    for long, short in ((".weight", ".w"), (".bias", ".b")):
-        if text.endswith(long):
-            text = text.removesuffix(long) + short
-    if width < 5 or len(text) <= width:
-        return clip(text, width)
-    head = (width - 1) // 2
-    return text[:head] + "…" + text[len(text) - (width - 1 - head) :]
+    cells = ((c, cell_len(c)) for c in plain(text))
+    return "".join(c if width == 1 else "□" for c, width in cells if width > 0)

@@ -9,13 +9,14 @@ import numpy as np
 
 from recorder.chart import Band, Bars, Chart, Heat, Limits, Line, Picture, Points, Rule, Scale, Table
 from tui.paint import frame, legend, ticks
-from tui.paint.canvas import BOLD, REVERSE, Canvas, clip, clip_middle, printable
+from tui.paint.canvas import BOLD, REVERSE, Canvas, printable
 from tui.paint.field import Axis, Field, edges, x_limits, y_limits
 from tui.paint.look import Depth
 from tui.paint.marks import groups, not_drawn, paint_mark
 from tui.paint.palette import channels, rgb
 from tui.paint.plot import PLAIN_DOTS, Plot, plain_dots
 from tui.paint.readout import Cursor, exact, heat_cell
+from tui.words import clip
 
 SPARSE = 1000  # more points than this are rastered, not handed to plotext (9 ms a thousand)
 
@@ -179,7 +180,7 @@ def _frame(plot: Plot, labels: int, clouds: list[frame.Cloud]) -> frame.Frame:
         f.height,
         margin=labels,
         x_ticks=_x_ticks(chart, f.x),
-        y_ticks=[(cell, clip_middle(text, labels)) for cell, text in _y_ticks(chart, f.y)],
+        y_ticks=[(cell, _shortened(text, labels)) for cell, text in _y_ticks(chart, f.y)],
         grid=lines and plot.look.blends,
         clouds=clouds,
     )
@@ -276,6 +277,14 @@ def _named(scale: Scale, axis: Axis, centres: np.ndarray, *, each: int | None) -
     stride = max(1, int(np.ceil(wanted / room - 1e-9)))
     shown = inside[::stride]
     return shown if each == 1 else [(cell, clip(name, max(int(room * stride) - 1, 1))) for cell, name in shown]
+
+
+def _shortened(name: str, width: int) -> str:
+    """A name in `width` cells; what most names end in goes first."""
+    for long, short in ((".weight", ".w"), (".bias", ".b")):
+        if len(name) > width and name.endswith(long):
+            name = name.removesuffix(long) + short
+    return clip(name, width, middle=width > 4)
 
 
 def _title_width(chart: Chart) -> int:

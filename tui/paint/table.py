@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from recorder.chart import Table
-from tui.paint.canvas import BOLD, clip, printable
+from tui.paint.canvas import BOLD, printable
 from tui.paint.plot import Plot
+from tui.words import clip
 
 GAP = 2
 
