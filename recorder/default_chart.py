@@ -134,18 +134,22 @@ def _distribution(run: RunView, series: Series, at: At, window: Window) -> View:
     title = f"{words(series.name)}: {item}"
     if not len(clock):
         return _nothing(title, series, item)
-    step, row = run.row(series.name, at.step, item)
+    held = counts.sum(axis=1)
+    seen = np.flatnonzero(held)  # a row without a value is a quantity that was not there, such as a gradient at the end
+    latest = int(clock.step[seen[-1]]) if len(seen) else None
+    step, row = run.row(series.name, at.step if at.step is not None else latest, item)
     value_unit = "" if series.unit == "count" else series.unit
     both = binned(
         np.concatenate([counts, row[None]])[:, 1:-2], np.asarray(series.edges), label="value", unit=value_unit
     )
     x = places(clock, run.clock(series.name, item), window.x)
-    cells = heat_of(both.counts[:-1].T, label="count", x=column_edges(x), y=both.edges, column_steps=clock.step)
+    shown = np.where(held[:, None] > 0, both.counts[:-1], np.nan)
+    cells = Heat(shown.T, column_edges(x), both.edges, "count", column_steps=clock.step)
     bad = bad_stretches(x, counts[:, -1] > 0)
     caption = f"{series.doc} {item}, {stretch(clock.step)}.{both.note}{_outside(series, counts)}"
     over = Chart(title, time_scale(window.x), both.scale, (cells, *bad[:BOXES]), caption)
-    bars = Bars(both.edges, both.counts[-1], label=f"step {step:,}", colour=0)
     n = int(np.asarray(row).sum())
+    bars = Bars(both.edges, both.counts[-1] if n else both.counts[-1] * np.nan, label=f"step {step:,}", colour=0)
     now = Chart(f"step {step:,}", both.scale, Scale("count"), (bars,), f"{item} at step {step:,}: {n:,} values.")
     return Plate(((over,), (now,)), title, f"{caption} Below: {now.caption}", heights=(3.0, 2.0))
 

@@ -103,8 +103,10 @@ def _sheets(opened: Run, args: argparse.Namespace) -> list[Sheet]:
         chosen = list(entries(opened))
     else:
         chosen = [find(opened, name) for name in args.names or args.plate.split(",")]
-    if args.item is not None and not any(args.item in e.items for e in chosen):
-        _no_such_item(chosen, args.item)
+    if args.item is not None:
+        without = [entry for entry in chosen if args.item not in entry.items]
+        if len(without) == len(chosen) or (args.names and any(entry.item is None for entry in without)):
+            _no_such_item(without, args.item)
     if args.plate is not None:
         if args.step == "all":
             raise ExportError("--step all makes a figure for each step; a --plate shows one step")

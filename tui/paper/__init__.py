@@ -9,16 +9,21 @@ from __future__ import annotations
 
 import warnings
 from io import BytesIO
+from itertools import cycle
 from pathlib import Path
+from string import ascii_lowercase
 from typing import Any, Literal, get_args
 
 import matplotlib
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from recorder.chart import Chart, Heat, Plate, Table, View
 from recorder.errors import ExportError
-from tui.paper.axes import draw, tick_size
+from tui.paper.axes import draw, put, tick_size
 from tui.paper.style import Preset, PresetName, preset_of, settings
+from tui.words import clip
 
 __all__ = ["Format", "PresetName", "draw", "figure", "image"]
 
@@ -77,17 +82,37 @@ def _sheet(view: View, size: Preset, *, fixed: bool, colours: str | None, letter
     if not fixed and list(own) != list(matplotlib.rcParamsDefault["figure.figsize"]):
         sheet.set_size_inches(*own)  # the user's style names a size, and no preset overrules it
     grid = sheet.add_gridspec(len(rows), columns, height_ratios=heights)
-    number = 0
+    axes: list[list[Axes]] = []
+    titles: dict[Axes, Text] = {}
     for r, row in enumerate(rows):
-        for c, chart in enumerate(row):
-            ax = sheet.add_subplot(grid[r, :] if len(row) == 1 else grid[r, c])
-            draw(chart, ax, colours=colours)
-            if letters:
-                _letter(ax, "abcdefghijklmnopqrstuvwxyz"[number % 26])
-            number += 1
+        axes.append([sheet.add_subplot(grid[r, :] if len(row) == 1 else grid[r, c]) for c in range(len(row))])
+        for ax, chart in zip(axes[-1], row, strict=True):
+            title = put(chart, ax, colours=colours)
+            if title is not None:
+                titles[ax] = title
+    every = [ax for row in axes for ax in row]
+    if letters:
+        for ax, letter in zip(every, cycle(ascii_lowercase), strict=False):
+            _letter(ax, letter)
     if plate.share_x:
-        _share(sheet, rows)
+        _share(axes)
+    _fit(sheet, titles)
     return sheet
+
+
+def _fit(sheet: Figure, titles: dict[Axes, Text]) -> None:
+    """Shorten the titles that are longer than the panel with what stands right of it; only a layout tells."""
+    whole = {ax: title.get_text() for ax, title in titles.items()}
+    for title in titles.values():
+        title.set_text("A")  # keeps its height, and pushes nothing aside
+    sheet.draw_without_rendering()
+    for ax, title in titles.items():
+        panel, everything = ax.get_window_extent(), ax.get_tightbbox()
+        title.set_text(whole[ax])
+        if everything is not None:
+            room, needed = max(everything.x1, panel.x1) - panel.x0, title.get_window_extent().width
+            if needed > room > 0:
+                title.set_text(clip(whole[ax], max(4, int(len(whole[ax]) * room / needed)), middle=True))
 
 
 def _heights(rows: list[tuple[Chart, ...]], weights: tuple[float, ...], size: Preset, columns: int) -> list[float]:
@@ -96,32 +121,32 @@ def _heights(rows: list[tuple[Chart, ...]], weights: tuple[float, ...], size: Pr
     mean = sum(weights) / len(weights) if len(weights) == len(rows) else 1.0
     share = [w / mean for w in weights] if len(weights) == len(rows) else [1.0] * len(rows)
     alone = 1.0 if len(rows) == 1 else 0.8
-    heights = [max(panel * alone * s, *(_wanted(chart) for chart in row)) for s, row in zip(share, rows, strict=True)]
+    heights = [max(_wanted(chart, panel * alone * s) for chart in row) for s, row in zip(share, rows, strict=True)]
     shrink = min(1.0, size.tallest / sum(heights)) if heights else 1.0
     return [h * shrink for h in heights] or [size.panel]
 
 
-def _wanted(chart: Chart) -> float:
-    """Inches that the names of a heat map's rows, or the rows of a table, ask for."""
+def _wanted(chart: Chart, usual: float) -> float:
+    """Inches for one chart: a table's rows, a heat map's names, otherwise the usual height."""
     line = 1.15 * tick_size() / 72
-    if any(isinstance(m, Heat) for m in chart.marks):
-        return line * sum(map(bool, chart.y.names)) + 0.6
-    tables = [m for m in chart.marks if isinstance(m, Table)]
-    return 1.5 * line * max((len(m.rows) + 1 for m in tables), default=0) + 0.3 if tables else 0.0
+    for m in chart.marks:
+        if isinstance(m, Table):
+            return 1.6 * line * (len(m.rows) + 1) + 0.3
+        if isinstance(m, Heat) and chart.y.signed_log is None:
+            return max(usual, line * sum(map(bool, chart.y.names)) + 0.6)
+    return usual
 
 
-def _letter(ax: Any, letter: str) -> None:
+def _letter(ax: Axes, letter: str) -> None:
     ax.annotate(
         letter, xy=(0, 1), xycoords="axes fraction", xytext=(-0.5, 0.6), textcoords="offset fontsize", weight="bold",
         ha="right", va="bottom", fontsize=1.15 * matplotlib.rcParams["font.size"],
     )  # fmt: skip
 
 
-def _share(sheet: Figure, rows: list[tuple[Chart, ...]]) -> None:
+def _share(axes: list[list[Axes]]) -> None:
     """One horizontal scale in each column of panels, labelled at the bottom only."""
-    panels = iter([ax for ax in sheet.axes if ax.get_label() != "<colorbar>"])
-    grid = [[next(panels) for _ in row] for row in rows]
-    for column in zip(*grid, strict=False):
+    for column in zip(*axes, strict=False):
         limits = column[0].get_xlim()
         for ax in column[1:]:
             ax.sharex(column[0])

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.patches import Patch
+from matplotlib.text import Text
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
-from recorder.chart import Band, Bars, Chart, Edges, Heat, Line, Picture, Points, Scale, Table, Text
+from recorder.chart import Band, Bars, Chart, Edges, Heat, Line, Picture, Points, Scale, Table
+from recorder.chart import Text as Words
 from tui.paper.marks import Panel, draw_mark, page
 from tui.paper.text import literal, with_unit
 from tui.words import clip
@@ -19,11 +21,19 @@ from tui.words import clip
 BESIDE = 4  # a legend of more entries stands beside the chart
 MOST_ENTRIES = 20
 WIDE = 0.55  # the width of a character in ems
+NAMES = 0.36  # of the figure's width, at most, for the names of rows
+LINE = 1.12  # the height of a line in ems
+SMALLER = 0.77  # names shrink to this before some are left out
 COUNTED = ("step", "time", "parameter", "unit", "draw", "entry")  # 200k rather than 2 x 10^5
 
 
 def draw(chart: Chart, ax: Axes, *, colours: str | None = None) -> None:
     """Draw the chart into any axes, with the settings in force; `colours` names the map of heat maps."""
+    put(chart, ax, colours=colours)
+
+
+def put(chart: Chart, ax: Axes, *, colours: str | None = None) -> Text | None:
+    """Draw the chart, and return its title for who knows how much room it has."""
     panel = Panel(ax, chart, colours)
     if _is_log(chart):
         ax.set_yscale("log", nonpositive="mask")
@@ -32,19 +42,21 @@ def draw(chart: Chart, ax: Axes, *, colours: str | None = None) -> None:
     for mark in chart.marks:
         draw_mark(mark, panel)
     if any(isinstance(m, Picture | Table) for m in chart.marks):
-        _title(panel, above=False)
-        return
+        return _title(panel, 0)
     ax.set_xlabel(_label(chart.x, _length(ax.xaxis, across=True)))
     ax.set_ylabel(_label(chart.y, _length(ax.yaxis, across=False)))
     _limit(chart, ax)
-    _ticks(ax.xaxis, chart.x, across=True)
-    _ticks(ax.yaxis, chart.y, across=False)
+    whole_x, whole_y = _whole(chart)
+    _ticks(ax.xaxis, chart.x, across=True, whole=whole_x)
+    _ticks(ax.yaxis, chart.y, across=False, whole=whole_y)
+    if whole_x and whole_y and _nearly_square(chart):
+        ax.set_aspect("equal")
     if not _has_data(chart):
         ax.text(0.5, 0.5, "nothing to draw", transform=ax.transAxes, ha="center", va="center", color="#888888")
         for axis in (ax.xaxis, ax.yaxis):
             axis.set_major_locator(NullLocator())
             axis.set_minor_locator(NullLocator())
-    _title(panel, above=_legend(panel) == "above")
+    return _title(panel, _legend(panel))
 
 
 def tick_size() -> float:
@@ -66,7 +78,7 @@ def _heights(chart: Chart) -> list[np.ndarray]:
 
 
 def _has_data(chart: Chart) -> bool:
-    if any(isinstance(m, Edges | Text) for m in chart.marks):
+    if any(isinstance(m, Edges | Words) for m in chart.marks):
         return True
     heats = [np.asarray(m.values, dtype=float) for m in chart.marks if isinstance(m, Heat)]
     return any(bool(np.isfinite(v).any()) for v in [*heats, *_heights(chart)])
@@ -77,6 +89,9 @@ def _limit(chart: Chart, ax: Axes) -> None:
     ax.margins(x=0 if heat or any(isinstance(m, Bars) for m in chart.marks) else 0.02)
     if heat:
         ax.margins(y=0)
+    heights = _heights(chart)
+    if heights and not heat and all(not v.any() for v in heights):
+        ax.set_ylim(-0.02, 1)  # nothing but zeros: no room below them
     for scale, set_limits in ((chart.x, ax.set_xlim), (chart.y, ax.set_ylim)):
         if scale.limits is not None and scale.limits[0] < scale.limits[1]:
             set_limits(*scale.limits)
@@ -94,17 +109,37 @@ def _label(scale: Scale, inches: float) -> str:
     return f"{literal(scale.label)}\n{literal(f'({scale.unit})')}"
 
 
-def _title(panel: Panel, *, above: bool) -> None:
-    """The chart's title, over a legend that stands above the axes, unless a label says the same."""
-    chart, ax = panel.chart, panel.ax
-    if chart.title in ("", chart.y.label):
-        return
-    size = matplotlib.rcParams["axes.titlesize"]
-    pad = matplotlib.rcParams["axes.titlepad"] + (1.6 * tick_size() if above else 0)
-    ax.set_title(literal(clip(chart.title, _fits(_length(ax.xaxis, across=True) * 72, size), middle=True)), pad=pad)
+def _title(panel: Panel, lines: int) -> Text | None:
+    """The chart's title, above so many lines of legend, unless a label says the same."""
+    if panel.chart.title in ("", panel.chart.y.label):
+        return None
+    pad = matplotlib.rcParams["axes.titlepad"] + 1.6 * tick_size() * lines
+    return panel.ax.set_title(literal(panel.chart.title), pad=pad)
 
 
-def _ticks(axis: Axis, scale: Scale, *, across: bool) -> None:
+def _whole(chart: Chart) -> tuple[bool, bool]:
+    """Does a step or a cell stand at each whole number, along x and along y?"""
+    heats = [m for m in chart.marks if isinstance(m, Heat)]
+    cells = [
+        bool(heats) and all(e is None or np.array_equal(e, np.arange(len(e)) - 0.5) for e in edges)
+        for edges in ([m.x for m in heats], [m.y for m in heats])
+    ]
+    return cells[0] or chart.x.label == "step", cells[1] or chart.y.label == "step"
+
+
+def _nearly_square(chart: Chart) -> bool:
+    """A matrix of one kind of thing by another, rather than a long strip or a map over time."""
+    heats = [m for m in chart.marks if isinstance(m, Heat)]
+    return bool(heats) and all(
+        m.column_steps is None
+        and not m.categories
+        and m.values.size
+        and 1 / 3 < m.values.shape[0] / m.values.shape[1] < 3
+        for m in heats
+    )
+
+
+def _ticks(axis: Axis, scale: Scale, *, across: bool, whole: bool) -> None:
     inches = _length(axis, across=across)
     if scale.names:
         _named(axis, scale, inches, across=across)
@@ -112,7 +147,11 @@ def _ticks(axis: Axis, scale: Scale, *, across: bool) -> None:
         axis.set_major_locator(LogLocator(numticks=max(3, int(inches * 2.5))))
     else:
         wanted = max(3, int(inches * (1.9 if across else 3)))
-        axis.set_major_locator(MaxNLocator(nbins=wanted, steps=[1, 2, 2.5, 5, 10], integer=scale.label == "step"))
+        lo, hi = sorted(axis.get_view_interval())
+        if whole and hi - lo < wanted:
+            axis.set_ticks(list(range(int(np.ceil(lo)), int(hi) + 1)))
+        else:
+            axis.set_major_locator(MaxNLocator(nbins=wanted, steps=[1, 2, 2.5, 5, 10], integer=whole))
         if scale.label in COUNTED:
             axis.set_major_formatter(FuncFormatter(_thousands))
 
@@ -121,26 +160,43 @@ def _length(axis: Axis, *, across: bool) -> float:
     """About how long the axis will be in inches, before the layout is known."""
     box = axis.axes.get_position()
     width, height = page(axis.axes)
-    return float(box.width * width if across else box.height * height) / 72 * 0.9
+    return float(0.9 * box.width * width if across else 1.15 * box.height * height) / 72
 
 
 def _named(axis: Axis, scale: Scale, inches: float, *, across: bool) -> None:
     """As many of the names as have room, upright below the chart where they are too long to lie."""
     lo, hi = sorted(axis.get_view_interval())
     named = [k for k, name in enumerate(scale.names) if name and lo <= k <= hi]
-    room = _fits(page(axis.axes)[0] * 0.36, tick_size())
-    longest = min(room, max((len(scale.names[k]) for k in named), default=1))
-    line, lying = 1.15 * tick_size(), (longest * WIDE + 1) * tick_size()
-    upright = across and scale.signed_log is None and lying * len(named) > inches * 72
-    each = lying if across and not upright else line
-    every = max(1, int(np.ceil(len(named) * each / (inches * 72)))) if scale.signed_log is None else 1
-    shown = named[::every]
+    size = tick_size()
+    if scale.signed_log is not None:
+        shown, every, upright = _outwards(named, scale.signed_log[0], (hi - lo) / inches, across=across), 1, False
+    else:
+        longest = min(_fits(page(axis.axes)[0] * NAMES, size), max((len(scale.names[k]) for k in named), default=1))
+        lying = (longest * WIDE + 1) * size
+        upright = across and lying * len(named) > inches * 72
+        each = lying if across and not upright else LINE * size
+        every = max(1, int(np.ceil(len(named) * each * (1 if across else SMALLER) / (inches * 72))))
+        shown = named[::every]
+        if not across and len(shown) * each > inches * 72:
+            size = inches * 72 / len(shown) / LINE
+            axis.set_tick_params(labelsize=size)
+    room = _fits(page(axis.axes)[0] * NAMES, size)
     axis.set_ticks(shown, [_name(scale, k, room) for k in shown])
     if upright:
         axis.set_tick_params(labelrotation=90)
     axis.set_minor_locator(NullLocator())
     if every == 1 and len(named) > 12:
         axis.set_tick_params(length=0)  # each row has its name, so ticks say nothing
+
+
+def _outwards(named: list[int], zero: int, per_inch: float, *, across: bool) -> list[int]:
+    """The ticks of a signed logarithm that have room, those nearest to zero first, so that zero is always there."""
+    apart = per_inch * tick_size() / 72 * (3.2 if across else 1.3)
+    kept: list[int] = []
+    for k in sorted(named, key=lambda k: abs(k - zero)):
+        if all(abs(k - other) >= apart for other in kept):
+            kept.append(k)
+    return sorted(kept)
 
 
 def _name(scale: Scale, k: int, room: int) -> str:
@@ -163,26 +219,29 @@ def _thousands(value: float, _: int | None = None) -> str:
     return f"{value:g}"
 
 
-def _legend(panel: Panel) -> Literal["", "inside", "beside", "above"]:
-    """Explain what is drawn, where it covers nothing, unless the title says it; and say where the legend is."""
+def _legend(panel: Panel) -> int:
+    """Explain what is drawn, where it covers nothing, unless the title says it; how many lines stand above the axes."""
     handles = dict(panel.handles)
-    said = (literal(panel.chart.title), literal(panel.chart.y.label))
     own = [label for label in handles if label not in ("not finite", "infinite")]
-    if len(own) == 1 and any(own[0] in text for text in said):
+    if len(own) == 1 and (own[0] in panel.chart.title or own[0] in panel.chart.y.label):
         handles.pop(own[0])
     if not handles:
-        return ""
-    labels = list(handles)[:MOST_ENTRIES]
-    artists = [handles[label] for label in labels]
+        return 0
+    ax, size = panel.ax, matplotlib.rcParams["legend.fontsize"]
+    labels = [clip(label, _fits(0.4 * page(ax)[0], size), middle=True) for label in list(handles)[:MOST_ENTRIES]]
+    artists = list(handles.values())[:MOST_ENTRIES]
     if len(handles) > MOST_ENTRIES:
         artists.append(Patch(alpha=0))
         labels.append(f"and {len(handles) - MOST_ENTRIES:,} more")
-    ax = panel.ax
+    texts = [literal(label) for label in labels]
     if any(isinstance(m, Heat) for m in panel.chart.marks):
-        ax.legend(artists, labels, loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderpad=0, borderaxespad=0.4)
-        return "above"
+        columns = max(1, _fits(72 * _length(ax.xaxis, across=True), size) // (max(map(len, labels)) + 5))
+        ax.legend(
+            artists, texts, loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderpad=0, borderaxespad=0.4
+        )
+        return -(-len(labels) // columns)
     if len(labels) <= BESIDE:
-        ax.legend(artists, labels, loc="best")
-        return "inside"
-    ax.legend(artists, labels, loc="upper left", bbox_to_anchor=(1, 1), borderaxespad=0.2)
-    return "beside"
+        ax.legend(artists, texts, loc="best")
+    else:
+        ax.legend(artists, texts, loc="upper left", bbox_to_anchor=(1, 1), borderaxespad=0.2)
+    return 0

@@ -10,18 +10,20 @@ import matplotlib
 import numpy as np
 from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
+from matplotlib.collections import LineCollection, QuadMesh
 from matplotlib.colors import ListedColormap, LogNorm, Normalize
 from matplotlib.patches import Patch, Rectangle
+from matplotlib.transforms import Bbox
 
 from recorder.chart import Band, Bars, Box, Chart, Edges, Heat, Line, Mark, Picture, Points, Rule, Table, Text
 from tui.paper.text import literal
 from tui.words import clip
 
 BAD = "#D55E00"
+FEW_POINTS = 30  # up to here a curve shows where it was recorded
 MANY_POINTS = 2000  # beyond it dots become pixels, so that a PDF stays small
 DIVERGING = "RdBu_r"
-LABEL = 40  # the most characters of a name in a legend
+CELL = 40  # the most characters in a cell of a table
 
 
 @dataclass
@@ -42,10 +44,14 @@ class Panel:
         self.used = max(self.used, index + 1)
         return palette[index % len(palette)]
 
+    def repeats(self, index: int | None) -> bool:
+        """Was the palette used up before this colour, so that it needs another sign of its own?"""
+        return index is not None and index >= len(matplotlib.rcParams["axes.prop_cycle"])
+
     def explain(self, label: str, artist: Artist) -> None:
         """Put the artist into the legend, once under each label."""
         if label:
-            self.handles.setdefault(literal(clip(label, LABEL, middle=True)), artist)
+            self.handles.setdefault(label, artist)
 
 
 def page(ax: Axes) -> tuple[float, float]:
@@ -66,10 +72,12 @@ def _line(m: Line, panel: Panel) -> None:
     look: dict[str, Any] = {"color": colour, "zorder": 2.2, "solid_joinstyle": "round"}
     if m.faint:
         look |= {"alpha": 0.3, "linewidth": 0.7 * matplotlib.rcParams["lines.linewidth"], "zorder": 2.1}
-    if m.dashed:
+    if m.dashed or panel.repeats(m.colour):
         look |= {"linestyle": "--"}
     if m.steps:
         look |= {"drawstyle": "steps-post"}
+    if len(x) <= FEW_POINTS and not m.faint and not m.steps:
+        look |= {"marker": "o", "markersize": 0.8 * matplotlib.rcParams["lines.markersize"]}
     (drawn,) = ax.plot(x, np.where(shown, y, np.nan), **look)
     alone = shown & ~np.append(False, shown[:-1]) & ~np.append(shown[1:], False)
     if alone.any():  # a value between two gaps makes no line
@@ -102,6 +110,10 @@ def _bars(m: Bars, panel: Panel) -> None:
     several = sum(isinstance(other, Bars) for other in panel.chart.marks) > 1
     look: dict[str, Any] = {"color": panel.colour(m.colour), "alpha": 0.5 if several else 0.85, "linewidth": 0}
     shown = np.where(np.isfinite(heights), heights, np.nan)
+    if panel.chart.x.names and panel.chart.x.signed_log is None:  # one bar a name
+        centres, widths = (m.edges[1:] + m.edges[:-1]) / 2, 0.8 * np.diff(m.edges)
+        panel.explain(m.label, panel.ax.bar(centres, shown, widths, **look)[0] if len(shown) else Patch())
+        return
     steps = panel.ax.stairs(shown, m.edges, baseline=base, fill=True, **look)
     panel.explain(m.label, steps)
 
@@ -114,7 +126,8 @@ def _points(m: Points, panel: Panel) -> None:
         return
     for group in np.unique(m.group):
         inside = m.group == group
-        dots = panel.ax.scatter(m.x[inside], m.y[inside], color=panel.colour(int(group)), **look)
+        marker = "s" if panel.repeats(int(group)) else "o"
+        dots = panel.ax.scatter(m.x[inside], m.y[inside], color=panel.colour(int(group)), marker=marker, **look)
         panel.explain(m.group_names[group] if group < len(m.group_names) else str(group), dots)
 
 
@@ -141,12 +154,34 @@ def _heat(m: Heat, panel: Panel) -> None:
     shown = np.where(np.isnan(values), np.nan, np.clip(values, norm.vmin, norm.vmax))
     colours = DIVERGING if m.diverging else panel.colours or matplotlib.rcParams["image.cmap"]
     mesh = ax.pcolormesh(x, y, shown, cmap=colours, norm=norm, **look)
-    finite = values[~np.isnan(values)]
-    under, over = bool((finite < norm.vmin).any()), bool((finite > norm.vmax).any())
-    extend = {(True, True): "both", (True, False): "min", (False, True): "max"}.get((under, over), "neither")
-    bar = ax.figure.colorbar(mesh, ax=ax, extend=extend, fraction=0.05, pad=0.015, aspect=22)
+    if np.isfinite(values).any():
+        _colour_bar(m, panel, mesh, norm)
+
+
+def _colour_bar(m: Heat, panel: Panel, mesh: QuadMesh, norm: Normalize) -> None:
+    """A slim bar as high as the chart; its ends are pointed where values lie beyond them."""
+    values, ax = np.asarray(m.values, dtype=float), panel.ax
+    beyond = bool((values < norm.vmin).any()), bool((values > norm.vmax).any())
+    extend = {(True, True): "both", (True, False): "min", (False, True): "max"}.get(beyond, "neither")
+    if ax.figure.get_layout_engine() is None:  # axes of the user's: they make room themselves
+        bar = ax.figure.colorbar(mesh, ax=ax, extend=extend, fraction=0.05, pad=0.02)
+    else:
+        inset = ax.inset_axes((1, 0, 0.03, 1))
+        inset.set_axes_locator(_beside(ax))
+        bar = ax.figure.colorbar(mesh, cax=inset, extend=extend)
     bar.set_label(literal(m.label))
     bar.outline.set_visible(False)
+
+
+def _beside(ax: Axes) -> Callable[..., Bbox]:
+    """A place right of the axes, as wide as a tick label is high, however large the axes will be."""
+
+    def place(*_: Any) -> Bbox:
+        box, (width, _height) = ax.get_position(), page(ax)
+        em = float(matplotlib.rcParams["font.size"]) / width
+        return Bbox.from_extents(box.x1 + 0.6 * em, box.y0, box.x1 + 1.5 * em, box.y1)
+
+    return place
 
 
 def colour_scale(m: Heat) -> Normalize:
@@ -159,7 +194,7 @@ def colour_scale(m: Heat) -> Normalize:
     if m.diverging:
         hi = max(abs(lo), abs(hi)) or 1.0
         return Normalize(-hi, hi)
-    return Normalize(lo, hi if hi > lo else lo + (abs(lo) or 1.0) * 0.1)
+    return Normalize(lo, hi if hi > lo else lo + (abs(lo) / 10 or 1.0))
 
 
 def _picture(m: Picture, panel: Panel) -> None:
@@ -214,7 +249,7 @@ def _table(m: Table, panel: Panel) -> None:
     ax.set(xlim=(0, 1), ylim=(0, 1))
     lines = [m.columns, *m.rows]
     widths = [
-        max((len(clip(line[k], LABEL, middle=True)) for line in lines), default=1) + 2 for k in range(len(m.columns))
+        max((len(clip(line[k], CELL, middle=True)) for line in lines), default=1) + 2 for k in range(len(m.columns))
     ]
     right = np.cumsum(widths) / sum(widths)
     points = page(ax)[0] / (0.6 * sum(widths))
@@ -224,7 +259,7 @@ def _table(m: Table, panel: Panel) -> None:
         y = 1 - (row + 0.5) * step
         for k, cell in enumerate(line):
             where = {"x": 0.0, "ha": "left"} if k == 0 else {"x": float(right[k]), "ha": "right"}
-            ax.text(y=y, s=literal(clip(cell, LABEL, middle=True)), va="center", fontsize=size, **where)  # type: ignore[arg-type]
+            ax.text(y=y, s=literal(clip(cell, CELL, middle=True)), va="center", fontsize=size, **where)  # type: ignore[arg-type]
     for y, width in ((1.0, 1.0), (1 - step, 0.6), (0.0, 1.0)):
         ax.axhline(y, color="#333333", linewidth=width * matplotlib.rcParams["axes.linewidth"], clip_on=False)
 

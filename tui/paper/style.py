@@ -20,8 +20,10 @@ from recorder.errors import ExportError
 Rc = dict[Any, Any]  # newer versions of matplotlib type the keys, older ones do not
 PresetName = Literal["single", "double", "slide"]
 
-# Okabe and Ito (2008), darkest contrasts first; its yellow is left out since it vanishes on white paper.
-PALETTE = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D31")
+# Okabe and Ito (2008), darkest contrasts first, without the yellow that vanishes on white paper; ten for ten classes.
+PALETTE = (
+    "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#8C6D31", "#999999", "#332288",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
