@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from recorder import instruments as instruments
     from recorder.analysis.health import Health as Health
     from recorder.checkpoint import Checkpoints as Checkpoints
+    from recorder.notebook import open_run as open_run
     from recorder.recording import Recording as Recording
     from recorder.recording import record as record
     from recorder.schedule import at_end as at_end
@@ -32,6 +33,7 @@ _HOMES = {
     "at_end": "recorder.schedule",
     "each_epoch": "recorder.schedule",
     "every": "recorder.schedule",
+    "open_run": "recorder.notebook",
     "pairs": "recorder.schedule",
     "record": "recorder.recording",
 }
@@ -48,13 +50,6 @@ __all__ = [
     "pairs",
     "record",
 ]
-
-
-def open_run(path: Any) -> Any:
-    """Open a run, recorded or still being recorded, for reading: `open_run("runs/mlp.h5")["gradient_norm"].values`."""
-    from recorder.runfile.reader import Run
-
-    return Run.open(path)
 
 
 def __getattr__(name: str) -> Any:
