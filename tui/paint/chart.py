@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
-from recorder.chart import Band, Bars, Chart, Heat, Limits, Line, Picture, Points, Rule, Scale, Table
-from tui.paint import frame, legend, ticks
-from tui.paint.canvas import BOLD, REVERSE, Canvas, printable
-from tui.paint.field import Axis, Field, edges, x_limits, y_limits
-from tui.paint.look import Depth
+from recorder.chart import Band, Bars, Chart, Heat, Limits, Line, Picture, Points, Scale, Table
+from tui.paint import frame, legend
+from tui.paint.axes import margin, shortened, x_ticks, y_falls, y_ticks
+from tui.paint.canvas import BOLD, Canvas, printable
+from tui.paint.field import Axis, Field, x_limits, y_limits
 from tui.paint.marks import groups, not_drawn, paint_mark
-from tui.paint.palette import channels, rgb
+from tui.paint.missing import emptiness
+from tui.paint.palette import rgb
 from tui.paint.plot import PLAIN_DOTS, Plot, plain_dots
-from tui.paint.readout import Cursor, exact, heat_cell
+from tui.paint.pointer import paint_cursor
+from tui.paint.readout import Cursor
 from tui.words import clip
 
 SPARSE = 1000  # more points than this are rastered, not handed to plotext (9 ms a thousand)
@@ -39,6 +40,7 @@ class Layout:
 
     framed: bool
     title: bool
+    beside: bool  # the legend, in the title's row
     legend: bool  # in a row of its own
     label: bool  # of the x axis, in a row of its own
     caption: bool
@@ -77,7 +79,7 @@ def paint_chart(canvas: Canvas, chart: Chart, place: Place, *, cursor: Cursor | 
         plot.say(words)
     _words_around(plot, place, layout, found)
     if cursor is not None:
-        _cursor(plot, cursor, labels if layout.framed else None)
+        paint_cursor(plot, cursor, labels if layout.framed else None)
     return field
 
 
@@ -85,51 +87,6 @@ def _series(chart: Chart) -> int:
     """How many lines and groups of points must be told apart."""
     points = sum(len(groups(mark, 0)) for mark in chart.marks if isinstance(mark, Points))
     return points + sum(isinstance(mark, Line) for mark in chart.marks)
-
-
-def margin(chart: Chart, width: int, height: int) -> int:
-    """The columns that the labels of the y axis want."""
-    low, high = y_limits(chart)
-    wanted = max(
-        (len(text) for _, text in _y_ticks(chart, Axis(low, high, height, chart.y.log, _y_falls(chart)))), default=0
-    )
-    return min(wanted, max(width // 3, 4), 28)
-
-
-def emptiness(chart: Chart) -> str:
-    """What to say where there is next to nothing to see."""
-    marks = [mark for mark in chart.marks if isinstance(mark, Line | Points | Band | Bars | Heat | Picture)]
-    if not chart.marks:
-        return "nothing to draw"
-    arrays = [_payload(mark) for mark in marks]
-    total = sum(a.size for a in arrays)
-    if not marks:
-        return ""
-    if total == 0:
-        return "no data yet"
-    if not any(np.isfinite(a).any() for a in arrays):
-        return f"all {total} values are NaN or infinite" if total > 1 else "the only value is not finite"
-    drawn_by_sign = not any(isinstance(mark, Heat | Picture | Bars) for mark in marks)
-    if chart.y.log and drawn_by_sign and not any((a > 0).any() for a in arrays):
-        return f"none of {total} values is positive; l switches to a linear axis"
-    if total == 1 and isinstance(marks[0], Line):
-        return f"one value so far: {exact(float(arrays[0].ravel()[0]))}"
-    return ""
-
-
-def _payload(mark: Line | Points | Band | Bars | Heat | Picture) -> np.ndarray:
-    match mark:
-        case Line(y=y) | Points(y=y):
-            values = y
-        case Band(hi=hi):
-            values = hi
-        case Bars(heights=heights):
-            values = heights
-        case Heat(values=cells):
-            values = cells
-        case Picture(pixels=pixels):
-            values = pixels
-    return np.asarray(values, dtype=float)
 
 
 def _layout(chart: Chart, place: Place, found: list[legend.Entry]) -> Layout:
@@ -140,6 +97,7 @@ def _layout(chart: Chart, place: Place, found: list[legend.Entry]) -> Layout:
     return Layout(
         framed=framed,
         title=title,
+        beside=bool(found) and beside,
         legend=bool(found) and not beside and place.height >= 7,
         label=framed and bool(chart.x.label) and place.height >= 10,
         caption=bool(chart.caption) and place.height >= 12,
@@ -156,18 +114,13 @@ def _field(chart: Chart, place: Place, left: int, above: int, height: int) -> Fi
         width = _equal(width, columns) if place.x_limits is None else width
         height = _equal(height, rows)
     x = Axis(low, high, width, chart.x.log, chart.x.reverse)
-    y = Axis(bottom, top, height, chart.y.log, _y_falls(chart))
+    y = Axis(bottom, top, height, chart.y.log, y_falls(chart))
     return Field(chart, place.left + left, place.top + above, width, height, x, y)
 
 
 def _equal(cells: int, values: int) -> int:
     even = cells // values * values
     return even if even >= 0.75 * cells else cells
-
-
-def _y_falls(chart: Chart) -> bool:
-    """Do values grow downwards? Pictures have row 0 on top."""
-    return chart.y.reverse or any(isinstance(mark, Picture) for mark in chart.marks)
 
 
 def _frame(plot: Plot, labels: int, clouds: list[frame.Cloud]) -> frame.Frame:
@@ -179,8 +132,8 @@ def _frame(plot: Plot, labels: int, clouds: list[frame.Cloud]) -> frame.Frame:
         f.width,
         f.height,
         margin=labels,
-        x_ticks=_x_ticks(chart, f.x),
-        y_ticks=[(cell, _shortened(text, labels)) for cell, text in _y_ticks(chart, f.y)],
+        x_ticks=x_ticks(chart, f.x),
+        y_ticks=[(cell, shortened(text, labels)) for cell, text in y_ticks(chart, f.y)],
         grid=lines and plot.look.blends,
         clouds=clouds,
     )
@@ -226,67 +179,6 @@ def _stamp(plot: Plot, drawn: frame.Frame, labels: int, palette: list[int]) -> N
         plot.canvas.fg[plot.area][hit] = colours[owner[hit]]
 
 
-def _x_ticks(chart: Chart, axis: Axis) -> list[tuple[int, str]]:
-    heat = next((mark for mark in chart.marks if isinstance(mark, Heat)), None)
-    if chart.x.names:
-        return _named(chart.x, axis, _centres(heat, 0, len(chart.x.names)), each=None)
-    if heat is not None and heat.x is None and heat.column_steps is not None:
-        steps = Scale(names=tuple(exact(step) for step in heat.column_steps))
-        return _named(steps, axis, _centres(heat, 0, len(steps.names)), each=10)
-    return _numbered(chart.x, axis, most=max(axis.cells // 12, 2), counted=heat is not None and heat.x is None)
-
-
-def _y_ticks(chart: Chart, axis: Axis) -> list[tuple[int, str]]:
-    heat = next((mark for mark in chart.marks if isinstance(mark, Heat)), None)
-    if chart.y.names:
-        return _named(chart.y, axis, _centres(heat, 1, len(chart.y.names)), each=1)
-    return _numbered(chart.y, axis, most=max(axis.cells // 4, 2), counted=heat is not None and heat.y is None)
-
-
-def _numbered(scale: Scale, axis: Axis, *, most: int, counted: bool) -> list[tuple[int, str]]:
-    """Ticks at round numbers; where a heat map just counts its entries they stand at the middles of those."""
-    most = min(most, 10)
-    if scale.log:
-        found = ticks.logarithmic(axis.low, axis.high, most)
-    elif counted:
-        found = ticks.linear(math.ceil(axis.low), math.ceil(axis.high) - 1, most, whole=True)
-    else:
-        found = ticks.linear(
-            axis.low, axis.high, most, whole=scale.label in ("step", "epoch") and axis.high - axis.low >= 2
-        )
-    placed = ((axis.cell(tick.at + 0.5 * counted), tick.text) for tick in found)
-    return [(cell, text) for cell, text in placed if cell is not None]
-
-
-def _centres(heat: Heat | None, axis: int, names: int) -> np.ndarray:
-    """Where names stand: in the middle of a heat map's cells, at 0, 1, 2, ... otherwise."""
-    if heat is None:
-        return np.arange(float(names))
-    bounds = edges(heat)[axis]
-    return (bounds[:-1] + bounds[1:])[:names] / 2
-
-
-def _named(scale: Scale, axis: Axis, centres: np.ndarray, *, each: int | None) -> list[tuple[int, str]]:
-    """Names at cells, thinned so that each has `each` cells (None: clipped to what there is, six at least)."""
-    placed = [(axis.cell(at), printable(name)) for at, name in zip(centres, scale.names, strict=False)]
-    inside = [(cell, name) for cell, name in placed if cell is not None]
-    if not inside:
-        return []
-    room = axis.cells / len(inside)
-    wanted = each if each is not None else min(max(len(name) for _, name in inside) + 2, 8)
-    stride = max(1, int(np.ceil(wanted / room - 1e-9)))
-    shown = inside[::stride]
-    return shown if each == 1 else [(cell, clip(name, max(int(room * stride) - 1, 1))) for cell, name in shown]
-
-
-def _shortened(name: str, width: int) -> str:
-    """A name in `width` cells; what most names end in goes first."""
-    for long, short in ((".weight", ".w"), (".bias", ".b")):
-        if len(name) > width and name.endswith(long):
-            name = name.removesuffix(long) + short
-    return clip(name, width, middle=width > 4)
-
-
 def _title_width(chart: Chart) -> int:
     return len(chart.title) + len(_y_words(chart.y, chart.title)) + 2
 
@@ -314,9 +206,9 @@ def _words_around(plot: Plot, place: Place, layout: Layout, found: list[legend.E
             colours.muted,
             width=place.width - used - gap,
         )
-    if found and layout.legend:
+    if layout.legend:
         legend.write(canvas, f.left, place.top + layout.title, found, place.left + place.width - f.left)
-    elif found and layout.title and _title_width(chart) + legend.total_width(found) + 3 <= place.width:
+    elif layout.beside:
         width = legend.total_width(found)
         legend.write(canvas, place.left + place.width - width, place.top, found, width)
     below = f.top + f.height + 2 * layout.framed
@@ -325,55 +217,3 @@ def _words_around(plot: Plot, place: Place, layout: Layout, found: list[legend.E
         canvas.write(f.left + (f.width - len(words)) // 2, below, words, colours.muted)
     if layout.caption:
         canvas.write(place.left, place.top + place.height - 1, chart.caption, colours.muted, width=place.width)
-
-
-def _cursor(plot: Plot, cursor: Cursor, labels: int | None) -> None:
-    """A rule with its place on the axis, or a heat map's cell with its row's name lit up."""
-    f = plot.field
-    heat = next((mark for mark in f.chart.marks if isinstance(mark, Heat)), None)
-    x = cursor.x
-    if heat is not None:
-        row, column = heat_cell(heat, cursor)
-        across, up = edges(heat)
-        x = None if column is None else float(across[column] + across[column + 1]) / 2
-        cell = None if row is None else f.y.cell(float(up[row] + up[row + 1]) / 2)
-        if row is not None and cell is not None:
-            _select(plot, None if x is None else f.x.cell(x), f.height - 1 - cell, labels)
-    if x is None:
-        return
-    if heat is None:
-        paint_mark(plot, Rule(at=x, role="cursor"), 0)
-    column_cell = f.x.cell(x)
-    if labels is not None and column_cell is not None:
-        words = _place_words(f, heat, x)
-        left = min(max(f.left + column_cell - len(words) // 2, f.left), f.left + f.width - len(words))
-        if left >= 0:
-            plot.canvas.write(left, f.top + f.height + 1, words, plot.look.colours.accent, attributes=BOLD | REVERSE)
-
-
-def _place_words(f: Field, heat: Heat | None, x: float) -> str:
-    column = None if heat is None else heat_cell(heat, Cursor(x=x))[1]
-    if column is not None and heat is not None:
-        if heat.column_steps is not None:
-            return f" {exact(heat.column_steps[column])} "
-        if column < len(f.chart.x.names):
-            return f" {clip(printable(f.chart.x.names[column]), 16)} "
-        return f" {column} " if heat.x is None else f" {exact(float(heat.x[column]))} "
-    return f" {ticks.number(x)} " if f.chart.x.label != "step" else f" {exact(round(x))} "
-
-
-def _select(plot: Plot, column: int | None, row: int, labels: int | None) -> None:
-    canvas, f = plot.canvas, plot.field
-    if column is not None:
-        y, x = f.top + row, f.left + column
-        dark = channels(int(canvas.bg[y, x])).mean() < 128 if canvas.bg[y, x] >= 0 else plot.look.theme.dark
-        if canvas.glyph[y, x] == ord("▀"):  # one value below the mark, the upper one
-            canvas.bg[y, x] = canvas.fg[y, x]
-            dark = channels(int(canvas.bg[y, x])).mean() < 128
-        canvas.glyph[y, x] = ord("◆")
-        canvas.fg[y, x] = rgb("#ffffff" if dark else "#000000") if plot.look.depth is not Depth.NONE else -1
-        canvas.attributes[y, x] = BOLD if plot.look.blends else BOLD | REVERSE
-    if labels:
-        line = slice(f.left - labels - 1, f.left - 1)
-        canvas.fg[f.top + row, line] = rgb(plot.look.colours.accent)
-        canvas.attributes[f.top + row, line] = BOLD

@@ -6,12 +6,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from recorder.chart import Band, Bars, Chart, Edges, Heat, Line, Mark, Picture, Points
+from recorder.chart import Band, Bars, Chart, Edges, Heat, Line, Mark, Points
 from tui.paint.canvas import Canvas, printable
 from tui.paint.heat import limits
 from tui.paint.heatmap import category_colours, ramp, shade_colours
 from tui.paint.look import Look
 from tui.paint.marks import groups
+from tui.paint.missing import undrawable
 from tui.paint.palette import rgb
 from tui.paint.plot import PLAIN_DOTS
 from tui.paint.ticks import number
@@ -52,36 +53,6 @@ def palette_places(chart: Chart) -> list[int]:
         if isinstance(mark, Line | Band | Bars | Points) and mark.label:
             by_label.setdefault(mark.label, places[-1])
     return places
-
-
-def undrawable(chart: Chart) -> dict[str, int]:
-    """How many values no scale can show: {"NaN": 3, "∞": 1, "≤ 0": 5}, without zeros."""
-    counts = {"NaN": 0, "∞": 0, "≤ 0": 0}
-    for mark in chart.marks:
-        for values, log in _values(chart, mark):
-            v = np.asarray(values)
-            least = float(v.min()) if v.size else 1.0
-            if v.dtype.kind == "f" and v.size and not np.isfinite(float(v.max()) - least):
-                counts["NaN"] += int(np.isnan(v).sum())
-                counts["∞"] += int(np.isinf(v).sum())
-            if log and not least > 0:
-                counts["≤ 0"] += int(((v <= 0) & (v > -np.inf)).sum())
-    return {what: n for what, n in counts.items() if n}
-
-
-def _values(chart: Chart, mark: Mark) -> list[tuple[np.ndarray, bool]]:
-    match mark:
-        case Line(y=y) | Points(y=y):
-            return [(y, chart.y.log)]
-        case Band(lo=lo):
-            return [(lo, False)]  # its lower and upper values are missing together
-        case Bars(heights=heights):
-            return [(heights, False)]
-        case Heat(values=values):
-            return [(values, False)]
-        case Picture(pixels=pixels):
-            return [(pixels if pixels.ndim == 2 else pixels.sum(axis=2), False)]
-    return []
 
 
 def entries(chart: Chart, look: Look, *, plain: bool, ground: int) -> list[Entry]:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from recorder.chart import Chart, Limits, Plate
+from tui.paint.axes import margin
 from tui.paint.canvas import BOLD, Canvas
-from tui.paint.chart import Place, margin, paint_chart
+from tui.paint.chart import Place, paint_chart
 from tui.paint.field import Field, x_limits
 from tui.paint.readout import Cursor, followers
 

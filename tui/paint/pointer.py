@@ -1,0 +1,77 @@
+"""How does the cursor show? A rule with its place on the axis; in a heat map the entry, with its row's name lit up."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from recorder.chart import Heat, Rule
+from tui.paint import ticks
+from tui.paint.canvas import BOLD, REVERSE, printable
+from tui.paint.field import Field, edges
+from tui.paint.look import Depth
+from tui.paint.marks import paint_mark
+from tui.paint.palette import channels, rgb
+from tui.paint.plot import Plot
+from tui.paint.readout import Cursor, exact, heat_cell
+from tui.words import clip
+
+
+def paint_cursor(plot: Plot, cursor: Cursor, labels: int | None) -> None:
+    """Draw the cursor; `labels` is the width of the labels beside the axis, None where there is no axis."""
+    f = plot.field
+    heat = next((mark for mark in f.chart.marks if isinstance(mark, Heat)), None)
+    if heat is None:
+        x = cursor.x
+        if x is not None:
+            paint_mark(plot, Rule(at=x, role="cursor"), 0)
+            words = exact(round(x)) if f.chart.x.label == "step" else ticks.number(x)
+            _label(plot, f.x.cell(x), words, framed=labels is not None)
+        return
+    row, column = heat_cell(heat, cursor)
+    x_edges, y_edges = edges(heat)
+    across = None if column is None else f.x.cell(_middle(x_edges, column))
+    up = None if row is None else f.y.cell(_middle(y_edges, row))
+    if across is not None and column is not None:
+        _select(plot, across, slice(None) if up is None else slice(f.height - 1 - up, f.height - up))
+        _label(plot, across, _column_name(f, heat, column), framed=labels is not None)
+    if up is not None and labels:
+        line = f.top + f.height - 1 - up, slice(f.left - labels - 1, f.left - 1)
+        plot.canvas.fg[line] = rgb(plot.look.colours.accent)
+        plot.canvas.attributes[line] = BOLD
+
+
+def _label(plot: Plot, cell: int | None, words: str, *, framed: bool) -> None:
+    """The cursor's place, over the labels of the axis."""
+    f, text = plot.field, f" {words} "
+    if framed and cell is not None and len(text) <= f.width:
+        left = min(max(f.left + cell - len(text) // 2, f.left), f.left + f.width - len(text))
+        plot.canvas.write(left, f.top + f.height + 1, text, plot.look.colours.accent, attributes=BOLD | REVERSE)
+
+
+def _column_name(f: Field, heat: Heat, column: int) -> str:
+    if heat.column_steps is not None:
+        return exact(heat.column_steps[column])
+    if column < len(f.chart.x.names):
+        return clip(printable(f.chart.x.names[column]), 16)
+    return f"{column}" if heat.x is None else exact(heat.x[column])
+
+
+def _select(plot: Plot, column: int, rows: slice) -> None:
+    """One cell as a diamond, a whole column as a rule, in black or white, whichever shows on the value's colour."""
+    canvas, look = plot.canvas, plot.look
+    glyph, fg, bg, attributes = (
+        layer[plot.area][rows, column] for layer in (canvas.glyph, canvas.fg, canvas.bg, canvas.attributes)
+    )
+    bg[...] = np.where(glyph == ord("▀"), fg, bg)  # one value stays visible under the mark, the upper one
+    glyph[...] = ord("◆" if len(glyph) == 1 else "│")
+    if look.blends:
+        dark = channels(bg).mean(axis=-1) < 128
+        fg[...] = np.where(dark, 0xFFFFFF, 0x000000)
+    else:
+        fg[...] = rgb(look.colours.accent) if look.depth is not Depth.NONE else -1
+        attributes[...] = REVERSE
+    attributes[...] |= BOLD
+
+
+def _middle(bounds: np.ndarray, k: int) -> float:
+    return float(bounds[k] + bounds[k + 1]) / 2
