@@ -1,0 +1,10 @@
+"""The screens, in the order of their number keys; a new one is a file and a line here."""
+
+from __future__ import annotations
+
+from tui.screens.layers import Layers
+from tui.screens.overview import Overview
+from tui.screens.page import Page
+from tui.screens.runs import Runs
+
+SCREENS: tuple[type[Page], ...] = (Runs, Overview, Layers)

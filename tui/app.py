@@ -1,0 +1,276 @@
+"""The explorer: one place, one reading thread, and the screens that show the one and ask the other."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, ClassVar, Literal
+
+from textual.app import App
+from textual.binding import Binding
+from textual.screen import Screen
+
+from tui import messages, quirks
+from tui.follow import Follower
+from tui.paint.look import Look, ascii_only, detect
+from tui.palette import Commands
+from tui.requests import Open, Request
+from tui.screens import SCREENS
+from tui.screens.page import Page
+from tui.source import Disk, Source
+from tui.state import Place, load, save, state_file
+from tui.theme import THEMES
+
+PATIENCE = 0.2  # seconds of reading after which a sign appears
+SAVE_AFTER = 0.1  # seconds in which several changes become one write
+
+
+class Explorer(App[int]):
+    """Holds the place (what the user chose) and the facts (what was read); screens change it through `go`."""
+
+    TITLE = "layerscope"
+    CSS = """
+    Screen { background: $background; }
+    #title, #keys { height: 1; }
+    #body { height: 1fr; }
+    #list, #runs { width: 1fr; }
+    #about { height: auto; }
+    .wide #list { width: 36; }
+    .huge #list { width: 52; }
+    #chart { width: 1fr; height: 1fr; }
+    .wide #chart, .huge #chart { margin-left: 1; }
+    #panes { height: 1; }
+    ToastRack { margin-bottom: 2; }
+    Toast { max-width: 90%; width: auto; min-width: 30; padding: 0 1; margin-top: 0; }
+    """
+    COMMANDS: ClassVar = {Commands}
+    ENABLE_COMMAND_PALETTE = True
+    NOTIFICATION_TIMEOUT = 4
+    BINDINGS: ClassVar = [
+        Binding(screen.NUMBER, f"show_screen('{screen.NAME}')", screen.TITLE_WORD, show=False) for screen in SCREENS
+    ]
+    HORIZONTAL_BREAKPOINTS = [(0, "narrow"), (100, "wide"), (160, "huge")]
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        look: Look | None = None,
+        place: Place | None = None,
+        state: Path | None = None,
+    ) -> None:
+        super().__init__()
+        self.source = source
+        self.place = place or Place()
+        self.facts: messages.RunFacts | None = None
+        self.finding: int | None = None  # which health finding was gone to last
+        self._look = look or Look()
+        self._state = state
+        self._saving: object = None
+        self._waiting: object = None
+        self._follower = Follower(source, self.post_message)
+        quirks.force_depth(self, self._look.depth)
+        for theme in THEMES:
+            self.register_theme(theme.textual())
+        self._pages = {page.NAME: page() for page in SCREENS}
+        for name, page in self._pages.items():
+            self.install_screen(page, name)
+        if source.single is not None:
+            same = self.place.run == str(source.single)
+            self.place = self.place if same else replace(Place(theme=self.place.theme), run=str(source.single))
+            if self.place.screen in ("", "runs"):
+                self.place = replace(self.place, screen="overview")
+        if self.place.screen not in self._pages or (self._pages[self.place.screen].NEEDS_RUN and not self.place.run):
+            self.place = replace(self.place, screen="runs")
+
+    @property
+    def look(self) -> Look:
+        """How things are painted: what the terminal can show, and what the user chose."""
+        theme = next((t for t in THEMES if t.name == self.place.theme), THEMES[0])
+        options = self.place.options
+        return replace(self._look, theme=theme, colour_map=options.colours, normalise=options.normalise)
+
+    @property
+    def page(self) -> Page:
+        """The full screen that is shown, also under a dialog."""
+        return self._pages[self.place.screen]
+
+    # -- life --------------------------------------------------------------------------------------------------------
+
+    def get_default_screen(self) -> Screen[Any]:
+        """Begin at the remembered screen, without drawing another one first."""
+        return quirks.as_first_screen(self.page)
+
+    def on_mount(self) -> None:
+        self._wear()
+        self._follower.start()
+        if self.place.run and self.page.NEEDS_RUN:
+            self.ask(Open(Path(self.place.run)))
+
+    def on_unmount(self) -> None:
+        self._follower.stop()
+        self.save()
+
+    def save(self) -> None:
+        """Remember the place now."""
+        self._saving = None
+        if self._state is not None:
+            save(self.place, self._state)
+
+    # -- what screens call -------------------------------------------------------------------------------------------
+
+    def go(self, **changes: Any) -> None:
+        """Change the place: the one way in which anything on the screens changes."""
+        before, look = self.place, self.look
+        self.place = replace(self.place, **changes)
+        if self.place == before:
+            return
+        if self._saving is None:
+            self._saving = self.set_timer(SAVE_AFTER, self.save)
+        if self.look != look:
+            self._wear()
+        self.page.update()
+
+    def filter(self, name: str, text: str) -> None:
+        """Change the filter of a list."""
+        self.go(filters={**self.place.filters, name: text})
+
+    def ask(self, request: Request) -> None:
+        """Ask the reading thread; a sign appears when it takes long."""
+        self._follower.ask(request)
+        if self._waiting is None:
+            self._waiting = self.set_timer(PATIENCE, lambda: self.page.busy(True))
+
+    def open_run(self, path: Path) -> None:
+        """Open a run on its overview. Its step and zoom begin anew; the entry and the options stay."""
+        if str(path) != self.place.run or self.facts is None:
+            self.facts, self.finding = None, None
+            self.go(run=str(path), step=None, lo=None, hi=None)
+            self.ask(Open(path))
+        self.show_screen("overview")
+
+    def show_screen(self, name: str) -> None:
+        """Go to another full screen."""
+        page = self._pages[name]
+        if page.NEEDS_RUN and not self.place.run:
+            self.say("Open a run first: choose one and press Enter.")
+            return
+        if page.NEEDS_RUN and self.facts is None:
+            self.ask(Open(Path(self.place.run)))
+        if name != self.place.screen:
+            self.place = replace(self.place, screen=name)
+            self.switch_screen(name)
+            self.go(screen=name)
+            self._saving = self._saving or self.set_timer(SAVE_AFTER, self.save)
+
+    def show_entry(self, name: str) -> None:
+        """Chart an entry, on the overview if need be."""
+        if self.place.screen not in ("overview", "layers"):
+            self.show_screen("overview")
+        facts = self.facts
+        entry = facts.entry(name) if facts is not None else None
+        screen = "layers" if entry is not None and entry.items and self.place.screen == "layers" else "overview"
+        self.show_screen(screen)
+        self.go(chosen={**self.place.chosen, screen: name})
+
+    def say(self, text: str, *, severity: Literal["information", "warning", "error"] = "information") -> None:
+        """A short message; names in it are never markup."""
+        self.clear_notifications()
+        self.notify(text, severity=severity, markup=False)
+
+    def copy(self, text: str) -> None:
+        """Copy through the terminal (OSC 52), and show what was copied, for terminals that refuse."""
+        self.copy_to_clipboard(text)
+        self.say(f"copied: {text}")
+
+    # -- what the reading thread says --------------------------------------------------------------------------------
+
+    def on_run_read(self, message: messages.RunRead) -> None:
+        self.facts = message.facts
+        self.page.receive(message)
+
+    def on_runs_listed(self, message: messages.RunsListed) -> None:
+        self._pages["runs"].receive(message)
+
+    def on_drawn(self, message: messages.Drawn) -> None:
+        self.page.receive(message)
+
+    def on_values_read(self, message: messages.ValuesRead) -> None:
+        self.page.receive(message)
+
+    def on_exported(self, message: messages.Exported) -> None:
+        from tui.screens.export import ExportDialog
+
+        if isinstance(self.screen, ExportDialog):
+            self.screen.receive(message)
+        else:
+            self.say("\n".join(map(str, message.written)))
+
+    def on_failed(self, message: messages.Failed) -> None:
+        from tui.screens.export import ExportDialog
+
+        if isinstance(self.screen, ExportDialog):
+            self.screen.receive(message)
+        elif isinstance(message.request, Open):
+            self.say(message.text, severity="error")
+            self.place = replace(self.place, run="")
+            self.show_screen("runs")
+        else:
+            self.page.receive(message)
+
+    def on_idle(self, event: Any) -> None:
+        """Textual's own idle event ends here too; only the reading thread's word counts."""
+        if isinstance(event, messages.Idle):
+            if self._waiting is not None:
+                self._waiting.stop()  # type: ignore[attr-defined]
+                self._waiting = None
+            self.page.busy(False)
+
+    # -- actions everywhere ------------------------------------------------------------------------------------------
+
+    def action_show_screen(self, name: str) -> None:
+        self.show_screen(name)
+
+    def action_next_theme(self) -> None:
+        names = [theme.name for theme in THEMES]
+        self.go(theme=names[(names.index(self.look.theme.name) + 1) % len(names)])
+
+    def action_help(self) -> None:
+        from tui.ink import ink
+        from tui.screens.help import Help
+
+        self.push_screen(Help(ink(self.look), tuple(screen.TITLE_WORD for screen in SCREENS)))
+
+    def _wear(self) -> None:
+        """Put on the theme."""
+        look = self.look
+        if look.blends:
+            self.theme = look.theme.name
+        else:
+            self.theme = "ansi-dark" if look.theme.dark else "ansi-light"
+        for page in self._pages.values():
+            if page.is_mounted:
+                page.dress(look)
+
+
+def run_explorer(path: Path, *, fresh: bool = False, color: str | None = None) -> int:
+    """Explore a folder of runs, or one run, until the user quits; the exit status."""
+    look = Look(depth=detect(os.environ, color=color or "auto"), ascii=ascii_only(os.environ))
+    state = state_file(path)
+    explorer = Explorer(Disk(path), look=look, place=Place() if fresh else load(state), state=state)
+    with suppress(ValueError):  # a signal can only be handled in the main thread
+        signal.signal(signal.SIGHUP, lambda *_: _hung_up(explorer))
+    explorer.run()
+    return explorer.return_code or 0
+
+
+def _hung_up(explorer: Explorer) -> None:
+    """The terminal is gone: nothing can be drawn any more, but the place is kept."""
+    explorer.save()
+    sys.stdout = sys.__stdout__
+    os._exit(128 + signal.SIGHUP)

@@ -1,0 +1,104 @@
+"""Which view does a request ask for, and where do its recorded steps stand along x?"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from recorder.chart import Chart, Heat, Plate, View
+from recorder.charting import Entry, chart_of, find
+from recorder.default_chart import default_chart
+from recorder.errors import NotRecordedError
+from recorder.runfile.schema import Kind
+from recorder.transform import limited, log_y, smoothed, without_outliers
+from recorder.view import At, RunView, Window
+from tui.paint.field import x_limits
+from tui.requests import Draw
+from tui.state import Options
+from tui.terminal import Cursor, read_out
+
+STEP_FREE = (Kind.SCALAR, Kind.PER_ITEM)  # drawn over steps alone: the cursor moves without drawing anew
+RULER = 4000  # places along x between which steps are found by interpolation
+
+
+def draw(run: RunView, request: Draw) -> View:
+    """The view of an entry for an item at a step, transformed as the options want."""
+    entry = find(run, request.entry)
+    item = request.item if request.item in entry.items else None
+    at = At(step=request.step, item=item)
+    if entry.kind is Kind.PER_ITEM and item is not None:
+        view = _all_above_one(run, entry, at, request.window)
+    else:
+        view = chart_of(run, entry.name, at, request.window)
+    return transformed(view, request.options)
+
+
+def _all_above_one(run: RunView, entry: Entry, at: At, window: Window) -> View:
+    """All items over steps, and the chosen one's curve below."""
+    every = chart_of(run, entry.name, replace(at, item=None), window)
+    if not isinstance(every, Plate) or len(every.rows) != 2:
+        return every
+    one = chart_of(run, entry.name, at, window)
+    return replace(every, rows=(every.rows[0], (one,))) if isinstance(one, Chart) else one
+
+
+def transformed(view: View, options: Options) -> View:
+    """The view with logarithm, smoothing and limits applied; colours are the painter's business."""
+    if options.log is not None:
+        view = log_y(view, options.log)
+    if options.smoothing:
+        view = smoothed(view, options.smoothing)
+    if options.outliers:
+        view = without_outliers(view)
+    if options.limits is not None:
+        view = limited(view, *options.limits)
+    return view
+
+
+def depends_on_step(entry: Entry) -> bool:
+    """Does moving the cursor change the view itself, and not only where the cursor stands?"""
+    return entry.draw is not default_chart or entry.kind not in STEP_FREE
+
+
+def is_log(view: View) -> bool:
+    """Are values shown by factors anywhere in the view?"""
+    charts = view.charts if isinstance(view, Plate) else (view,)
+    return any(c.y.log or any(m.log for m in c.marks if isinstance(m, Heat)) for c in charts)
+
+
+def recorded(run: RunView, request: Draw) -> tuple[np.ndarray, np.ndarray]:
+    """The steps at which the entry has rows, and their places along the x axis of its charts."""
+    entry = find(run, request.entry)
+    item = entry.item if entry.item is not None else (request.item if request.item in entry.items else None)
+    steps = run.clock(entry.series, item).step
+    if request.window.x == "step" or not len(steps):
+        return steps, steps.astype(float)
+    try:
+        known = run.window(entry.series, Window(points=RULER, x=request.window.x), item)
+    except NotRecordedError:
+        return steps, steps.astype(float)
+    return steps, np.interp(steps, known.step, known.x)
+
+
+def on_screen(view: View) -> View:
+    """The view without what the explorer says beside it: the sheet's title and each panel's own caption."""
+    if not isinstance(view, Plate):
+        return view
+    rows = tuple(tuple(replace(chart, caption="") for chart in row) for row in view.rows)
+    return replace(view, title="", rows=rows)
+
+
+def within(view: View, x: float) -> float:
+    """A place along x moved into the chart: a summarised chart ends at the first row of its last stretch."""
+    chart = view.charts[0] if isinstance(view, Plate) else view
+    lo, hi = x_limits(chart)
+    return min(max(x, lo), hi)
+
+
+def short_read_out(view: View, cursor: Cursor) -> list[tuple[str, str]]:
+    """The values under the cursor for one line: lines before bands, without the step and without saying one twice."""
+    if isinstance(view, Plate) and view.share_x and len(view.rows) == 2:
+        view = view.charts[-1]  # the curve has the number of the cell above it, and more
+    found = [(label.partition(" (")[0], text) for label, text in read_out(view, cursor) if label != "step"]
+    return sorted(found, key=lambda reading: reading[0] == "min … max")

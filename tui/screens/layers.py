@@ -1,0 +1,46 @@
+"""How does one tensor or layer develop, beside all the others?"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from recorder.charting import Entry
+from recorder.runfile.schema import Kind
+from tui.requests import ReadItems
+from tui.screens.run_page import RunPage
+
+
+class Layers(RunPage):
+    """The items of one entry, each with its number at the cursor; [ and ] go to the next entry."""
+
+    NUMBER, NAME, TITLE_WORD = "3", "layers", "Layers"
+
+    @property
+    def NOUN(self) -> str:  # type: ignore[override]  # noqa: N802 - what the list holds depends on the entry
+        """tensors or layers."""
+        return f"{self.entry.item_dim}s" if self.entry is not None else "layers"
+
+    def entries(self) -> Sequence[Entry]:
+        facts = self.explorer.facts
+        return [e for e in facts.entries if e.items and e.kind is not Kind.SCALAR] if facts is not None else []
+
+    def names(self) -> Sequence[str]:
+        return self.entry.items if self.entry is not None else ()
+
+    def current(self) -> str:
+        return self.item or ""
+
+    def choose(self, name: str) -> None:
+        self.explorer.go(item=name)
+
+    def wanted_values(self) -> Any:
+        facts, entry = self.explorer.facts, self.entry
+        if facts is None or entry is None or entry.kind is not Kind.PER_ITEM:
+            return None
+        return ReadItems(facts.path, entry.name, self.place.step, facts.version)
+
+    def heading(self) -> str:
+        """With the entry's name, which [ and ] change."""
+        name = self.entry.name if self.entry is not None else ""
+        return f"{super().heading()} · {name}" if name and not self.narrow else super().heading()

@@ -1,0 +1,109 @@
+"""How are numbers, sizes and times written, short enough for a column and exact enough to be read?"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from datetime import datetime
+
+_HIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+BLOCKS = "▁▂▃▄▅▆▇█"
+ASCII_BLOCKS = "_.-=+*#@"
+
+
+def plain(text: str) -> str:
+    """Text from a run as it may be shown: control and direction characters become a visible sign."""
+    return _HIDDEN.sub("\N{REPLACEMENT CHARACTER}", text)
+
+
+def clip(text: str, width: int, *, middle: bool = False) -> str:
+    """At most `width` cells; what was cut shows as an ellipsis, at the end or (for names and paths) in the middle."""
+    text = plain(text)
+    if len(text) <= width:
+        return text
+    if width <= 1:
+        return "…"[:width]
+    if not middle:
+        return text[: width - 1] + "…"
+    tail = (width - 1) * 2 // 3  # the end of a layer's name says more than its beginning
+    return text[: width - 1 - tail] + "…" + text[len(text) - tail :]
+
+
+def number(value: float, digits: int = 4) -> str:
+    """`digits` significant digits: 0.1234, 12.34, 1234, 1.234e-05, NaN, ∞."""
+    if math.isnan(value):
+        return "NaN"
+    if math.isinf(value):
+        return "∞" if value > 0 else "-∞"
+    if value == int(value) and abs(value) < 1e7:
+        return str(int(value))
+    return f"{value:.{digits}g}"
+
+
+def count(value: int) -> str:
+    """A whole number in at most six cells: 999, 12.3k, 1.00M."""
+    if value < 10_000:
+        return str(value)
+    for unit, size in (("k", 1e3), ("M", 1e6), ("G", 1e9)):
+        if value < 999.5 * size:
+            return f"{value / size:.3g}{unit}"
+    return f"{value:.2e}"
+
+
+def size(value: int) -> str:
+    """Bytes with a decimal unit: 512 B, 1.2 MB."""
+    if value < 1000:
+        return f"{value} B"
+    amount = float(value)
+    for unit in ("kB", "MB", "GB"):
+        amount /= 1000
+        if amount < 999.5:
+            return f"{amount:.1f} {unit}" if amount < 10 else f"{amount:.0f} {unit}"
+    return f"{amount / 1000:.1f} TB"
+
+
+def duration(seconds: float) -> str:
+    """A stretch of time in two units: 0.8 s, 42 s, 3 m 20 s, 5 h 02 m, 3 d 04 h."""
+    if seconds < 10:
+        return f"{max(seconds, 0):.1f} s"
+    s = round(seconds)
+    if s < 60:
+        return f"{s} s"
+    if s < 3600:
+        return f"{s // 60} m {s % 60:02} s"
+    if s < 86400:
+        return f"{s // 3600} h {s % 3600 // 60:02} m"
+    return f"{s // 86400} d {s % 86400 // 3600:02} h"
+
+
+def age(seconds: float) -> str:
+    """How long ago, in one unit: now, 12 s, 5 min, 3 h, 4 d."""
+    s = max(int(seconds), 0)
+    if s < 5:
+        return "now"
+    for unit, length, below in (("s", 1, 60), ("min", 60, 3600), ("h", 3600, 86400), ("d", 86400, 86400 * 365)):
+        if s < below:
+            return f"{s // length} {unit}"
+    return f"{s // (86400 * 365)} y"
+
+
+def moment(seconds: float) -> str:
+    """A local date and time to the minute."""
+    return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
+
+
+def sparkline(values: Sequence[float], width: int, *, ascii_only: bool = False) -> str:
+    """The last course of a number in `width` cells; a step that was not finite stays visible as `!`."""
+    blocks = ASCII_BLOCKS if ascii_only else BLOCKS
+    values = list(values)
+    if not values:
+        return ""
+    if len(values) > width:  # each cell shows the last value of its stretch, so the end is always right
+        values = [values[(k + 1) * len(values) // width - 1] for k in range(width)]
+    finite = [v for v in values if math.isfinite(v)]
+    lo, hi = (min(finite), max(finite)) if finite else (0.0, 0.0)
+    top = len(blocks) - 1
+    return "".join(
+        "!" if not math.isfinite(v) else blocks[round((v - lo) / (hi - lo) * top) if hi > lo else 0] for v in values
+    )
