@@ -11,6 +11,7 @@ from recorder.instruments.activation_histogram import ActivationHistogram
 from recorder.instruments.activation_statistics import ActivationStatistics
 from recorder.instruments.gradient_histogram import GradientHistogram
 from recorder.instruments.gradient_norm import GradientNorm
+from recorder.instruments.raw_activations import RawActivations
 from recorder.instruments.raw_snapshots import RawSnapshots
 from recorder.instruments.update_ratio import UpdateRatio
 from recorder.instruments.weight_histogram import WeightHistogram
@@ -48,6 +49,7 @@ DEFAULT_SCHEDULES: Mapping[str, Schedule] = {
     GradientHistogram.name: each_epoch(),
     ActivationHistogram.name: each_epoch(),
     RawSnapshots.name: each_epoch(),
+    RawActivations.name: each_epoch(),
 }
 
 

@@ -8,6 +8,7 @@ from recorder.instruments.activation_histogram import ActivationHistogram
 from recorder.instruments.activation_statistics import ActivationStatistics
 from recorder.instruments.gradient_histogram import GradientHistogram
 from recorder.instruments.gradient_norm import GradientNorm
+from recorder.instruments.raw_activations import RawActivations
 from recorder.instruments.raw_snapshots import RawSnapshots
 from recorder.instruments.update_ratio import UpdateRatio
 from recorder.instruments.weight_histogram import WeightHistogram
@@ -22,6 +23,7 @@ INSTRUMENTS: tuple[Any, ...] = (
     GradientHistogram,
     ActivationHistogram,
     RawSnapshots,
+    RawActivations,
 )
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "ActivationStatistics",
     "GradientHistogram",
     "GradientNorm",
+    "RawActivations",
     "RawSnapshots",
     "UpdateRatio",
     "WeightHistogram",

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from recorder.checkpoint import Checkpoints
+from recorder.instruments.raw_activations import RawActivations
 from recorder.instruments.raw_snapshots import RawSnapshots
 from recorder.recipes.digits import Source, load
 from recorder.recording import record
@@ -55,7 +56,7 @@ def main(
         path,
         optimizer=optimizer,
         probe=(digits.validation_images[:PROBE], digits.validation_labels[:PROBE]),
-        instruments=["full", RawSnapshots("*.bias", quantities=("gradient", "weight"))],
+        instruments=["full", RawSnapshots("*.bias", quantities=("gradient", "weight")), RawActivations("output")],
         checkpoints=Checkpoints(every=each_epoch, best="val_accuracy"),
         meta=settings | {"learning_rate": learning_rate},
         progress=progress,
