@@ -1,4 +1,4 @@
-"""Writes a real run of made-up numbers: a falling loss, per-tensor norms with a spike and a NaN, histograms, findings."""
+"""Writes a real run of made-up numbers: a falling loss, norms with a spike and a NaN, histograms, findings."""
 
 from __future__ import annotations
 
@@ -44,8 +44,9 @@ class Training:
         n = len(self.names)
         scalars = ("loss", "learning_rate")
         self.writer.declare(
-            Series("scalars", Kind.SCALAR, "", "Scalars of each step.", scalars, dtype="float64", item_dim="scalar", axis="step"),
-            Series("gradient_norm", Kind.PER_ITEM, "loss / weight", "Euclidean norm of the tensor's gradient.", self.names,
+            Series("scalars", Kind.SCALAR, "", "Scalars of each step.", scalars, dtype="float64", item_dim="scalar",
+                   axis="step"),
+            Series("gradient_norm", Kind.PER_ITEM, "loss / weight", "Norm of the tensor's gradient.", self.names,
                    item_dim="tensor", axis="step"),
             Series("weight_histogram", Kind.DISTRIBUTION, "count", "Counts of the tensor's weights.", self.names,
                    (len(EDGES) + 2,), ("bin",), "uint32", "tensor", "rare", edges=tuple(EDGES)),

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import time
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
@@ -54,7 +53,7 @@ class Explorer(App[int]):
     BINDINGS: ClassVar = [
         Binding(screen.NUMBER, f"show_screen('{screen.NAME}')", screen.TITLE_WORD, show=False) for screen in SCREENS
     ]
-    HORIZONTAL_BREAKPOINTS = [(0, "narrow"), (100, "wide"), (160, "huge")]
+    HORIZONTAL_BREAKPOINTS = [(0, "narrow"), (100, "wide"), (160, "huge")]  # noqa: RUF012 - an instance variable of App
 
     def __init__(
         self,

@@ -85,6 +85,14 @@ class Track:
         start = min(max(start, first), max(last - span, first))
         return start, start + span
 
+    def ends(self, zoom: Zoom) -> tuple[float, float]:
+        """Where the zoom begins and ends along x."""
+        return (
+            (self.place(self._bounds(zoom)[0]) or 0.0, self.place(self._bounds(zoom)[1]) or 0.0)
+            if len(self)
+            else (0, 0)
+        )
+
     def _bounds(self, zoom: Zoom) -> tuple[int, int]:
         lo, hi = zoom
         return (int(self.steps[0]) if lo is None else lo, int(self.steps[-1]) if hi is None else hi)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import operator
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,7 +128,19 @@ def _number(value: Any) -> float | None:
         return None
 
 
-def keep(names: Sequence[str], text: str) -> list[int]:
-    """The positions of the names that the filter keeps, in their order."""
-    test = name_filter(text)
-    return [i for i, name in enumerate(names) if test(name)]
+def wrong_names(text: str) -> str:
+    """What is wrong with a name filter; "" where nothing is."""
+    return _wrong(name_filter, text)
+
+
+def wrong_settings(text: str) -> str:
+    """What is wrong with a settings filter; "" where nothing is."""
+    return _wrong(settings_filter, text)
+
+
+def _wrong(parse: Callable[[str], object], text: str) -> str:
+    try:
+        parse(text)
+    except FilterError as error:
+        return str(error)
+    return ""

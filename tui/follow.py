@@ -104,8 +104,9 @@ class Follower(threading.Thread):
     def _failed(self, request: Request | None, text: str) -> None:
         if request is not None:
             self._post(messages.Failed(request, text))
-        elif self._listing is not None:
+        elif self._listing is not None:  # the folder went away: show what was found, and look again later
             self._end_listing()
+            self._show(complete=True)
 
     def _answer(self, request: Request) -> None:
         match request:

@@ -78,7 +78,7 @@ CHART = (
     Key(("-",), "zoom(-1)", "zoom out"),
     Key(("0",), "zoom(0)", "all steps"),
     Key(("l",), "log", "logarithmic values", "log"),
-    Key(("x",), "time_axis", "x axis: step, epoch, time", "x axis"),
+    Key(("x",), "time_axis", "x axis: step, epoch, time", "time"),
     Key(("s",), "smooth(1)", "smoother, the raw line stays behind", "smooth"),
     Key(("S",), "smooth(-1)", "less smooth"),
     Key(("o",), "outliers", "leave outliers outside the limits", "outliers"),

@@ -33,8 +33,8 @@ class ExportDialog(ModalScreen[None]):
                               background: $surface; }
     ExportDialog Horizontal { height: 1; }
     ExportDialog .label { width: 9; color: $foreground 70%; }
-    ExportDialog Input, ExportDialog Input:focus { border: none; height: 1; padding: 0; width: 1fr; background: $surface; }
-    ExportDialog Input:focus { text-style: underline; }
+    ExportDialog Input { border: none; height: 1; padding: 0; width: 1fr; background: $surface; }
+    ExportDialog Input:focus { border: none; text-style: underline; }
     ExportDialog #what { color: $primary; text-style: bold; }
     ExportDialog #told { height: auto; min-height: 2; margin-top: 1; }
     """

@@ -17,8 +17,8 @@ class Layers(RunPage):
     NUMBER, NAME, TITLE_WORD = "3", "layers", "Layers"
 
     @property
-    def NOUN(self) -> str:  # type: ignore[override]  # noqa: N802 - what the list holds depends on the entry
-        """tensors or layers."""
+    def NOUN(self) -> str:  # type: ignore[override]
+        """What the list holds depends on the entry."""
         return f"{self.entry.item_dim}s" if self.entry is not None else "layers"
 
     def entries(self) -> Sequence[Entry]:

@@ -13,8 +13,9 @@ from recorder.runfile.schema import Kind
 from tui.provenance import provenance
 from tui.requests import ReadScalars
 from tui.screens.page import SHORT
-from tui.screens.run_page import RunPage, about_size
+from tui.screens.run_page import RunPage
 from tui.widgets.line import Line, Span
+from tui.words import count
 
 ABOUT_LINES = 3
 
@@ -50,7 +51,8 @@ class Overview(RunPage):
         facts = self.explorer.facts
         entry = facts.entry(name) if facts is not None else None
         if entry is not None and entry.kind is not Kind.SCALAR:
-            return about_size(entry), self.inks.muted
+            many = "" if len(entry.items) == 1 else "s"
+            return f"{count(len(entry.items))} {entry.item_dim}{many}", self.inks.muted
         return super().annotation(name)
 
     def update(self) -> None:

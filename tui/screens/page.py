@@ -11,12 +11,12 @@ from textual.app import ComposeResult
 from textual.message import Message
 from textual.screen import Screen
 
-from tui import messages
 from tui.ink import Ink, ink
 from tui.keys import GLOBAL, Key, bindings
 from tui.paint.look import Look
 from tui.state import Place
 from tui.widgets.line import Line, Span
+from tui.widgets.run_columns import state
 from tui.words import plain
 
 if TYPE_CHECKING:
@@ -58,7 +58,7 @@ class Page(Screen[None]):
     @property
     def narrow(self) -> bool:
         """One pane at a time?"""
-        return self.size.width < NARROW
+        return self.app.size.width < NARROW
 
     def compose(self) -> ComposeResult:
         """Title, body, status and keys."""
@@ -100,10 +100,6 @@ class Page(Screen[None]):
             self.show_status()
             self._keys()
 
-    def placed(self, before: Place) -> None:
-        """The place has changed."""
-        self.update()
-
     def dress(self, look: Look) -> None:
         """The theme has changed."""
 
@@ -126,7 +122,8 @@ class Page(Screen[None]):
         facts = self.explorer.facts
         right: list[Span] = []
         if facts is not None and self.NEEDS_RUN:
-            right = [(f" {plain(facts.name)} ", i.bar), *state_spans(facts, i, self.explorer.look), (" ", i.bar)]
+            word, style = state(facts.state.value, i, ascii_only=self.explorer.look.ascii)
+            right = [(f" {plain(facts.name)} ", i.bar), (f"{word} ", i.bar + style)]
         else:
             right = [(f" {plain(str(self.explorer.source.folder))} ", i.bar_muted)]
         long = sum(len(s.TITLE_WORD) + 5 for s in SCREENS) + 12 + sum(cell_len(t) for t, _ in right) <= room
@@ -157,21 +154,3 @@ class Page(Screen[None]):
             room -= needed
             spans += word
         self.query_one("#keys", Line).show(spans, fill=i.bar)
-
-
-def state_spans(facts: messages.RunFacts, i: Ink, look: Look) -> list[Span]:
-    """The run's state as a sign and a word, in its colour on the title's ground."""
-    sign, tone = STATE_SIGNS[facts.state.value]
-    style = i.bar + getattr(i, tone)
-    sign = ASCII_SIGNS[sign] if look.ascii else sign
-    return [(f"{sign} {facts.state.value}", style)]
-
-
-STATE_SIGNS = {
-    "recording": ("●", "accent"),
-    "done": ("✓", "good"),
-    "failed": ("✗", "bad"),
-    "killed": ("✗", "bad"),
-    "damaged": ("‼", "bad"),
-}
-ASCII_SIGNS = {"●": "*", "✓": "+", "✗": "x", "‼": "!"}

@@ -30,7 +30,7 @@ class Prompt(ModalScreen[None]):
         value: str,
         *,
         placeholder: str = "",
-        check: Callable[[str], str] = lambda text: "",
+        check: Callable[[str], str],
         changed: Callable[[str], None] | None = None,
         entered: Callable[[str], None] | None = None,
     ) -> None:

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import math
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 
 from textual.app import ComposeResult
 from textual.message import Message
 
-from recorder.analysis.health import findings
 from recorder.runfile.schema import State
 from tui import messages
-from tui.filter import FilterError, flat, name_filter, natural_key, settings_filter
-from tui.health import badge
+from tui.filter import FilterError, name_filter, natural_key, settings_filter, wrong_names, wrong_settings
 from tui.ink import Ink
 from tui.keys import LIST, RUNS, Key, bindings
 from tui.paint.look import Look
 from tui.requests import WatchRuns
-from tui.screens.page import ASCII_SIGNS, STATE_SIGNS, Page
+from tui.screens.page import Page
 from tui.screens.prompt import Prompt
 from tui.source import Record
+from tui.widgets import run_columns
 from tui.widgets.line import Span
 from tui.widgets.rows import Rows
-from tui.words import age, clip, count, number, plain, size, sparkline
+from tui.words import plain
 
 HOW_TO = """
   No runs here yet. Record one with three lines around your training loop:
@@ -39,66 +36,11 @@ HOW_TO = """
 """
 
 
-@dataclass(frozen=True)
-class Column:
-    """One column: its title, width (0: what is left), the screen width from which it is shown, and its cell."""
-
-    title: str
-    width: int
-    since: int
-    cell: Callable[[Record, int, Ink, Look], Span]
-    right: bool = False
-
-
-def _state(r: Record, width: int, i: Ink, look: Look) -> Span:
-    sign, tone = STATE_SIGNS[r.state.value]
-    return f"{ASCII_SIGNS[sign] if look.ascii else sign} {r.state.value}", getattr(i, tone)
-
-
-def _loss(r: Record, width: int, i: Ink, look: Look) -> Span:
-    if r.loss is None:
-        return "", i.muted
-    return number(r.loss), i.text if math.isfinite(r.loss) else i.bad
-
-
-def _health(r: Record, width: int, i: Ink, look: Look) -> Span:
-    return badge(findings(r.health), width), i.bad
-
-
-COLUMNS = (
-    Column("name", 0, 0, lambda r, w, i, k: (clip(r.name, w, middle=True), i.strong)),
-    Column("state", 11, 0, _state),
-    Column("framework", 10, 110, lambda r, w, i, k: (clip(r.framework, w), i.muted)),
-    Column("steps", 6, 0, lambda r, w, i, k: (count(r.steps), i.text), right=True),
-    Column("loss", 9, 0, _loss, right=True),
-    Column("", 10, 0, lambda r, w, i, k: (sparkline(r.losses, w, ascii_only=k.ascii), i.accent)),
-    Column("", 24, 150, lambda r, w, i, k: (plain(_settings(r, w)), i.muted)),
-    Column("health", 15, 90, _health),
-    Column("size", 7, 72, lambda r, w, i, k: (size(r.size), i.muted), right=True),
-    Column("age", 6, 60, lambda r, w, i, k: (age(time.time() - r.mtime), i.muted), right=True),
-)
-
-
-def _settings(r: Record, width: int) -> str:
-    return clip(" ".join(f"{k.rpartition('.')[2]}={v}" for k, v in settings_of(r, own=True).items()), width)
-
-
-def settings_of(r: Record, *, own: bool = False) -> dict[str, object]:
-    """What the settings filter sees: the user's own `meta=`, and unless `own` the run's name, state and so on too."""
-    config = r.meta.get("config", r.meta.get("user", {}))
-    mine = flat(config) if isinstance(config, dict) else {}
-    if own:
-        return mine
-    rest = {k: v for k, v in r.meta.items() if k not in ("config", "user")}
-    about = {"name": r.name, "state": r.state.value, "framework": r.framework, "steps": r.steps, "loss": r.loss}
-    return {**flat(rest), **about, **mine}
-
-
 class Runs(Page):
     """The list of runs of a folder, followed as it grows."""
 
     NUMBER, NAME, TITLE_WORD, NEEDS_RUN = "1", "runs", "Runs", False
-    BINDINGS = [*bindings(*LIST, *RUNS)]  # noqa: RUF012
+    BINDINGS = [*bindings(*(key for key in LIST if key.action != "arrange"), *RUNS)]  # noqa: RUF012
 
     def __init__(self) -> None:
         super().__init__()
@@ -147,9 +89,7 @@ class Runs(Page):
             by_name, by_settings = name_filter(filters.get("runs", "")), settings_filter(filters.get("settings", ""))
         except FilterError:
             return
-        kept = [
-            r for r in self._records if by_name(r.name) and (not filters.get("settings") or by_settings(settings_of(r)))
-        ]
+        kept = (r for r in self._records if by_name(r.name) and by_settings(run_columns.settings_of(r)))
         self._shown = sorted(kept, key=lambda r: natural_key(r.name))
         paths = [str(r.path) for r in self._shown]
         at = self._at or self.place.run
@@ -158,38 +98,24 @@ class Runs(Page):
         super().update()
 
     def _empty(self) -> str:
-        if not self._complete and not self._records:
-            return "\n  looking for runs…"
-        return "\n  No run fits the filter. Esc clears it." if self._records else HOW_TO
+        if self._records:
+            return "\n  No run fits the filter. Esc clears it."
+        return HOW_TO if self._complete else "\n  looking for runs…"
 
-    def _columns(self, width: int) -> list[tuple[Column, int]]:
-        shown = [c for c in COLUMNS if self.size.width >= c.since]
-        rest = width - 1 - sum(c.width for c in shown) - 2 * (len(shown) - 1)
-        return [(c, c.width or max(rest, 8)) for c in shown]
+    def _head(self, width: int, ink: Ink) -> Sequence[Span]:
+        return run_columns.head(run_columns.layout(width, self.size.width), ink)
 
-    def _head(self, width: int, i: Ink) -> Sequence[Span]:
-        cells = [c.title.rjust(w) if c.right else c.title.ljust(w) for c, w in self._columns(width)]
-        return [(" " + "  ".join(cells), i.muted)]
-
-    def _spans(self, row: int, width: int, i: Ink) -> Sequence[Span]:
-        record = self._shown[row]
-        spans: list[Span] = [(" ", i.text)]
+    def _spans(self, row: int, width: int, ink: Ink) -> Sequence[Span]:
+        record, columns = self._shown[row], run_columns.layout(width, self.size.width)
+        ascii_only = self.explorer.look.ascii
         if record.state is State.DAMAGED:
-            column, w = self._columns(width)[0]
-            text, style = column.cell(record, w, i, self.explorer.look)
-            state, tone = _state(record, 11, i, self.explorer.look)
-            left = width - w - 16
-            return [*spans, (text.ljust(w + 2), style), (state.ljust(13), tone), (clip(record.error, left), i.muted)]
-        for column, w in self._columns(width):
-            text, style = column.cell(record, w, i, self.explorer.look)
-            spans += [(text.rjust(w) if column.right else text.ljust(w), style), ("  ", i.text)]
-        return spans[:-1]
+            return run_columns.damaged(record, columns, ink, ascii_only=ascii_only)
+        return run_columns.spans(record, columns, ink, ascii_only=ascii_only, now=time.time())
 
     def status(self) -> tuple[Sequence[Span], Sequence[Span]]:
         """How many runs are shown, and by which filters."""
-        i = self.inks
+        i, filters = self.inks, self.place.filters
         shown, known = len(self._shown), len(self._records)
-        filters = self.place.filters
         left: list[Span] = [(f" {known} runs" if shown == known else f" {shown} of {known} runs", i.text)]
         if not self._complete:
             left.append(("  looking for more…", i.muted))
@@ -197,6 +123,10 @@ class Runs(Page):
             if filters.get(name):
                 left.append((f"   {sign}{plain(filters[name])}", i.accent))
         return left, ()
+
+    def dress(self, look: Look) -> None:
+        """Another theme."""
+        self.table.dress(look)
 
     # -- actions -----------------------------------------------------------------------------------------------------
 
@@ -227,48 +157,35 @@ class Runs(Page):
                 self.explorer.open_run(record.path)
 
     def action_back(self) -> None:
-        """Filters off first; this is the lowest layer."""
-        if any(self.place.filters.get(name) for name in ("runs", "settings")):
-            self.explorer.filter("runs", "")
-            self.explorer.filter("settings", "")
+        """Filters off; this is the lowest layer."""
+        self.explorer.go(filters={**self.place.filters, "runs": "", "settings": ""})
 
     def action_filter(self) -> None:
-        self.app.push_screen(
-            Prompt("/", self.place.filters.get("runs", ""), placeholder="words  gl*b  /regex/  !not",
-                   check=_wrong_names, changed=lambda text: self.explorer.filter("runs", text))
-        )  # fmt: skip
+        self._prompt("/", "runs", "words  gl*b  /regex/  !not")
 
     def action_filter_settings(self) -> None:
+        self._prompt("settings", "settings", "lr>0.01 optimizer=adam")
+
+    def _prompt(self, label: str, name: str, placeholder: str) -> None:
         self.app.push_screen(
-            Prompt("settings", self.place.filters.get("settings", ""), placeholder="lr>0.01 optimizer=adam",
-                   check=_wrong_settings, changed=lambda text: self.explorer.filter("settings", text))
-        )  # fmt: skip
+            Prompt(
+                label,
+                self.place.filters.get(name, ""),
+                placeholder=placeholder,
+                check=wrong_names if name == "runs" else wrong_settings,
+                changed=lambda text: self.explorer.filter(name, text),
+            )
+        )
 
     def action_export(self) -> None:
         self.explorer.say("Open a run first (Enter): a figure is made from one of its views.")
 
+    def action_reload(self) -> None:
+        self.explorer.ask(WatchRuns(True))
+        self.explorer.say("The folder is read again.")
+
     def on_rows_moved(self, message: Rows.Moved) -> None:
         self._at = str(self._shown[message.row].path)
 
-    def on_rows_opened(self, message: Rows.Opened) -> None:
+    def on_rows_opened(self) -> None:
         self.action_open()
-
-    def dress(self, look: Look) -> None:
-        """Another theme."""
-        self.table.dress(look)
-
-
-def _wrong_names(text: str) -> str:
-    try:
-        name_filter(text)
-    except FilterError as error:
-        return str(error)
-    return ""
-
-
-def _wrong_settings(text: str) -> str:
-    try:
-        settings_filter(text)
-    except FilterError as error:
-        return str(error)
-    return ""

@@ -30,7 +30,7 @@ class Line(Widget):
             self._left, self._right, self._fill = new
             self.refresh()
 
-    def render_line(self, y: int) -> Strip:
+    def render_line(self, y: int) -> Strip:  # noqa: ARG002 - there is one line
         """The whole widget."""
         width = self.size.width
         base = self.rich_style

@@ -135,7 +135,7 @@ class Rows(Widget, can_focus=True):
     # -- drawing ---------------------------------------------------------------------------------------------------
 
     def render_line(self, y: int) -> Strip:
-        """One line, exactly as wide as the widget; its last column is a scroll bar where there is something to scroll."""
+        """One line as wide as the widget; its last column is a scroll bar where there is something to scroll."""
         inks = ink(self._look)
         width = self.size.width
         if self._head is not None and y == 0:
