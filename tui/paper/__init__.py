@@ -8,6 +8,8 @@ save(figure, file, format="pdf") the same bytes each time
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from itertools import cycle
 from pathlib import Path
@@ -46,7 +48,7 @@ def figure(
 ) -> Figure:
     """The view as a figure of a journal's width; `style` is a .mplstyle file or a name, `letters` names panels a, b."""
     size = preset_of(preset or "single")
-    with matplotlib.rc_context(settings(size, style)):
+    with matplotlib.rc_context(settings(size, style)), _quiet():
         return _sheet(view, size, fixed=preset is not None, colours=colours, letters=letters)
 
 
@@ -65,11 +67,18 @@ def image(
         raise ExportError(f"unknown format {format!r}; choose one of {', '.join(get_args(Format))}")
     size = preset_of(preset or "single")
     file = BytesIO()
-    with matplotlib.rc_context(settings(size, style)), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from")  # a name may hold letters that the font has not
+    with matplotlib.rc_context(settings(size, style)), _quiet():
         sheet = _sheet(view, size, fixed=preset is not None, colours=colours, letters=letters)
         sheet.savefig(file, format=format, metadata=_METADATA[format], dpi=dpi or matplotlib.rcParams["savefig.dpi"])
     return file.getvalue()
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """A name may hold letters that the font has not; they are drawn as boxes."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from")
+        yield
 
 
 def _sheet(view: View, size: Preset, *, fixed: bool, colours: str | None, letters: bool) -> Figure:

@@ -49,7 +49,7 @@ def put(chart: Chart, ax: Axes, *, colours: str | None = None) -> Text | None:
     whole_x, whole_y = _whole(chart)
     _ticks(ax.xaxis, chart.x, across=True, whole=whole_x)
     _ticks(ax.yaxis, chart.y, across=False, whole=whole_y)
-    if whole_x and whole_y and _nearly_square(chart):
+    if whole_x and whole_y and _square(chart):
         ax.set_aspect("equal")
     if not _has_data(chart):
         ax.text(0.5, 0.5, "nothing to draw", transform=ax.transAxes, ha="center", va="center", color="#888888")
@@ -127,16 +127,11 @@ def _whole(chart: Chart) -> tuple[bool, bool]:
     return cells[0] or chart.x.label == "step", cells[1] or chart.y.label == "step"
 
 
-def _nearly_square(chart: Chart) -> bool:
-    """A matrix of one kind of thing by another, rather than a long strip or a map over time."""
+def _square(chart: Chart) -> bool:
+    """A matrix of things by the same things, rather than a map over time."""
     heats = [m for m in chart.marks if isinstance(m, Heat)]
-    return bool(heats) and all(
-        m.column_steps is None
-        and not m.categories
-        and m.values.size
-        and 1 / 3 < m.values.shape[0] / m.values.shape[1] < 3
-        for m in heats
-    )
+    same = all(m.values.size and m.values.shape[0] == m.values.shape[1] and not m.categories for m in heats)
+    return bool(heats) and same and chart.x.label not in ("step", "epoch", "time")
 
 
 def _ticks(axis: Axis, scale: Scale, *, across: bool, whole: bool) -> None:

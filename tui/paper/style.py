@@ -114,8 +114,9 @@ def _ours(preset: Preset) -> Rc:
 def _users_own() -> Rc:
     """What the user's matplotlibrc sets, and what was changed since matplotlib was imported."""
     file: Rc = dict(matplotlib.rc_params_from_file(matplotlib.matplotlib_fname(), use_default_template=False))
-    default: Rc = dict(matplotlib.rcParamsDefault)
-    changed: Rc = {k: v for k, v in dict(matplotlib.rcParams).items() if k in default and v != default[k]}
+    default: Rc = matplotlib.rcParamsDefault
+    keys = [key for key in default if key != "backend"]  # asking for the backend would start pyplot
+    changed: Rc = {key: matplotlib.rcParams[key] for key in keys if matplotlib.rcParams[key] != default[key]}
     return {**changed, **file}
 
 
