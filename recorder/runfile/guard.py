@@ -19,7 +19,7 @@ from recorder.errors import RunFileError
 from recorder.runfile.schema import FORMAT
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_FLAGS = 11  # where superblock 3 keeps its consistency flags
+_HEAD, _FLAGS, _END = 48, 11, 28  # superblock 3: its size, where its consistency flags and the end of the file are
 
 MAX_OBJECTS = 100_000
 MAX_DEPTH = 6
@@ -52,12 +52,15 @@ def is_open_for_writing(path: Path) -> bool:
         status = os.fstat(fd)
         if not stat.S_ISREG(status.st_mode):
             raise RunFileError(f"{path}: is no regular file; a run is NAME.h5 or its folder NAME.d")
-        head = os.read(fd, _FLAGS + 1)
+        head = os.read(fd, _HEAD)
     finally:
         os.close(fd)
-    if not head.startswith(SIGNATURE) or len(head) <= _FLAGS:
+    if not head.startswith(SIGNATURE) or len(head) < _HEAD:
         found = f"it begins with {head[: len(SIGNATURE)]!r}" if status.st_size else "it is empty"
         raise RunFileError(f"{path}: is no HDF5 file ({found}), so it is no run")
+    end = int.from_bytes(head[_END : _END + 8], "little")
+    if head[len(SIGNATURE)] == 3 and status.st_size < end:  # with SWMR, HDF5 would wait for the rest
+        raise RunFileError(f"{path}: is cut off: it has {status.st_size} bytes of at least {end}")
     return head[_FLAGS] != 0
 
 
@@ -81,19 +84,21 @@ def open_checked(path: Path) -> h5py.File:
 
 
 def _open(path: Path, writing: bool) -> h5py.File:
-    """A file that is written needs SWMR and no locks; any other is opened plainly.
+    """A file that is written needs SWMR and no locks; any other is opened plainly (SWMR would wait for what is cut off).
 
     HDF5 refuses to open a file in two ways in one process, and a notebook may have it open with another library.
     """
-    plain: list[dict[str, bool]] = [{}, {"locking": False}]
-    ways = [{"swmr": True, "locking": False}, *plain] if writing else [*plain, {"swmr": True, "locking": False}]
-    first: Exception | None = None
+    live: dict[str, bool] = {"swmr": True, "locking": False}
+    ways = [live, {"locking": False}] if writing else [{}, {"locking": False}, live]
+    said = ""
     for way in ways:
+        if way is live and said and "SWMR" not in said:
+            continue
         try:
             return h5py.File(path, "r", **way)
         except (OSError, ValueError, RuntimeError, KeyError) as error:
-            first = first or error
-    raise RunFileError(f"{path}: HDF5 cannot open it, it is damaged or of another kind ({first})") from first
+            said = said or str(error)
+    raise RunFileError(f"{path}: HDF5 cannot open it, it is damaged or of another kind ({said})")
 
 
 def _check_group(group: h5py.Group, where: str, depth: int, seen: list[int]) -> None:

@@ -17,8 +17,8 @@ SCALARS = Series(
 )
 NORM = Series("gradient_norm", Kind.PER_ITEM, "loss / weight", "Its norm.", TENSORS, item_dim="tensor", axis="step")
 HISTOGRAM = Series(
-    "weight_histogram", Kind.DISTRIBUTION, "count", "Counts.", TENSORS, (6,), ("bin",), "uint32", "tensor", "each_epoch",
-    edges=(-1.0, -0.5, 0.0, 0.5, 1.0),
+    "weight_histogram", Kind.DISTRIBUTION, "count", "Counts.", TENSORS, (6,), ("bin",), "uint32", "tensor",
+    "each_epoch", edges=(-1.0, -0.5, 0.0, 0.5, 1.0),
 )  # fmt: skip
 RAW = Series(
     "raw", Kind.RAW, "", "Whole tensors.", ("w", "values", "a/b c"), axis="each_epoch", ragged=((2, 3), (4,), ())

@@ -1,6 +1,7 @@
 """A window is what one gets by looking at every row: nothing is lost, whichever way it was computed."""
 
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -117,7 +118,7 @@ def test_items_of_several_volumes_stand_beside_each_other(resumed: Run, points: 
     found = resumed.window("scalars", window)
     assert found.min.shape == (len(found.step), 3)
     edges = [*found.step.tolist(), 301 if hi is None else hi + 1]
-    for k, (a, b) in enumerate(zip(edges[:-1], edges[1:], strict=True)):
+    for k, (a, b) in enumerate(pairwise(edges)):
         a, b = min(a, 300), min(b, 300)
         if a < b:
             assert found.min[k, 0] == loss[a:b].min()

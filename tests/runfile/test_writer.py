@@ -209,7 +209,7 @@ def test_a_run_is_never_overwritten(tmp_path: Path) -> None:
         RunWriter(tmp_path / "a.h5", meta={})
     assert (tmp_path / "a.h5").read_bytes() == before
     (tmp_path / "b.d").mkdir()
-    with pytest.raises(RunExistsError, match="cut short.*layerscope repair"):
+    with pytest.raises(RunExistsError, match=r"cut short.*layerscope repair"):
         RunWriter(tmp_path / "b.h5", meta={})
 
 

@@ -1,0 +1,73 @@
+"""A SIGKILL at any moment loses no acknowledged row; a reader beside a writer never sees less than before."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from benchmarks.crash import kill_once, look
+from recorder.runfile.pack import repair
+from recorder.runfile.reader import Run
+from recorder.runfile.schema import State
+from tests.runfile.runs import norms
+from tests.runfile.test_writer import check
+
+
+@pytest.mark.parametrize("seed", range(20))
+def test_a_kill_loses_nothing_that_was_acknowledged(tmp_path: Path, seed: int) -> None:
+    outcome = kill_once(tmp_path, seed)
+    assert outcome.wrong == 0
+    assert outcome.found >= outcome.acknowledged
+    assert outcome.state == State.KILLED
+    path = tmp_path / f"run{seed}.h5"
+    repair(path)
+    repaired = look(path, outcome.acknowledged)
+    assert (repaired.wrong, repaired.found, repaired.state) == (0, outcome.found, State.KILLED)
+    assert [p.name for p in tmp_path.iterdir()] == [path.name]
+
+
+WRITER = """
+import sys, time
+sys.path.insert(0, {root!r})
+from pathlib import Path
+from tests.runfile.runs import append, write
+writer = write(Path({path!r}), 0, block_bytes=1 << 10, close=False)
+print("ready", flush=True)
+for step in range({steps}):
+    append(writer, [step])
+    if step % 50 == 0:
+        time.sleep(0.002)
+writer.close()
+"""
+
+
+def test_a_reader_beside_a_writer_never_goes_back(tmp_path: Path) -> None:
+    steps = 2_500
+    script = WRITER.format(root=str(Path(__file__).parents[2]), path=str(tmp_path / "a.h5"), steps=steps)
+    looks, before = 0, {"gradient_norm": 0, "weight_histogram": 0}
+    with subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE) as child:
+        assert child.stdout is not None
+        child.stdout.readline()
+        with Run.open(tmp_path / "a") as run:
+            while run.state is State.RECORDING:
+                run.refresh()
+                looks += 1
+                for name, rows in before.items() if run.series else ():
+                    found = run.clock(name).step
+                    assert len(found) >= rows
+                    scale = 1 if name == "gradient_norm" else 10
+                    np.testing.assert_array_equal(found, np.arange(len(found)) * scale)
+                    before[name] = len(found)
+                last = before["gradient_norm"]
+                if not last:
+                    continue
+                values = run.volumes[0].read("gradient_norm", max(0, last - 700), last)
+                expected = [norms(step) for step in range(max(0, last - 700), last)]
+                np.testing.assert_array_equal(values, np.reshape(expected, (-1, 3)))
+            assert child.wait(60) == 0
+            run.refresh()
+            assert run.state is State.DONE
+            check(run, steps)
+    assert looks > 5
