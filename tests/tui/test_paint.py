@@ -28,7 +28,7 @@ from recorder.chart import (
     Table,
     Text,
 )
-from tui.terminal import Cursor, Depth, Look, Painting, paint
+from tui.terminal import Cursor, Depth, Look, Painting, paint, read_out
 from tui.theme import LIGHT
 
 rng = np.random.default_rng(7)
@@ -84,7 +84,9 @@ def test_an_unknown_mark_is_refused():
 @example(kinds=[Heat], width=200, height=60, depth=Depth.NONE, ascii=True, log=False, reverse=True, cursor=None)
 def test_any_view_fills_exactly_its_cells(kinds, width, height, depth, ascii, log, reverse, cursor):
     marks = tuple(mark for kind in kinds for mark in MARKS[kind])
-    chart = Chart("a title", Scale("step", "s"), Scale("value", "1", log=log, reverse=reverse), marks, "a caption")
+    chart = Chart(
+        "a title", Scale("step", "s"), Scale("value", "1", log=log, reverse=reverse), marks, "a caption " * 20
+    )
     look = Look(depth=depth, ascii=ascii)
     for view in (chart, Plate(((chart, chart), (chart,)), title="plate", heights=(2.0, 1.0), share_x=log)):
         strips = paint(view, width, height, look, cursor=cursor).strips
@@ -278,6 +280,32 @@ def test_several_lines_without_colours_differ_in_glyphs():
     assert {"**", "++"} <= {
         word for word in text(paint(chart, 80, 24, Look(Depth.NONE))).split() if word in ("**", "++")
     }
+
+
+def test_the_legend_says_what_the_title_does_not():
+    line = Line(T, NOISE, "loss")
+    assert "━━" not in text(paint(Chart("loss", marks=(line,)), 80, 24, Look()))
+    assert "━━ loss" in text(paint(Chart("train", marks=(line,)), 80, 24, Look()))
+    bar = text(paint(Chart("norm", marks=(Heat(np.ones((2, 3)), label="norm"),)), 80, 24, Look()))
+    assert "████" in bar
+    assert bar.splitlines()[0].count("norm") == 1
+
+
+def test_a_plate_says_nothing_twice():
+    chart = Chart("norm", marks=(Line(T, NOISE),), caption="per tensor.")
+    painted = text(paint(Plate(((chart,),), title="norm", caption="per tensor. Every step."), 80, 30, Look()))
+    assert painted.count("norm") == painted.count("per tensor.") == 1
+
+
+def test_positions_on_a_signed_logarithm_read_as_values():
+    scale = Scale("weight", limits=(0.0, 6.0), names=("-1", "", "-0.01", "0", "0.01", "", "1"), signed_log=(3, -2))
+    chart = Chart("hist", scale, marks=(Bars(np.arange(7.0), np.ones(6)),))
+    assert ("bin", "0.1 … 1") in read_out(chart, Cursor(x=5.5))
+    painting = paint(chart, 90, 20, Look(), cursor=Cursor(x=4.0))
+    field = painting.fields[0]
+    assert field is not None
+    words = painting.strips[field.top + field.height + 1].text.split()
+    assert words == ["-1", "-0.01", "0", "0.01", "1"]
 
 
 def golden(chart: Chart, width: int, height: int, look: Look) -> list[str]:

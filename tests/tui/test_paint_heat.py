@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rich.color import Color, ColorSystem
 
 from recorder.chart import Chart, Heat, Picture, Scale
 from tui.paint.field import Axis
@@ -109,6 +110,8 @@ def test_levels_in_256_colours_are_distinct_there_and_arrive_unchanged(name):
     table = levels(name, Depth.PALETTE)
     codes = colour_code(table, Depth.PALETTE)
     assert len(set(codes.tolist())) == len(codes) >= 12
+    for code in codes.tolist():  # the explorer's library turns them into rgb and back
+        assert Color.from_triplet(Color.from_ansi(code).get_truecolor()).downgrade(ColorSystem.EIGHT_BIT).number == code
     if name == DIVERGING:
         assert len(codes) % 2 == 1  # zero has a colour of its own, in the middle
         assert np.ptp(channels(table[len(table) // 2])) == 0

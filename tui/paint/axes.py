@@ -31,10 +31,10 @@ def x_ticks(chart: Chart, axis: Axis) -> list[tuple[int, str]]:
     """(cell, text) along x: names, the steps of a heat map's columns, or round numbers."""
     heat = next((mark for mark in chart.marks if isinstance(mark, Heat)), None)
     if chart.x.names:
-        return _named(chart.x, axis, _centres(heat, 0, len(chart.x.names)), each=None)
+        return _named(chart.x, axis, _centres(chart.x, heat, 0), each=None)
     if heat is not None and heat.x is None and heat.column_steps is not None:
         steps = Scale(names=tuple(exact(step) for step in heat.column_steps))
-        return _named(steps, axis, _centres(heat, 0, len(steps.names)), each=10)
+        return _named(steps, axis, _centres(steps, heat, 0), each=10)
     return _numbered(chart.x, axis, most=max(axis.cells // 12, 2), counted=heat is not None and heat.x is None)
 
 
@@ -42,7 +42,7 @@ def y_ticks(chart: Chart, axis: Axis) -> list[tuple[int, str]]:
     """(cell, text) along y, cells counted upwards."""
     heat = next((mark for mark in chart.marks if isinstance(mark, Heat)), None)
     if chart.y.names:
-        return _named(chart.y, axis, _centres(heat, 1, len(chart.y.names)), each=1)
+        return _named(chart.y, axis, _centres(chart.y, heat, 1), each=1)
     return _numbered(chart.y, axis, most=max(axis.cells // 4, 2), counted=heat is not None and heat.y is None)
 
 
@@ -60,18 +60,18 @@ def _numbered(scale: Scale, axis: Axis, *, most: int, counted: bool) -> list[tup
     return [(cell, text) for cell, text in placed if cell is not None]
 
 
-def _centres(heat: Heat | None, axis: int, names: int) -> np.ndarray:
-    """Where names stand: in the middle of a heat map's cells, at 0, 1, 2, ... otherwise."""
-    if heat is None:
-        return np.arange(float(names))
+def _centres(scale: Scale, heat: Heat | None, axis: int) -> np.ndarray:
+    """Where names stand: in the middle of a heat map's entries, at 0, 1, 2, ... otherwise."""
+    if heat is None or scale.signed_log is not None:
+        return np.arange(float(len(scale.names)))
     bounds = edges(heat)[axis]
-    return (bounds[:-1] + bounds[1:])[:names] / 2
+    return (bounds[:-1] + bounds[1:]) / 2
 
 
 def _named(scale: Scale, axis: Axis, centres: np.ndarray, *, each: int | None) -> list[tuple[int, str]]:
     """Names at cells, thinned so that each has `each` cells (None: clipped to what there is, six at least)."""
-    placed = [(axis.cell(at), printable(name)) for at, name in zip(centres, scale.names, strict=False)]
-    inside = [(cell, name) for cell, name in placed if cell is not None]
+    placed = {axis.cell(at): printable(name) for at, name in zip(centres, scale.names, strict=False) if name}
+    inside = [(cell, name) for cell, name in placed.items() if cell is not None]
     if not inside:
         return []
     room = axis.cells / len(inside)

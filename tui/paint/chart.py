@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from dataclasses import dataclass
 
 import numpy as np
@@ -43,7 +44,7 @@ class Layout:
     beside: bool  # the legend, in the title's row
     legend: bool  # in a row of its own
     label: bool  # of the x axis, in a row of its own
-    caption: bool
+    caption: int  # rows of it
 
     @property
     def above(self) -> int:
@@ -83,6 +84,12 @@ def paint_chart(canvas: Canvas, chart: Chart, place: Place, *, cursor: Cursor | 
     return field
 
 
+def caption_lines(caption: str, width: int, height: int) -> list[str]:
+    """A caption in the rows that it may have: none in a low chart, two in a high one."""
+    rows = 0 if height < 12 or width < 12 else 1 if height < 20 else 2
+    return textwrap.wrap(printable(caption), width, max_lines=rows, placeholder=" …") if rows else []
+
+
 def _series(chart: Chart) -> int:
     """How many lines and groups of points must be told apart."""
     points = sum(len(groups(mark, 0)) for mark in chart.marks if isinstance(mark, Points))
@@ -100,7 +107,7 @@ def _layout(chart: Chart, place: Place, found: list[legend.Entry]) -> Layout:
         beside=bool(found) and beside,
         legend=bool(found) and not beside and place.height >= 7,
         label=framed and bool(chart.x.label) and place.height >= 10,
-        caption=bool(chart.caption) and place.height >= 12,
+        caption=len(caption_lines(chart.caption, place.width, place.height)),
     )
 
 
@@ -120,7 +127,7 @@ def _field(chart: Chart, place: Place, left: int, above: int, height: int) -> Fi
 
 def _equal(cells: int, values: int) -> int:
     even = cells // values * values
-    return even if even >= 0.75 * cells else cells
+    return even if even >= 0.85 * cells else cells
 
 
 def _frame(plot: Plot, labels: int, clouds: list[frame.Cloud]) -> frame.Frame:
@@ -215,5 +222,6 @@ def _words_around(plot: Plot, place: Place, layout: Layout, found: list[legend.E
     if layout.label:
         words = clip(printable(_x_words(chart.x)), f.width)
         canvas.write(f.left + (f.width - len(words)) // 2, below, words, colours.muted)
-    if layout.caption:
-        canvas.write(place.left, place.top + place.height - 1, chart.caption, colours.muted, width=place.width)
+    lines = caption_lines(chart.caption, place.width, place.height)
+    for k, line in enumerate(lines):
+        canvas.write(place.left, place.top + place.height - len(lines) + k, line, colours.muted, width=place.width)

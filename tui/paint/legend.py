@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from recorder.chart import Band, Bars, Chart, Edges, Heat, Line, Mark, Points
+from recorder.chart import Band, Bars, Box, Chart, Edges, Heat, Line, Mark, Points
 from tui.paint.canvas import Canvas, printable
 from tui.paint.heat import limits
 from tui.paint.heatmap import category_colours, ramp, shade_colours
@@ -63,6 +63,11 @@ def entries(chart: Chart, look: Look, *, plain: bool, ground: int) -> list[Entry
         if isinstance(mark, Band) and mark.label in lines:
             continue  # the line that it surrounds speaks for it
         found += [e for e in _of_mark(mark, place, look, plain=plain, ground=ground) if e not in found]
+    said = (chart.title, chart.y.label)
+    swatches = [entry for entry in found if 0 < len(entry.swatch) <= 2]
+    if len(swatches) == 1 and swatches[0].text in said:
+        found.remove(swatches[0])  # one series, named by the title
+    found = [replace(entry, text="") if len(entry.swatch) > 2 and entry.text in said else entry for entry in found]
     counted = " · ".join(f"{n} × {what}" for what, n in undrawable(chart).items())
     return found + ([Entry("", (), counted, strong=True)] if counted else [])
 
@@ -89,6 +94,8 @@ def _of_mark(mark: Mark, place: int, look: Look, *, plain: bool, ground: int) ->
             return [Entry(glyph, (rgb(colour),), printable(name)) for glyph, colour, name in swatches]
         case Heat() if mark.values.size:
             return [_colour_bar(mark, look, ground)]
+        case Box(label=str(label), role="bad") if label:
+            return [Entry("", (), printable(label), strong=True)]
         case Edges(label=str(label)) if label:
             return [Entry("──", (rgb(look.colours.foreground),) * 2, printable(label))]
     return []

@@ -84,14 +84,22 @@ def _band(plot: Plot, mark: Band, colour: int) -> None:
         spike = dots.sum(axis=0, keepdims=True) <= 4
         plot.stamp(dots & (spike | ((rows + columns) % 2 == 0)), tint, glyph=":", soft=True)
         return
-    # Cells inside become ground, so that the line over them stays a thin line; only the rim is made of dots.
+    # Where a band is thick its inside becomes ground, so that the line over it stays a thin line; the rim is dots.
     f = plot.field
     height, width = dots.shape[0] // f.height, dots.shape[1] // f.width
-    full = dots.reshape(f.height, height, f.width, width).all(axis=(1, 3))
+    cells = dots.reshape(f.height, height, f.width, width)
+    full = _thick(np.asarray(cells.all(axis=(1, 3))))
     rim = dots & ~np.kron(full, np.ones((height, width), dtype=bool))
     plot.stamp(rim, tint, glyph=":", soft=True)
     plot.canvas.glyph[plot.area][full] = ord(" ")
     plot.canvas.bg[plot.area][full] = plot.canvas.tint(plot.series(colour), 0.30)
+
+
+def _thick(full: np.ndarray) -> np.ndarray:
+    """The cells (row, column) that stand in columns of three full ones or more."""
+    padded = np.pad(full, ((2, 2), (0, 0)))
+    three = padded[:-2] & padded[1:-1] & padded[2:]
+    return three[:-2] | three[1:-1] | three[2:]
 
 
 def _points(plot: Plot, mark: Points, colour: int) -> None:
@@ -144,10 +152,8 @@ def _box(plot: Plot, mark: Box) -> None:
     columns = np.zeros(f.width, dtype=bool)
     columns[across] = True
     plot.shade(columns, slice(f.height - up.stop, f.height - up.start), mark.role)
-    if mark.label:
-        top = f.top + f.height - up.stop
-        colour = plot.look.colours.bad if mark.role == "bad" else plot.look.colours.muted
-        plot.canvas.write(f.left + across.start, top, mark.label, colour, width=f.width - across.start)
+    if 0 < len(mark.label) <= across.stop - across.start and mark.role != "bad":  # what is bad stands in the legend
+        plot.canvas.write(f.left + across.start, f.top + f.height - up.stop, mark.label, plot.look.colours.muted)
 
 
 def _span(fractions: np.ndarray, cells: int) -> slice | None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from recorder.chart import Chart, Limits, Plate
 from tui.paint.axes import margin
 from tui.paint.canvas import BOLD, Canvas
-from tui.paint.chart import Place, paint_chart
+from tui.paint.chart import Place, caption_lines, paint_chart
 from tui.paint.field import Field, x_limits
 from tui.paint.readout import Cursor, followers
 
@@ -19,12 +21,12 @@ def paint_plate(canvas: Canvas, plate: Plate, *, cursor: Cursor | None = None) -
     """Draw all charts that there is room for, and say how many there are beyond."""
     colours = canvas.look.colours
     top, bottom = 0, canvas.height
-    if plate.title and canvas.height >= 8:
+    if plate.title and canvas.height >= 8 and plate.title not in [chart.title for chart in plate.charts]:
         canvas.write(0, 0, plate.title, colours.foreground, attributes=BOLD)
         top += 1
-    if plate.caption and canvas.height >= 14:
-        canvas.write(0, bottom - 1, plate.caption, colours.muted)
+    for line in reversed(caption_lines(plate.caption, canvas.width, canvas.height)):
         bottom -= 1
+        canvas.write(0, bottom, line, colours.muted)
     rows = plate.rows[: max(1, (bottom - top) // LEAST)]
     hidden = len(plate.charts) - sum(len(row) for row in rows)
     if hidden and bottom - top > LEAST:
@@ -46,7 +48,9 @@ def paint_plate(canvas: Canvas, plate: Plate, *, cursor: Cursor | None = None) -
             aligned = below if plate.share_x else [other for other in below if _alike(other, chart)]
             labels = max(margin(other, width, height) for other in aligned)
             place = Place(across[column], top + bounds[k], width, height, limits, labels)
-            fields.append(paint_chart(canvas, chart, place, cursor=cursor if id(chart) in moved else None))
+            said = bool(chart.caption) and chart.caption in plate.caption
+            shown = replace(chart, caption="") if said else chart
+            fields.append(paint_chart(canvas, shown, place, cursor=cursor if id(chart) in moved else None))
     return (*fields, *[None] * hidden)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from recorder.chart import Heat, Rule
+from recorder.signed_log import value_at
 from tui.paint import ticks
 from tui.paint.canvas import BOLD, REVERSE, printable
 from tui.paint.field import Field, edges
@@ -24,7 +25,8 @@ def paint_cursor(plot: Plot, cursor: Cursor, labels: int | None) -> None:
         x = cursor.x
         if x is not None:
             paint_mark(plot, Rule(at=x, role="cursor"), 0)
-            words = exact(round(x)) if f.chart.x.label == "step" else ticks.number(x)
+            value = float(value_at(f.chart.x, x))
+            words = exact(round(value)) if f.chart.x.label == "step" else ticks.number(value)
             _label(plot, f.x.cell(x), words, framed=labels is not None)
         return
     row, column = heat_cell(heat, cursor)
@@ -51,9 +53,9 @@ def _label(plot: Plot, cell: int | None, words: str, *, framed: bool) -> None:
 def _column_name(f: Field, heat: Heat, column: int) -> str:
     if heat.column_steps is not None:
         return exact(heat.column_steps[column])
-    if column < len(f.chart.x.names):
+    if column < len(f.chart.x.names) and f.chart.x.signed_log is None:
         return clip(printable(f.chart.x.names[column]), 16)
-    return f"{column}" if heat.x is None else exact(heat.x[column])
+    return f"{column}" if heat.x is None else exact(float(value_at(f.chart.x, heat.x[column])))
 
 
 def _select(plot: Plot, column: int, rows: slice) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recorder.chart import Band, Bars, Box, Chart, Heat, Line, Mark, Picture, Plate, Points, Rule, Scale, View
+from recorder.signed_log import value_at
 from tui.paint.field import edges
 
 Reading = tuple[str, str]
@@ -79,7 +80,7 @@ def _of_chart(chart: Chart, cursor: Cursor) -> list[Reading]:
     placed = any(isinstance(mark, Heat | Picture | Points) for mark in chart.marks)
     if cursor.x is None or placed or not values:
         return values
-    return [(chart.x.label or "x", _with_unit(exact(cursor.x), chart.x)), *values]
+    return [(chart.x.label or "x", _with_unit(_at(chart.x, cursor.x), chart.x)), *values]
 
 
 def _of_mark(chart: Chart, mark: Mark, cursor: Cursor) -> list[Reading]:
@@ -102,7 +103,7 @@ def _of_mark(chart: Chart, mark: Mark, cursor: Cursor) -> list[Reading]:
             k = _between(mark.edges, x)
             if k is None:
                 return []
-            bin_text = f"{exact(mark.edges[k])} … {exact(mark.edges[k + 1])}"
+            bin_text = f"{_at(chart.x, mark.edges[k])} … {_at(chart.x, mark.edges[k + 1])}"
             return [
                 ("bin", _with_unit(bin_text, chart.x)),
                 (_name(chart, mark.label), _with_unit(exact(mark.heights[k]), chart.y)),
@@ -164,9 +165,15 @@ def _of_picture(mark: Picture, cursor: Cursor) -> list[Reading]:
 
 
 def _entry(scale: Scale, bounds: np.ndarray, k: int, *, given: bool) -> str:
-    if k < len(scale.names):
+    if k < len(scale.names) and scale.signed_log is None:
         return scale.names[k]
-    return _with_unit(f"{exact(bounds[k])} … {exact(bounds[k + 1])}", scale) if given else f"{k}"
+    return _with_unit(f"{_at(scale, bounds[k])} … {_at(scale, bounds[k + 1])}", scale) if given else f"{k}"
+
+
+def _at(scale: Scale, position: float) -> str:
+    """A place on an axis as the value that it stands for."""
+    value = float(value_at(scale, position))
+    return exact(value) if scale.signed_log is None else f"{value:.3g}"  # digits beyond are the logarithm's
 
 
 def _nearest(places: np.ndarray, x: float) -> int | None:
