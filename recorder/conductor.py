@@ -78,6 +78,9 @@ class Conductor:
 
     def __init__(self, players: Sequence[Player], note: Note, *, strict: bool = False) -> None:
         self.players = tuple(players)
+        self._at_updates = [p for p in players if not p.between]
+        self._between = [p for p in players if p.between]
+        self._comparing = [p for p in players if p.compares]
         self._note = note
         self._strict = strict
         self._moment = Moment(0, epoch_begins=True)
@@ -101,14 +104,14 @@ class Conductor:
     def due(self) -> tuple[Player, ...]:
         """Who measures the coming update."""
         if self._due is None:
-            self._due = tuple(p for p in self._at(self._moment) if not p.between)
+            self._due = tuple(self._at(self._moment, self._at_updates))
         return self._due
 
     def plan(self) -> Plan:
         """What the pass before the coming update has to compute: what is due, and what the next step needs."""
         if self._plan is None:
-            following = replace(self._moment, step=self._moment.step + 1, epoch_begins=False)
-            comparing = any(p.compares for p in self._at(following))
+            following = Moment(self._moment.step + 1, self._moment.epoch, ended=self._moment.ended)
+            comparing = bool(self._at(following, self._comparing))
             statistics = frozenset[Statistic]().union(*(p.instrument.statistics for p in self.due))
             if comparing:
                 statistics |= {Statistic.WEIGHT_NORM}
@@ -119,6 +122,8 @@ class Conductor:
         """{axis: row} of everyone who was due at this update."""
         before_step, before = self._previous
         self._previous = (moment.step, collected.table)
+        if not due:
+            return {}
         reading = Reading(
             moment.step, moment.epoch, at, collected.table, collected.stepped, raw=collected.raw,
             scalars=collected.scalars, previous=before if before_step == moment.step - 1 else {},
@@ -130,7 +135,7 @@ class Conductor:
 
         `look` gives the fields of a Reading that these needs ask for: activations, model.
         """
-        due = [p for p in self._at(moment) if p.between and p.last != moment.step]
+        due = [p for p in self._at(moment, self._between) if p.last != moment.step]
         if not due:
             return {}
         try:
@@ -143,8 +148,8 @@ class Conductor:
             player.last = moment.step
         return self._measure(due, Reading(moment.step, moment.epoch, time.time(), **seen))
 
-    def _at(self, moment: Moment) -> list[Player]:
-        return [p for p in self.players if not p.resting and p.schedule.due(moment, thin=self._thin)]
+    def _at(self, moment: Moment, players: Iterable[Player]) -> list[Player]:
+        return [p for p in players if not p.resting and p.schedule.due(moment, thin=self._thin)]
 
     def _measure(self, due: Sequence[Player], reading: Reading) -> dict[str, Row]:
         rows: dict[str, Row] = {}

@@ -30,6 +30,7 @@ class Ledger:
         self._monitor = monitor
         self._items = {s.name: s.items for s in series}
         self._waiting: list[Callable[[], None]] = []
+        self._row_bytes: dict[str, int] = {}  # axis -> bytes, until more is declared
         writer.declare(*series)
 
     def note(self, kind: str, text: str, moment: Moment) -> None:
@@ -89,12 +90,15 @@ class Ledger:
         group = self.scalars.new(where, numbers)
         if group is not None:
             self.writer.declare(group.series)
+            self._row_bytes.clear()
 
     def _append(self, axis: str, row: Row, moment: Moment, at: float) -> None:
         self.writer.append(axis, step=moment.step, epoch=moment.epoch, time=at, values=row)
         for finding in self._monitor.row(moment.step, self._items, row):
             self._found(finding, moment)
-        if self.budget.spend(self.writer.row_bytes(axis)):
+        if axis not in self._row_bytes:
+            self._row_bytes[axis] = self.writer.row_bytes(axis)
+        if self.budget.spend(self._row_bytes[axis]):
             limit, thin = self.budget.max_size, self.budget.thin
             self.note("note", f"max_size={limit}: from here on 1 of {thin} rows is recorded", moment)
 
