@@ -84,7 +84,7 @@ def open_checked(path: Path) -> h5py.File:
 
 
 def _open(path: Path, writing: bool) -> h5py.File:
-    """A file that is written needs SWMR and no locks; any other is opened plainly (SWMR would wait for what is cut off).
+    """A file that is written needs SWMR and no locks; any other is opened plainly: SWMR waits for what is missing.
 
     HDF5 refuses to open a file in two ways in one process, and a notebook may have it open with another library.
     """
