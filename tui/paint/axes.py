@@ -70,8 +70,8 @@ def _centres(scale: Scale, heat: Heat | None, axis: int) -> np.ndarray:
 
 def _named(scale: Scale, axis: Axis, centres: np.ndarray, *, each: int | None) -> list[tuple[int, str]]:
     """Names at cells, thinned so that each has `each` cells (None: clipped to what there is, six at least)."""
-    placed = {axis.cell(at): printable(name) for at, name in zip(centres, scale.names, strict=False) if name}
-    inside = [(cell, name) for cell, name in placed.items() if cell is not None]
+    placed = [(axis.cell(at), printable(name)) for at, name in zip(centres, scale.names, strict=False) if name]
+    inside = [(cell, name) for cell, name in placed if cell is not None]
     if not inside:
         return []
     room = axis.cells / len(inside)
