@@ -21,7 +21,8 @@ LIBRARIES = ("layerscope", "numpy", "h5py", "torch", "torchvision", "keras", "te
 def provenance(config: Any = None) -> dict[str, Any]:
     """Everything known before the training, safe to store as JSON; `config` is what the user gave as `meta=`."""
     return {
-        "command": [sys.executable, *sys.argv],
+        "command": list(sys.orig_argv),  # as it was typed: `python -m train`, not where the module's file lies
+        "executable": sys.executable,
         "folder": os.getcwd(),
         "git": _git(),
         "python": platform.python_version(),
