@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import matplotlib
 import numpy as np
 from matplotlib.axes import Axes
@@ -15,12 +13,11 @@ from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocato
 from recorder.chart import Band, Bars, Chart, Edges, Heat, Line, Picture, Points, Scale, Table
 from recorder.chart import Text as Words
 from tui.paper.marks import Panel, draw_mark, page
-from tui.paper.text import literal, with_unit
+from tui.paper.text import WIDE, fits, literal, with_unit
 from tui.words import clip
 
 BESIDE = 4  # a legend of more entries stands beside the chart
 MOST_ENTRIES = 20
-WIDE = 0.55  # the width of a character in ems
 NAMES = 0.36  # of the figure's width, at most, for the names of rows
 LINE = 1.12  # the height of a line in ems
 SMALLER = 0.77  # names shrink to this before some are left out
@@ -102,11 +99,12 @@ def _limit(chart: Chart, ax: Axes) -> None:
 
 
 def _label(scale: Scale, inches: float) -> str:
-    """The label with its unit, in a second line where both do not fit into one."""
+    """The label with its unit, in a second line where both do not fit into one, shortened to the axis."""
+    room = fits(inches * 72, matplotlib.rcParams["axes.labelsize"])
     whole = with_unit(scale.label, scale.unit)
-    if whole == scale.label or len(whole) <= _fits(inches * 72, matplotlib.rcParams["axes.labelsize"]):
-        return literal(whole)
-    return f"{literal(scale.label)}\n{literal(f'({scale.unit})')}"
+    if len(whole) <= room or whole == scale.label:
+        return literal(clip(whole, room, middle=True))
+    return "\n".join(literal(clip(line, room, middle=True)) for line in (scale.label, f"({scale.unit})"))
 
 
 def _title(panel: Panel, lines: int) -> Text | None:
@@ -166,7 +164,7 @@ def _named(axis: Axis, scale: Scale, inches: float, *, across: bool) -> None:
     if scale.signed_log is not None:
         shown, every, upright = _outwards(named, scale.signed_log[0], (hi - lo) / inches, across=across), 1, False
     else:
-        longest = min(_fits(page(axis.axes)[0] * NAMES, size), max((len(scale.names[k]) for k in named), default=1))
+        longest = min(fits(page(axis.axes)[0] * NAMES, size), max((len(scale.names[k]) for k in named), default=1))
         lying = (longest * WIDE + 1) * size
         upright = across and lying * len(named) > inches * 72
         each = lying if across and not upright else LINE * size
@@ -175,7 +173,7 @@ def _named(axis: Axis, scale: Scale, inches: float, *, across: bool) -> None:
         if not across and len(shown) * each > inches * 72:
             size = inches * 72 / len(shown) / LINE
             axis.set_tick_params(labelsize=size)
-    room = _fits(page(axis.axes)[0] * NAMES, size)
+    room = fits(page(axis.axes)[0] * NAMES, size)
     axis.set_ticks(shown, [_name(scale, k, room) for k in shown])
     if upright:
         axis.set_tick_params(labelrotation=90)
@@ -201,12 +199,6 @@ def _name(scale: Scale, k: int, room: int) -> str:
     return f"${sign}10^{{{power}}}$" if power else f"${sign}$"
 
 
-def _fits(points: float, size: Any) -> int:
-    """How many characters of that size fit."""
-    number = float(size) if isinstance(size, int | float) else float(matplotlib.rcParams["font.size"])
-    return max(8, int(points / (WIDE * number)))
-
-
 def _thousands(value: float, _: int | None = None) -> str:
     for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if abs(value) >= max(size, 1e4):
@@ -223,14 +215,14 @@ def _legend(panel: Panel) -> int:
     if not handles:
         return 0
     ax, size = panel.ax, matplotlib.rcParams["legend.fontsize"]
-    labels = [clip(label, _fits(0.4 * page(ax)[0], size), middle=True) for label in list(handles)[:MOST_ENTRIES]]
+    labels = [clip(label, fits(0.4 * page(ax)[0], size), middle=True) for label in list(handles)[:MOST_ENTRIES]]
     artists = list(handles.values())[:MOST_ENTRIES]
     if len(handles) > MOST_ENTRIES:
         artists.append(Patch(alpha=0))
         labels.append(f"and {len(handles) - MOST_ENTRIES:,} more")
     texts = [literal(label) for label in labels]
     if any(isinstance(m, Heat) for m in panel.chart.marks):
-        columns = max(1, _fits(72 * _length(ax.xaxis, across=True), size) // (max(map(len, labels)) + 5))
+        columns = max(1, fits(72 * _length(ax.xaxis, across=True), size) // (max(map(len, labels)) + 5))
         ax.legend(
             artists, texts, loc="lower left", bbox_to_anchor=(0, 1), ncols=columns, borderpad=0, borderaxespad=0.4
         )

@@ -16,7 +16,7 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.transforms import Bbox
 
 from recorder.chart import Band, Bars, Box, Chart, Edges, Heat, Line, Mark, Picture, Points, Rule, Table, Text
-from tui.paper.text import literal
+from tui.paper.text import fits, literal
 from tui.words import clip
 
 BAD = "#D55E00"
@@ -169,7 +169,8 @@ def _colour_bar(m: Heat, panel: Panel, mesh: QuadMesh, norm: Normalize) -> None:
         inset = ax.inset_axes((1, 0, 0.03, 1))
         inset.set_axes_locator(_beside(ax))
         bar = ax.figure.colorbar(mesh, cax=inset, extend=extend)
-    bar.set_label(literal(m.label))
+    height = page(ax)[1] * ax.get_position().height * 1.2
+    bar.set_label(literal(clip(m.label, fits(height, matplotlib.rcParams["axes.labelsize"]), middle=True)))
     bar.outline.set_visible(False)
 
 

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import matplotlib
 
 from tui.words import plain
 
+WIDE = 0.55  # the width of a character in ems, about
 _LATEX = {c: "\\" + c for c in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
     "^": r"\textasciicircum{}",
@@ -26,3 +29,9 @@ def with_unit(label: str, unit: str) -> str:
     if unit in ("", "1"):
         return label
     return f"{label} ({unit})" if label else unit
+
+
+def fits(points: float, size: Any) -> int:
+    """How many characters of that size, which may be a word such as "medium", fit into that many points."""
+    number = float(size) if isinstance(size, int | float) else float(matplotlib.rcParams["font.size"])
+    return max(8, int(points / (WIDE * number)))
