@@ -8,17 +8,17 @@ import re
 import shlex
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from recorder.chart import View
-from recorder.columns import columns
 from recorder.errors import ExportError
 from tui.words import size
 
-if TYPE_CHECKING:  # matplotlib takes a third of a second, so it is imported when a figure is drawn
+if TYPE_CHECKING:  # numpy and matplotlib are imported when a figure is drawn: half a second
+    from recorder.chart import View
     from tui.paper import Format, PresetName
 
 FORMATS = ("pdf", "svg", "png")
@@ -64,6 +64,8 @@ def export(
     chosen = format or format_of(path)
     files: dict[Path, Callable[[], bytes]] = {path: lambda: _figure(view, chosen, preset, style, colours, letters)}
     if csv:
+        from recorder.columns import columns
+
         tables = columns(view)
         stems = [path.stem] if len(tables) == 1 else [f"{path.stem}-{k + 1}" for k in range(len(tables))]
         for stem, table in zip(stems, tables, strict=True):
@@ -135,6 +137,7 @@ def _write(path: Path, content: bytes) -> Written:
             os.fsync(file.fileno())
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
+        with suppress(OSError):
+            partial.unlink()
         raise ExportError(f"{path} cannot be written: {error.strerror or error}") from error
     return Written(path, len(content))
