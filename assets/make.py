@@ -1,0 +1,132 @@
+"""Which pictures show the product? Records the demo afresh, exports its figures, takes the explorer's screenshots.
+
+python assets/make.py            everything; or with RUN.h5: from a run that is there already
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+from textual.pilot import Pilot
+
+from tui.app import Explorer
+from tui.paint.look import Look
+from tui.source import Disk
+from tui.state import Place
+
+ASSETS = Path(__file__).parent
+WIDE, SMALL = (120, 40), (80, 24)
+SPACE = "&#160;"
+PATIENCE = 15.0  # seconds until a screen must have come to rest
+
+
+@dataclass(frozen=True)
+class Screenshot:
+    """A screen of the explorer: where it stands (fields of `Place`), then keys; `folder` opens all runs."""
+
+    name: str
+    place: Mapping[str, Any] = field(default_factory=dict)
+    keys: tuple[str, ...] = ()
+    size: tuple[int, int] = WIDE
+    folder: bool = False
+
+
+MIDDLE = {"item": "linear2.weight", "step": 250}
+SCREENSHOTS = (
+    Screenshot("runs", folder=True),
+    Screenshot("overview", {"screen": "overview", "step": 250}),
+    Screenshot("layers", {"screen": "layers", **MIDDLE}),
+    Screenshot("histograms", {"screen": "layers", "chosen": {"layers": "gradient_histogram"}, **MIDDLE}),
+    Screenshot("small", {"screen": "layers", "maximised": True, **MIDDLE}, size=SMALL),
+    Screenshot("help", {"screen": "layers"}, keys=("question_mark",)),
+)
+
+# the arguments of `layerscope export RUN`, by the name of the figure
+FIGURES = {
+    "loss": ("loss", "--smooth", "0.9", "--preset", "single"),
+    "gradient_norm": ("gradient_norm", "--preset", "double"),
+    "weight_histogram": ("weight_histogram", "--preset", "single"),
+    "training": ("--plate", "loss,val_accuracy,gradient_norm,update_ratio", "--preset", "double"),
+}
+
+
+def main(given: str | None = None) -> None:
+    """Write all pictures."""
+    with tempfile.TemporaryDirectory() as folder:
+        run = Path(given) if given else record(Path(folder))
+        figures(run)
+        for screenshot in SCREENSHOTS:
+            asyncio.run(shoot(run, screenshot))
+
+
+def record(folder: Path) -> Path:
+    """Train and record the demo; the command that the pictures show names no path of this machine."""
+    environment = os.environ | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
+    command = ["python", "-m", "recorder", "demo", "mnist_mlp", "--path", "runs/mnist_mlp.h5"]
+    subprocess.run(command, check=True, cwd=folder, env=environment)
+    return folder / "runs" / "mnist_mlp.h5"
+
+
+def figures(run: Path) -> None:
+    """Export as a user does."""
+    for name, arguments in FIGURES.items():
+        out = ASSETS / "figures" / f"{name}.svg"
+        command = [sys.executable, "-m", "tui.cli", "export", str(run), *arguments, "-o", str(out), "--force"]
+        subprocess.run(command, check=True)
+
+
+async def shoot(run: Path, screenshot: Screenshot) -> None:
+    """Take one screenshot once the screen rests."""
+    place = Place(run=str(run), **screenshot.place)
+    app = Explorer(Disk(run.parent if screenshot.folder else run), look=Look(), place=place)
+    async with app.run_test(size=screenshot.size) as pilot:
+        await rest(pilot)
+        for key in screenshot.keys:
+            await pilot.press(key)
+            await rest(pilot)
+        out = ASSETS / "screens" / f"{screenshot.name}.svg"
+        out.parent.mkdir(exist_ok=True)
+        out.write_text(self_contained(app.export_screenshot(title=f"layerscope · {screenshot.name}")))
+        print(out.relative_to(ASSETS.parent))
+
+
+async def rest(pilot: Pilot[int]) -> None:
+    """Wait until three looks at the screen, a third of a second apart, show the same."""
+    seen: list[str] = []
+    for _ in range(int(PATIENCE / 0.3)):
+        await pilot.pause(0.3)
+        seen.append(pilot.app.export_screenshot())
+        if len(seen) > 2 and len(set(seen[-3:])) == 1:
+            return
+    raise SystemExit(f"the screen did not come to rest within {PATIENCE:.0f} s")
+
+
+def self_contained(svg: str) -> str:
+    """In the reader's own monospace font, none from the network; each text begins with a visible character.
+
+    Some viewers drop leading spaces, also those that may not break, and would shift the words after them.
+    """
+
+    def begun(text: re.Match[str]) -> str:
+        before, x, between, length, after, spaces, words = text.groups()
+        count = len(spaces) // len(SPACE)
+        cell = float(length) / (count + len(unescape(words)))
+        return f"{before}{float(x) + count * cell:g}{between}{float(length) - count * cell:g}{after}{words}<"
+
+    svg = re.sub(r"@font-face\s*{.*?}", "", svg, flags=re.DOTALL)
+    return re.sub(rf'(<text [^>]*?x=")([\d.]+)("[^>]*?textLength=")([\d.]+)("[^>]*>)((?:{SPACE})+)([^<]+)<', begun, svg)
+
+
+if __name__ == "__main__":
+    os.environ.pop("NO_COLOR", None)
+    main(*sys.argv[1:])
