@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 from recorder.schedule import Schedule
 
-
 STAGES = 24
 
 
@@ -14,7 +13,7 @@ STAGES = 24
 class Forecast:
     """Bytes on disk as a function of the training's length, before compression and without checkpoints."""
 
-    rows: tuple[tuple[Schedule, int], ...]  # (schedule, bytes of one row of its axis)
+    rows: tuple[tuple[Schedule, int], ...] = ()  # (schedule, bytes of one row of its axis)
 
     @property
     def per_step(self) -> float:

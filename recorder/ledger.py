@@ -37,15 +37,14 @@ class Ledger:
         """Something that happened once."""
         self.writer.event(Event(kind, text, moment.step, moment.epoch, time.time()))
 
-    def step(self, rows: Mapping[str, Row], numbers: Mapping[str, float], moment: Moment, at: float) -> None:
+    def step(self, rows: dict[str, Row], numbers: Mapping[str, float], moment: Moment, at: float) -> None:
         """The rows of one update, and the scalars of its iteration in the same row where they share an axis."""
         self._declare("step", numbers)
-        self.settle()
-        rows = {axis: dict(row) for axis, row in rows.items()}
-        if moment.step % self.budget.thin == 0:
-            for axis, row in self.scalars.rows("step", numbers).items():
-                rows.setdefault(axis, {})["scalars"] = row
-        for axis, values in rows.items():
+        if self._waiting:
+            self.settle()
+        beside = self.scalars.rows("step", numbers) if moment.step % self.budget.thin == 0 else {}
+        for axis in rows | beside:
+            values = {**rows.get(axis, {}), "scalars": beside[axis]} if axis in beside else rows[axis]
             self._append(axis, values, moment, at)
         self._judge_scalars(numbers, moment)
 

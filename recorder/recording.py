@@ -7,37 +7,26 @@ are those at w_t, before update t, and an update is w_t - w_{t-1}. `epoch` count
 from __future__ import annotations
 
 import os
-import time
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from functools import partial
-from math import prod
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from recorder import adapters
-from recorder.analysis.health import Health, Monitor
-from recorder.checkpoint import Checkpointer, Checkpoints
-from recorder.conductor import Conductor, Player, players
-from recorder.cost import Cost
+from recorder.analysis.health import Health
+from recorder.checkpoint import Checkpoints
+from recorder.conductor import players
 from recorder.errors import LayerscopeError, RecordError
-from recorder.forecast import Forecast
-from recorder.ledger import Ledger
 from recorder.naming import writer_at
 from recorder.presets import Ask, chosen
 from recorder.provenance import model_facts, provenance
-from recorder.reading import Adapter, Collected, Facts, Need, Plan
+from recorder.reading import Facts
 from recorder.runfile.schema import State
-from recorder.runfile.writer import RunWriter
 from recorder.scalars import is_number
-from recorder.schedule import Moment, every
+from recorder.session import Session, Setup
 from recorder.summary import ProgressLine, Summary
 from recorder.unwatched import Unwatched
 from recorder.warning import warn
-
-SUFFIXES = {"keras": ".weights.h5", "numpy": ".npz"}  # of checkpoints; torch and others ".pth"
 
 
 def record(
@@ -74,61 +63,29 @@ def record(
     adapter = adapters.adapter_for(model, optimizer=optimizer, probe=probe, layers=layers)
     facts = adapter.facts()
     playing = players(chosen(instruments, facts), facts)
-    options = Options(checkpoints, None if max_size is None else int(max_size), strict, health, progress)
-    meta = {
-        **provenance(meta),
-        **model_facts(facts),
-        "schedules": {p.instrument.name: str(p.schedule) for p in playing},
-    }
-    return Recording(adapter, facts, playing, os.fspath(path), meta, options)
-
-
-@dataclass(frozen=True)
-class Options:
-    """What `record` was asked for beside what it records."""
-
-    checkpoints: Checkpoints | None = None
-    max_size: int | None = None
-    strict: bool = False
-    health: Health = Health()  # noqa: RUF009  frozen
-    progress: bool = True
-
-
-@dataclass(frozen=True)
-class _Iteration:
-    """One iteration of the user's loop whose numbers may still be on their way from the device."""
-
-    moment: Moment
-    at: float
-    due: tuple[Player, ...]
-    given: tuple[str, ...]  # names of the user's scalars
-    timing: Mapping[str, float]
-    collect: Callable[[], Collected]
+    schedules = {p.instrument.name: str(p.schedule) for p in playing}
+    origin = {**provenance(meta), **model_facts(facts), "schedules": schedules}
+    limit = None if max_size is None else int(max_size)
+    return Recording(
+        Setup(adapter, facts, playing, origin, checkpoints, limit, strict, health, progress), os.fspath(path)
+    )
 
 
 class Recording:
-    """A training being recorded; `with` gives it, `step` and `epoch` feed it, `print` shows it."""
+    """A training being recorded; `with` gives it, `step` and `epoch` feed it, `print` shows it.
 
-    def __init__(
-        self, adapter: Adapter, facts: Facts, playing: Sequence[Player], path: str, meta: Mapping[str, Any],
-        options: Options,
-    ) -> None:  # fmt: skip
+    It stands between the session, which may fail, and the user's training, which must not.
+    """
+
+    def __init__(self, setup: Setup, path: str) -> None:
         self.path = Path(path)
+        self._setup = setup
         self._asked = path
-        self._adapter = adapter
-        self._facts = facts
-        self._meta = meta
-        self._options = options
-        self._conductor = Conductor(playing, self._note, strict=options.strict)
-        self._moment = Moment(0, epoch_begins=True)
-        self._iterations: deque[_Iteration] = deque()
-        self._ledger: Ledger | None = None
-        self._checkpointer: Checkpointer | None = None
+        self._session: Session | None = None
         self._progress: ProgressLine | None = None
         self._pid = 0  # of the process that records; others hold an inert copy
         self._closed = False
-        self._off = False
-        self._cost = Cost()
+        self._off = False  # after a second failure
         self._warned: set[str] = set()
 
     # -- what the user calls
@@ -138,67 +95,44 @@ class Recording:
 
         A tensor on the GPU is fine and costs no wait. Names may come at any time, also first at step 500.
         """
-        if (ledger := self._open("step")) is None:
+        if (session := self._open("step")) is None:
             return
-        self._cost.enter()
-        try:
-            self._end_iteration(ledger, samples, scalars if loss is None else {"loss": loss, **scalars})
-        except Exception as problem:
-            self._give_up(problem, strict=self._options.strict)
-        self._cost.leave()
+        given = scalars if loss is None else {"loss": loss, **scalars}
+        self._guarded(session, lambda: session.iteration(samples, self._numbers(session, given)))
 
     def epoch(self, **scalars: Any) -> None:
         """End an epoch: validation results and the like; what is due each epoch is measured now."""
-        if (ledger := self._open("epoch")) is None:
-            return
-        self._cost.enter()
-        try:
-            self._end_epoch(ledger, scalars)
-        except Exception as problem:
-            self._give_up(problem, strict=self._options.strict)
-        self._cost.leave()
+        if (session := self._open("epoch")) is not None:
+            self._guarded(session, lambda: session.epoch(self._numbers(session, scalars)))
 
     def event(self, kind: str, text: str) -> None:
         """Note something that happened now: run.event("note", "new data set")."""
-        if self._open("event") is not None:
-            self._note(kind, text, self._moment)
+        if (session := self._open("event")) is not None:
+            session.note(kind, text)
 
     def phase(self, name: str) -> None:
         """Say that a phase begins now: run.phase("fine-tuning")."""
-        if self._open("phase") is not None:
-            self._note("phase", name, self._moment)
+        if (session := self._open("phase")) is not None:
+            session.note("phase", name)
 
     def checkpoint(self) -> Path | None:
         """Save the weights now, whatever the schedule; the file's path, or None where that failed."""
-        if (ledger := self._open("checkpoint")) is None:
+        if (session := self._open("checkpoint")) is None:
             return None
-        self._cost.enter()
-        path = self._save(ledger)
-        self._cost.leave()
+        session.cost.enter()
+        path = self._checkpoint(session)
+        session.cost.leave()
         return path
 
     @property
     def steps(self) -> int:
         """Iterations completed."""
-        return self._moment.step
+        return self._session.moment.step if self._session else 0
 
     @property
     def summary(self) -> Summary:
         """What is recorded, how often, what it costs and how large the run becomes."""
-        ledger, axes = self._ledger, {p.axis: p.schedule for p in self._conductor.players} | {"step": every(1)}
-        return Summary(
-            path=self.path,
-            players=self._conductor.players,
-            scalars=ledger.scalars.names("step") if ledger else (),
-            forecast=Forecast(tuple((rule, ledger.writer.row_bytes(a) if ledger else 0) for a, rule in axes.items())),
-            steps=self.steps,
-            epochs=self._moment.epoch,
-            step_time=self._cost.training / max(1, self.steps),
-            overhead=self._cost.own / max(1, self.steps),
-            written=ledger.budget.used if ledger else 0,
-            loss=ledger.latest.get("loss") if ledger else None,
-            max_size=self._options.max_size,
-        )
+        return self._session.summary(self.path) if self._session else Summary(self.path, self._setup.players)
 
     def __rich__(self) -> Summary:
         return self.summary
@@ -207,8 +141,9 @@ class Recording:
         return str(self.summary)
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else "recording" if self._ledger else "not begun"
-        return f"Recording({str(self.path)!r}, {self.steps} steps, {self._moment.epoch} epochs, {state})"
+        state = "closed" if self._closed else "recording" if self._session else "not begun"
+        epochs = self._session.moment.epoch if self._session else 0
+        return f"Recording({str(self.path)!r}, {self.steps} steps, {epochs} epochs, {state})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A data set that holds the run is copied to spawned workers: they get one that records nothing.
@@ -217,211 +152,113 @@ class Recording:
     # -- the block
 
     def __enter__(self) -> Recording:
-        if self._ledger is not None:
+        if self._session is not None:
             raise RecordError(f"{self.path}: this recording was already used; call record(...) again")
-        writer = writer_at(self._asked, meta=self._meta)
+        writer = writer_at(self._asked, meta=self._setup.meta or {})
         self.path, self._pid = writer.path, os.getpid()
-        players = self._conductor.players
         try:
-            layers, samples = self._facts.layers, self._facts.probe_samples
-            monitor = Monitor(
-                self._options.health,
-                units={layer.name: layer.units for layer in layers},
-                numbers={layer.name: samples * prod(layer.shape) for layer in layers},
-            )
-            self._ledger = Ledger(writer, tuple(s for p in players for s in p.series), monitor, self._options.max_size)
-            if self._options.checkpoints is not None:
-                self._checkpointer = self._new_checkpointer(writer, self._options.checkpoints)
-            self._adapter.attach(self._plan)
-            self._between(self._ledger)
-            self._progress = ProgressLine(self._options.progress)
+            self._session = Session(self._setup, writer)
+            self._session.begin()
+            self._progress = ProgressLine(self._setup.progress)
         except BaseException as problem:
-            self._leave(State.FAILED, _said(problem))
+            self._closed = True
+            if self._session is None:
+                writer.close(State.FAILED, error=_said(problem))
+            else:
+                self._session.leave(State.FAILED, _said(problem))
             raise
-        self._cost.begin()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._pid != os.getpid() or self._closed or self._ledger is None:
+        session = self._session
+        if session is None or self._closed or self._pid != os.getpid():
             return
         well = problem is None or (isinstance(problem, SystemExit) and problem.code in (None, 0))
-        state, error = (State.DONE, "") if well or problem is None else (State.FAILED, _said(problem))
         try:
             if not self._off:
-                self._finish(self._ledger, well=well)
+                session.finish(well=well)
         except Exception as trouble:
-            self._give_up(trouble, strict=self._options.strict and problem is None)
+            self._give_up(session, trouble, strict=self._setup.strict and problem is None)
         finally:
-            self._leave(state, error)
+            self._closed = True
+            if self._progress is not None:
+                self._progress.close()
+            error = "" if well or problem is None else _said(problem)
+            for text in session.leave(State.DONE if well else State.FAILED, error):
+                warn(text)
 
-    # -- the conduct
+    # -- between the session and the training
 
-    def _open(self, verb: str) -> Ledger | None:
+    def _open(self, verb: str) -> Session | None:
         """None where nothing is recorded: in a child process, after a failure; RecordError outside the block."""
         if self._off or self._pid not in (0, os.getpid()):
             return None
         if self._closed:
             raise RecordError(f"run.{verb}(): {self.path} is closed; the `with record(...)` block was left")
-        if self._ledger is None:
+        if self._session is None:
             raise RecordError(f"run.{verb}(): the recording has not begun; write: with record(...) as run:")
-        return self._ledger
+        return self._session
 
-    def _plan(self) -> Plan:
-        """Asked by the adapter just before an update."""
-        return self._conductor.plan() if self._pid == os.getpid() and not self._closed else Plan()
-
-    def _end_iteration(self, ledger: Ledger, samples: int | None, given: Mapping[str, Any]) -> None:
-        moment, due = self._moment, self._conductor.due
-        timing = self._cost.iteration(self._adapter, samples)
+    def _guarded(self, session: Session, work: Callable[[], None]) -> None:
+        """Do the work of `run.step()` or `run.epoch()`, and the checkpoint that is due after it."""
+        session.cost.enter()
         try:
-            numbers = self._numbers(given)
-            collect = self._adapter.collect(numbers)
-        finally:
-            self._move_to(Moment(moment.step + 1, moment.epoch))
-        self._iterations.append(_Iteration(moment, time.time(), due, tuple(numbers), timing, collect))
-        while len(self._iterations) > self._adapter.lag:
-            self._read(ledger, self._iterations.popleft())
-        self._between(ledger)
-        if self._checkpointer is not None and self._checkpointer.rule.due(self._moment):
-            self._save(ledger)
-        if self._progress is not None and self._progress.due:
-            self._progress.paint(self.summary)
-
-    def _end_epoch(self, ledger: Ledger, given: Mapping[str, Any]) -> None:
-        self._move_to(Moment(self._moment.step, self._moment.epoch + 1, epoch_begins=True))
-        self._settle(ledger)
-        numbers = {name: float(value) for name, value in self._numbers(given).items()}
-        ledger.epoch(numbers, self._moment, time.time())
-        self._between(ledger)
-        if self._checkpointer is not None and self._checkpointer.rule.due(self._moment):
-            self._save(ledger)
-
-    def _finish(self, ledger: Ledger, *, well: bool) -> None:
-        """Take in what is on its way and, after a training that went well, what is due at its end."""
-        self._settle(ledger)
-        if not well:
-            return
-        # No update follows: what is due at the first update of an epoch is measured now as well.
-        self._move_to(replace(self._moment, epoch_begins=True, ended=True))
-        if due := self._conductor.due:
-            collected = self._adapter.read(self._conductor.plan())
-            ledger.between(self._conductor.update(due, collected, self._moment, time.time()), self._moment, time.time())
-        self._between(ledger)
-
-    def _leave(self, state: State, error: str) -> None:
-        """Put everything back and seal the run, each part also when another one fails."""
-        self._closed = True
-        leaving: list[Callable[[], Any]] = [self._adapter.detach]
-        if self._progress is not None:
-            leaving.append(self._progress.close)
-        if self._checkpointer is not None:
-            leaving.append(self._checkpointer.close)
-        if self._ledger is not None:
-            leaving.append(partial(self._ledger.close, state, error))
-        for leave in leaving:
-            try:
-                if said := leave():
-                    self._warn(said)
-            except Exception as problem:
-                self._warn(f"on leaving: {_said(problem)}")
-
-    def _settle(self, ledger: Ledger) -> None:
-        """Wait for the iterations whose numbers are still on their way."""
-        while self._iterations:
-            self._read(ledger, self._iterations.popleft())
-
-    def _read(self, ledger: Ledger, iteration: _Iteration) -> None:
-        collected = iteration.collect()
-        for kind, text in collected.notes:
-            self._note(kind, text, iteration.moment)
-        rows = self._conductor.update(iteration.due, collected, iteration.moment, iteration.at)
-        users = {name: collected.scalars[name] for name in iteration.given if name in collected.scalars}
-        ledger.step(rows, {**users, **collected.scalars, **iteration.timing}, iteration.moment, iteration.at)
-
-    def _between(self, ledger: Ledger) -> None:
-        ledger.between(self._conductor.between(self._moment, self._look), self._moment, time.time())
-
-    def _look(self, needs: frozenset[Need]) -> dict[str, Any]:
-        seen: dict[str, Any] = {}
-        if Need.PROBE in needs:
-            seen["activations"] = self._adapter.probe()
-        if Need.MODEL in needs:
-            seen["model"] = self._adapter.model()
-        return seen
-
-    def _move_to(self, moment: Moment) -> None:
-        self._moment = moment
-        self._conductor.move_to(moment, thin=self._ledger.budget.thin if self._ledger else 1)
-
-    def _save(self, ledger: Ledger) -> Path | None:
-        try:
-            self._settle(ledger)  # the score of the best checkpoint may be on its way
-            if self._checkpointer is None:
-                self._checkpointer = self._new_checkpointer(ledger.writer, Checkpoints())
-            step, epoch = self._moment.step, self._moment.epoch
-            saved = self._checkpointer.save(self._adapter.save, step=step, epoch=epoch, scalars=ledger.latest)
+            work()
         except Exception as problem:
-            if self._options.strict:
+            self._give_up(session, problem, strict=self._setup.strict)
+        if session.checkpoint_due and session.watched:
+            self._checkpoint(session)
+        if self._progress is not None and self._progress.due:
+            self._progress.paint(session.summary(self.path))
+        session.cost.leave()
+
+    def _checkpoint(self, session: Session) -> Path | None:
+        try:
+            return session.checkpoint()
+        except Exception as problem:
+            if self._setup.strict:
                 raise
-            text = f"no checkpoint at step {self._moment.step}: {_said(problem)}"
-            self._note("warning", text, self._moment)
-            self._warn(text, key="checkpoint")
+            text = f"no checkpoint at step {self.steps}: {_said(problem)}"
+            session.note("warning", text)
+            self._warn_once("checkpoint", text)
             return None
-        self._note("checkpoint", saved.file, self._moment)
-        return self._checkpointer.folder / saved.file
 
-    def _new_checkpointer(self, writer: RunWriter, rule: Checkpoints) -> Checkpointer:
-        suffix = SUFFIXES.get(self._facts.framework, ".pth")
-        return Checkpointer(writer.folder / "checkpoints", rule, suffix=suffix)
-
-    def _note(self, kind: str, text: str, moment: Moment) -> None:
-        if self._ledger is not None:
-            self._ledger.note(kind, text, moment)
-
-    # -- when something goes wrong
-
-    def _numbers(self, given: Mapping[str, Any]) -> dict[str, Any]:
+    def _numbers(self, session: Session, given: Mapping[str, Any]) -> dict[str, Any]:
         """What can be a scalar of what was given; the rest is warned of once, or raised when strict."""
-        good = {}
+        good = {name: value for name, value in given.items() if is_number(value)}
         for name, value in given.items():
-            if value is None:
-                continue
-            if is_number(value):
-                good[name] = value
+            if name in good or value is None:
                 continue
             shape = tuple(getattr(value, "shape", ()))
             found = f"shape {shape}" if shape else f"{type(value).__name__} {value!r}"
-            text = f"scalar {name!r} at step {self._moment.step}: expected one number, got {found}; it is left out"
-            if self._options.strict:
+            text = f"scalar {name!r} at step {self.steps}: expected one number, got {found}; it is left out"
+            if self._setup.strict:
                 raise RecordError(text)
             if name not in self._warned:
-                self._note("warning", text, self._moment)
-            self._warn(text, key=name)
+                session.note("warning", text)
+            self._warn_once(name, text)
         return good
 
-    def _give_up(self, problem: Exception, *, strict: bool) -> None:
+    def _give_up(self, session: Session, problem: Exception, *, strict: bool) -> None:
         """The recorder itself failed: the training goes on, its scalars are recorded until that fails as well."""
         if strict:
             if isinstance(problem, LayerscopeError):
                 raise problem
-            raise RecordError(f"recording failed at step {self._moment.step}: {_said(problem)}") from problem
-        adapter, self._adapter = self._adapter, Unwatched(self._facts)
-        self._off = isinstance(adapter, Unwatched)
+            raise RecordError(f"recording failed at step {self.steps}: {_said(problem)}") from problem
+        self._off = not session.watched
         rest = "nothing more is recorded" if self._off else "only scalars are recorded from here"
-        text = f"recording failed at step {self._moment.step}: {_said(problem)}; the training goes on, {rest}"
-        self._warn(text)
-        self._iterations.clear()
-        self._conductor.rest()
+        text = f"recording failed at step {self.steps}: {_said(problem)}; the training goes on, {rest}"
+        warn(text)
         try:
-            adapter.detach()
-            self._note("warning", text, self._moment)
+            session.note("warning", text)
+            session.unwatch()
         except Exception as trouble:
-            self._warn(f"on detaching: {_said(trouble)}")
+            warn(f"on letting go of the training: {_said(trouble)}")
 
-    def _warn(self, text: str, *, key: str = "") -> None:
-        if not key or key not in self._warned:
+    def _warn_once(self, key: str, text: str) -> None:
+        if key not in self._warned:
             self._warned.add(key)
             warn(text)
 
@@ -432,6 +269,6 @@ def _said(problem: BaseException) -> str:
 
 def _inert_copy(path: str) -> Recording:
     nothing = Facts("", (), ())
-    copy = Recording(Unwatched(nothing), nothing, (), path, {}, Options(progress=False))
+    copy = Recording(Setup(Unwatched(nothing), nothing, progress=False), path)
     copy._pid = -1  # no process has it
     return copy

@@ -20,7 +20,8 @@ class Group:
     """Names that are recorded together on one axis."""
 
     axis: str
-    names: tuple[str, ...]
+    given: tuple[str, ...]  # as the user calls them
+    names: tuple[str, ...]  # as they are recorded
 
     @property
     def series(self) -> Series:
@@ -46,7 +47,7 @@ class Scalars:
     def new(self, where: str, given: Iterable[str]) -> Group | None:
         """The group that these names make necessary, if any, to be declared before their row."""
         names = self._names[where]
-        fresh = [name for name in given if name not in names]
+        fresh = tuple(name for name in given if name not in names)
         if not fresh:
             return None
         other = self._names["epoch" if where == "step" else "step"].values()
@@ -54,14 +55,17 @@ class Scalars:
         names.update({name: f"{where}/{name}" if name in other else name for name in fresh})
         groups = self._groups[where]
         axis = where if not groups else f"{where}_{len(groups) + 1}"
-        groups.append(Group(axis, tuple(names[name] for name in fresh)))
+        groups.append(Group(axis, fresh, tuple(names[name] for name in fresh)))
         return groups[-1]
 
     def rows(self, where: str, given: Mapping[str, float]) -> dict[str, dict[str, float]]:
         """{axis: {recorded name: value}} of every group that has a value now."""
-        named = {self._names[where][name]: value for name, value in given.items()}
-        rows = {g.axis: {name: named[name] for name in g.names if name in named} for g in self._groups[where]}
-        return {axis: row for axis, row in rows.items() if row}
+        rows = {}
+        for group in self._groups[where]:
+            row = {name: given[key] for key, name in zip(group.given, group.names, strict=True) if key in given}
+            if row:
+                rows[group.axis] = row
+        return rows
 
 
 def is_number(value: Any) -> bool:

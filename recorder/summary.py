@@ -25,13 +25,13 @@ class Summary:
 
     path: Path
     players: Sequence[Player]
-    scalars: Sequence[str]
-    forecast: Forecast
-    steps: int
-    epochs: int
-    step_time: float  # seconds, the mean so far, the recorder's own time not counted
-    overhead: float  # seconds, the recorder's own mean time a step
-    written: int  # bytes
+    scalars: Sequence[str] = ()
+    forecast: Forecast = Forecast()  # noqa: RUF009  frozen
+    steps: int = 0
+    epochs: int = 0
+    step_time: float = 0.0  # seconds, the mean so far, the recorder's own time not counted
+    overhead: float = 0.0  # seconds, the recorder's own mean time a step
+    written: int = 0  # bytes
     loss: float | None = None
     max_size: int | None = None
 

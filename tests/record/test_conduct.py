@@ -128,11 +128,12 @@ def test_a_recorder_that_breaks_leaves_the_training_alone(tmp_path, monkeypatch,
 def test_when_even_scalars_fail_nothing_more_is_recorded_and_the_file_is_whole(tmp_path, monkeypatch):
     model = Quadratic()
     with (
+        pytest.warns(UserWarning, match="only scalars are recorded"),
         pytest.warns(UserWarning, match="nothing more is recorded"),
         record(model, tmp_path / "q.h5", instruments=[], progress=False) as run,
     ):
         steps(run, model, 2)
-        monkeypatch.setattr(run._ledger.writer, "append", lambda *_, **__: 1 / 0)
+        monkeypatch.setattr(run._session.ledger.writer, "append", lambda *_, **__: 1 / 0)
         steps(run, model, 5)
     run = open_run(tmp_path / "q.h5")
     assert run["loss"].step.tolist() == [0, 1]
@@ -192,7 +193,7 @@ def test_the_users_error_is_not_hidden_by_one_of_ours(tmp_path, monkeypatch):
         record(model, tmp_path / "q.h5", strict=True, progress=False) as run,
     ):
         steps(run, model, 2)
-        monkeypatch.setattr(run._conductor, "update", lambda *_: (_ for _ in ()).throw(OSError("ours")))
+        monkeypatch.setattr(run._session._conductor, "update", lambda *_: (_ for _ in ()).throw(OSError("ours")))
         raise ValueError("theirs")
     assert open_run(tmp_path / "q.h5").error == "ValueError: theirs"
 
