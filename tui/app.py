@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal
 from textual.app import App
 from textual.binding import Binding
 from textual.screen import Screen
+from textual.timer import Timer
 
 from tui import messages, quirks
 from tui.follow import Follower
@@ -34,7 +35,6 @@ class Explorer(App[int]):
 
     TITLE = "layerscope"
     CSS = """
-    Screen { background: $background; }
     #title, #keys { height: 1; }
     #body { height: 1fr; }
     #list, #runs { width: 1fr; }
@@ -70,8 +70,9 @@ class Explorer(App[int]):
         self.finding: int | None = None  # which health finding was gone to last
         self._look = look or Look()
         self._state = state
-        self._saving: object = None
-        self._waiting: object = None
+        self._saving: Timer | None = None
+        self._waiting: Timer | None = None
+        self._asked = 0
         self._follower = Follower(source, self.post_message)
         quirks.force_depth(self, self._look.depth)
         for theme in THEMES:
@@ -93,6 +94,11 @@ class Explorer(App[int]):
         theme = next((t for t in THEMES if t.name == self.place.theme), THEMES[0])
         options = self.place.options
         return replace(self._look, theme=theme, colour_map=options.colours, normalise=options.normalise)
+
+    @property
+    def reading(self) -> bool:
+        """Is an answer of the reading thread outstanding?"""
+        return self._waiting is not None
 
     @property
     def page(self) -> Page:
@@ -141,7 +147,7 @@ class Explorer(App[int]):
 
     def ask(self, request: Request) -> None:
         """Ask the reading thread; a sign appears when it takes long."""
-        self._follower.ask(request)
+        self._asked = self._follower.ask(request)
         if self._waiting is None:
             self._waiting = self.set_timer(PATIENCE, lambda: self.page.busy(True))
 
@@ -222,12 +228,10 @@ class Explorer(App[int]):
         else:
             self.page.receive(message)
 
-    def on_idle(self, event: Any) -> None:
-        """Textual's own idle event ends here too; only the reading thread's word counts."""
-        if isinstance(event, messages.Idle):
-            if self._waiting is not None:
-                self._waiting.stop()  # type: ignore[attr-defined]
-                self._waiting = None
+    def on_done(self, message: messages.Done) -> None:
+        if message.count == self._asked and self._waiting is not None:
+            self._waiting.stop()
+            self._waiting = None
             self.page.busy(False)
 
     # -- actions everywhere ------------------------------------------------------------------------------------------

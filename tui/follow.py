@@ -38,6 +38,7 @@ class Follower(threading.Thread):
         self._source, self._post = source, post
         self._asked: dict[type, Request] = {}
         self._news = threading.Condition()
+        self._count = 0
         self._stopped = False
         self._run: OpenedRun | None = None
         self._facts: messages.RunFacts | None = None
@@ -48,11 +49,13 @@ class Follower(threading.Thread):
         self._listing_since = self._next_listing = 0.0
         self._watching = False
 
-    def ask(self, request: Request) -> None:
-        """Ask for something; an older request of the same kind that was not begun is forgotten."""
+    def ask(self, request: Request) -> int:
+        """Ask for something; an older request of the same kind that was not begun is forgotten. How many that makes."""
         with self._news:
             self._asked[type(request)] = request
+            self._count += 1
             self._news.notify()
+            return self._count
 
     def stop(self) -> None:
         """End the thread once it is done with what it is doing."""
@@ -75,8 +78,10 @@ class Follower(threading.Thread):
                 self._failed(request, str(error))
             except Exception as error:  # what a file holds must never end the explorer
                 self._failed(request, f"{type(error).__name__}: {error}")
-            if request is not None and not self._asked:
-                self._post(messages.Idle())
+            with self._news:
+                count, done = self._count, request is not None and not self._asked
+            if done:
+                self._post(messages.Done(count))
         if self._run is not None:
             self._run.close()
 

@@ -40,9 +40,9 @@ GLOBAL = (
     Key(("Esc",), "back", "one layer back: dialog, filter, maximised pane, list, screen", "", "Everywhere"),
     Key(("e",), "export", "export this view as a figure or a table", "export", "Everywhere"),
     Key(("r",), "reload", "read again from disk", "", "Everywhere"),
-    Key(("t",), "next_theme", "next colour theme", "", "Everywhere"),
-    Key(("?",), "help", "this help", "help", "Everywhere"),
-    Key(("q",), "quit", "quit", "quit", "Everywhere"),
+    Key(("t",), "app.next_theme", "next colour theme", "", "Everywhere"),
+    Key(("?",), "app.help", "this help", "help", "Everywhere"),
+    Key(("q",), "app.quit", "quit", "quit", "Everywhere"),
 )
 
 LIST = (

@@ -50,9 +50,6 @@ class RunFacts:
 class Posted(Message):
     """Anything from the reading thread."""
 
-    def __init__(self) -> None:
-        super().__init__()
-
 
 class RunsListed(Posted):
     """The runs found so far, or all of them."""
@@ -102,5 +99,9 @@ class Failed(Posted):
         super().__init__()
 
 
-class Idle(Posted):
-    """Nothing is left to be done."""
+class Done(Posted):
+    """All of the first `count` requests were answered, or replaced by newer ones."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        super().__init__()

@@ -31,10 +31,10 @@ class Commands(Provider):
         for screen in SCREENS:
             yield f"go to {screen.TITLE_WORD}", screen.NUMBER, partial(explorer.show_screen, screen.NAME)
         for key in (*GLOBAL, *LIST, *RUNS, *CHART):
-            name = key.action.partition("(")[0]
-            target = page if hasattr(page, f"action_{name}") else explorer
-            if name not in MOVES and hasattr(target, f"action_{name}"):
-                yield key.text, key.shown, partial(target.run_action, key.action)
+            name = key.action.removeprefix("app.").partition("(")[0]
+            known = key.action.startswith("app.") or hasattr(page, f"action_{name}")
+            if known and name not in MOVES:
+                yield key.text, key.shown, partial(page.run_action, key.action)
         if explorer.facts is not None and isinstance(page, Page):
             for entry in explorer.facts.entries:
                 yield f"show {plain(entry.name)}", plain(entry.doc), partial(explorer.show_entry, entry.name)

@@ -46,7 +46,7 @@ def quiet_environment() -> None:
 
 
 def highlighted(matcher: Matcher, name: str) -> Content:
-    """A palette row with its matched letters marked. Matcher.highlight reads names as markup: `[/b]` crashes it (8.2)."""
+    """A palette row, matched letters marked. Matcher.highlight reads names as markup: `[/b]` crashes it (8.2)."""
     content = Content(name)
     for offset in matcher.fuzzy_search.match(matcher.query, name)[1]:
         if not name[offset].isspace():

@@ -1,4 +1,4 @@
-"""How does a screen show one chart under the one step cursor? It asks, moves through it, and changes how it is drawn."""
+"""How does a screen show one chart under the one step cursor? It asks, moves through it, changes how it is drawn."""
 
 from __future__ import annotations
 
@@ -276,7 +276,7 @@ class ChartPage(Page):
 
     def action_copy_command(self) -> None:
         if self._asked is not None:
-            self.explorer.copy(command(replace(self._asked, step=self.place.step)))
+            self.explorer.copy(command(self._asked))
 
     def action_export(self) -> None:
         from tui.screens.export import ExportDialog
@@ -284,7 +284,7 @@ class ChartPage(Page):
         if self._asked is None:
             self.explorer.say("Nothing is drawn yet that could be exported.")
         else:
-            self.app.push_screen(ExportDialog(replace(self._asked, step=self.place.step)))
+            self.app.push_screen(ExportDialog(self._asked))
 
 
 def command(draw: Draw) -> str:

@@ -39,8 +39,3 @@ class Layers(RunPage):
         if facts is None or entry is None or entry.kind is not Kind.PER_ITEM:
             return None
         return ReadItems(facts.path, entry.name, self.place.step, facts.version)
-
-    def heading(self) -> str:
-        """With the entry's name, which [ and ] change."""
-        name = self.entry.name if self.entry is not None else ""
-        return f"{super().heading()} · {name}" if name and not self.narrow else super().heading()

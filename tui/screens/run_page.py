@@ -119,13 +119,18 @@ class RunPage(ChartPage):
         self.chart.display = whole or not narrow or on_chart
         self.query_one("#panes").display = narrow and not whole
         self.query_one("#about").display = not whole
+        self._ask_values()
         self._list()
         self._panes()
-        wanted = self.wanted_values()
-        if wanted is not None and wanted != self._asked_values:
-            self._asked_values = wanted
-            self.explorer.ask(wanted)
         super().update()
+
+    def _ask_values(self) -> None:
+        wanted = self.wanted_values()
+        if wanted is None or getattr(wanted, "entry", "") != getattr(self._asked_values, "entry", ""):
+            self._values = {}  # numbers of another entry
+        if wanted is not None and wanted != self._asked_values:
+            self.explorer.ask(wanted)
+        self._asked_values = wanted
 
     def receive(self, message: Message) -> None:
         if isinstance(message, messages.ValuesRead) and message.request == self._asked_values:
@@ -151,11 +156,11 @@ class RunPage(ChartPage):
         self.rows.show(len(names), self._spans, row=row, head=None if self.narrow else self._head, empty=empty)
 
     def heading(self) -> str:
-        """The list's noun and count, its filter and order: "tensors 12 of 200 /conv by value"."""
+        """How many names of how many, the filter and the order: "12 of 200 tensors /conv by value"."""
         shown = len(self._names)
         wanted = plain(self.place.filters.get(self.NAME, ""))
         of = f" of {self._known}" if shown != self._known else ""
-        return f"{self.NOUN} {shown}{of}{f' /{wanted}' if wanted else ''}{ORDERED[self.place.order]}"
+        return f"{shown}{of} {self.NOUN}{f' /{wanted}' if wanted else ''}{ORDERED[self.place.order]}"
 
     def _head(self, width: int, i: Ink) -> Sequence[Span]:
         return [(f" {clip(self.heading(), width - 1)}", i.muted)]
@@ -225,8 +230,14 @@ class RunPage(ChartPage):
                 placeholder="words  gl*b  /regex/  !not",
                 check=wrong_names,
                 changed=lambda text: self.explorer.filter(self.NAME, text),
+                entered=lambda _: self._settle(),
             )
         )
+
+    def _settle(self) -> None:
+        """Choose what the filter has left, where it has taken the chosen one away."""
+        if self._names and self.current() not in self._names:
+            self.choose(self._names[self.rows.row])
 
     # -- panes -------------------------------------------------------------------------------------------------------
 
