@@ -6,6 +6,7 @@ One small function a `Kind`; an instrument with a better idea brings a `chart` o
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 
 import numpy as np
 
@@ -187,6 +188,10 @@ def _at_step(run: RunView, series: Series, at: At) -> tuple[str, str, np.ndarray
     """Title, caption and the values of one item at the cursor's step."""
     item = series.items[0] if at.item is None else at.item
     step, row = run.row(series.name, at.step, item)
+    if at.step is None and not _any_number(row):  # what was not there at the end, such as a gradient
+        with suppress(NotRecordedError):
+            earlier, values = run.row(series.name, step - 1, item)
+            step, row = (earlier, values) if _any_number(values) else (step, row)
     title = f"{words(series.name)}: {item}, step {step:,}"
     size = " x ".join(f"{n:,}" for n in np.shape(row)) or "1"
     return title, f"{series.doc} {item} at step {step:,}, {size} values.", np.asarray(row)
@@ -308,6 +313,10 @@ def _rows(run: RunView, series: str, item: str | None, window: Window, e: Envelo
 def _not_finite(e: Envelope) -> str:
     n = int(np.sum(e.nonfinite))
     return f"; {many(n, 'value is', 'values are')} not finite" if n else ""
+
+
+def _any_number(values: np.ndarray) -> bool:
+    return bool(np.isfinite(_numbers(values)).any())
 
 
 def _numbers(values: np.ndarray) -> np.ndarray:

@@ -194,3 +194,19 @@ def test_epochs_are_fractions_and_seconds_start_at_the_run() -> None:
     }
     np.testing.assert_allclose(cells["epoch"], cells["step"] / 100)
     np.testing.assert_allclose(cells["time"], cells["step"])
+
+
+def test_what_was_not_there_at_the_end_is_shown_as_it_last_was() -> None:
+    series, steps, values = RUN.data["line"]
+    ended = values.copy()
+    ended[-1] = np.nan
+    run = FakeRun("r", {"line": (series, steps, ended)})
+    assert chart_of(run, "line").title.endswith("step 20")
+    assert chart_of(run, "line", At(step=30)).title.endswith("step 30")
+
+    series, steps, counts = RUN.data["histogram"]
+    ended = counts.copy()
+    ended[-1] = 0
+    view = chart_of(FakeRun("r", {"histogram": (series, steps, ended)}), "histogram")
+    assert marks(view, Bars)[0].label == "step 20"
+    assert np.isnan(marks(view, Heat)[0].values[:, -1]).all()

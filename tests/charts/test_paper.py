@@ -268,6 +268,18 @@ def test_row_names_neither_overlap_nor_leave_the_page(count: int, preset) -> Non
     assert ax.get_window_extent().width > 0.25 * sheet.bbox.width
 
 
+def test_a_thousand_rows_leave_room_for_the_curve_below() -> None:
+    rng = np.random.default_rng(0)
+    names = tuple(f"layer{k}.weight" for k in range(1000))
+    heat = Chart(
+        "all", Scale("step"), Scale("tensor", names=names), (Heat(rng.random((1000, 3)), y=np.arange(1001) - 0.5),)
+    )
+    curve = Chart("one", Scale("step"), Scale("y"), (Line(X, X, "one"),))
+    sheet = figure(Plate(((heat,), (curve,)), heights=(3, 2)), preset="single")
+    below = next(ax for ax in sheet.axes if ax.get_ylabel() == "y")
+    assert below.get_position().height * sheet.get_size_inches()[1] > 0.7
+
+
 def test_ticks_of_a_signed_logarithm_never_overlap_and_keep_zero() -> None:
     sheet = figure(chart_of(fake_run(), "weight_histogram"), preset="single")
     sheet.draw_without_rendering()

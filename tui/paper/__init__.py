@@ -137,7 +137,10 @@ def _heights(rows: list[tuple[Chart, ...]], weights: tuple[float, ...], size: Pr
     mean = sum(weights) / len(weights) if len(weights) == len(rows) else 1.0
     share = [w / mean for w in weights] if len(weights) == len(rows) else [1.0] * len(rows)
     alone = 1.0 if len(rows) == 1 else 0.8
-    heights = [max(_wanted(chart, panel * alone * s) for chart in row) for s, row in zip(share, rows, strict=True)]
+    most = size.tallest * (1.0 if len(rows) == 1 else 0.72)  # however many names, the other panels keep their room
+    heights = [
+        max(min(_wanted(chart, panel * alone * s), most) for chart in row) for s, row in zip(share, rows, strict=True)
+    ]
     shrink = min(1.0, size.tallest / sum(heights)) if heights else 1.0
     return [h * shrink for h in heights] or [size.panel]
 
