@@ -126,6 +126,13 @@ class Table:
         return found
 
 
+def counts(values: np.ndarray) -> np.ndarray:
+    """-> (204,) int64, `histogram.counts` at memory speed."""
+    table = Table({"weight_histogram"}, 1)
+    table.measure(0, None, values)
+    return table.columns()["weight_histogram"][0]
+
+
 def warm_up(dtypes: Iterable[np.dtype | type]) -> None:
     """Compile the pass for these types (or load it from numba's cache), so that no training step waits for it."""
     for dtype in dtypes:

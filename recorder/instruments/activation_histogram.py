@@ -10,7 +10,8 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from recorder.analysis.histogram import COLUMNS, EDGES, counts
+from recorder.analysis.histogram import COLUMNS, EDGES
+from recorder.analysis.statistics import counts
 from recorder.reading import Facts, Need, Reading, Statistic
 from recorder.runfile.schema import Kind, Series
 

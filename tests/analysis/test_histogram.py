@@ -7,15 +7,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from recorder.analysis.histogram import CENTRE, COLUMNS, EDGES, MAGNITUDES, NAN, columns, counts
-from recorder.analysis.statistics import Table
+from recorder.analysis.statistics import counts as compiled
 
 BITS = {np.float16: np.uint16, np.float32: np.uint32, np.float64: np.uint64}
-
-
-def compiled(values: np.ndarray) -> np.ndarray:
-    table = Table({"weight_histogram"}, 1)
-    table.measure(0, values, values)
-    return table.columns()["weight_histogram"][0]
 
 
 def any_bits(dtype) -> st.SearchStrategy[np.ndarray]:
