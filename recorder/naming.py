@@ -24,11 +24,18 @@ def writer_at(path: str | os.PathLike[str], *, meta: Mapping[str, Any]) -> RunWr
     if not (os.fspath(path).endswith(("/", os.sep)) or Path(path).is_dir()):
         file = Path(path)
         return RunWriter(file if file.suffix == ".h5" else file.with_name(f"{file.name}.h5"), meta=meta)
-    script = Path(sys.argv[0]).stem if sys.argv and sys.argv[0] not in ("", "-c", "-m") else "run"
-    name = f"{script}-{time.strftime('%Y%m%d-%H%M%S')}"
+    name = f"{program()}-{time.strftime('%Y%m%d-%H%M%S')}"
     for number in range(1, ATTEMPTS):
         try:
             return RunWriter(Path(path) / (f"{name}-{number}.h5" if number > 1 else f"{name}.h5"), meta=meta)
         except RunExistsError:
             continue
     raise RecordError(f"{path}: {ATTEMPTS} runs began here in one second; give a file's name instead of a folder")
+
+
+def program() -> str:
+    """The script that runs: train.py -> train, python -m package -> package, a notebook or a prompt -> run."""
+    script = Path(sys.argv[0]) if sys.argv else Path()
+    if script.stem == "__main__":
+        return script.parent.name
+    return script.stem if script.suffix == ".py" and script.stem != "ipykernel_launcher" else "run"

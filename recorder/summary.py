@@ -7,6 +7,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from shutil import get_terminal_size
 
 from rich.console import Console, RenderableType
 from rich.live import Live
@@ -51,7 +52,8 @@ class Summary:
         return table
 
     def __str__(self) -> str:
-        console = Console(width=100, force_terminal=False, color_system=None)
+        width = get_terminal_size((100, 24)).columns
+        console = Console(width=width, force_terminal=False, color_system=None)
         with console.capture() as captured:
             console.print(self)
         return "\n".join(line.rstrip() for line in captured.get().splitlines())
@@ -65,15 +67,19 @@ class Summary:
     def cost(self) -> str:
         if not self.steps:
             return "no step yet"
-        share = f" ({100 * self.overhead / self.step_time:.1f} % of a step)" if self.step_time > 0 else ""
-        return f"{self.steps:,} steps, {duration(self.overhead)} a step for recording{share}"
+        return f"{self.steps:,} steps, {duration(self.overhead)} a step for recording ({self.share} of a step)"
+
+    @property
+    def share(self) -> str:
+        """The recorder's own time in proportion to the training's."""
+        return f"{100 * self.overhead / self.step_time:.1f} %" if self.step_time > 0 else "0 %"
 
     @property
     def line(self) -> Text:
         """One line for a terminal."""
         loss = f" · loss {self.loss:.4g}" if self.loss is not None else ""
         where = f"layerscope {self.path.name} · step {self.steps:,} · epoch {self.epochs}"
-        text = f"{where}{loss} · {size(self.written)} · {self.cost}"
+        text = f"{where}{loss} · {size(self.written)} · +{self.share} time"
         return Text(text, style="dim", no_wrap=True, overflow="ellipsis")
 
 

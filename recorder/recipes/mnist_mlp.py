@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections import OrderedDict
 from itertools import pairwise
 from pathlib import Path
@@ -78,6 +79,8 @@ def main(
                 val_loss=loss_of(answers, digits.validation_labels),
                 val_accuracy=_accuracy(answers, digits.validation_labels),
             )
+        if progress and sys.stdout.isatty():
+            print(run)
     return run.path
 
 

@@ -13,6 +13,7 @@ import pytest
 from recorder import every, open_run, record
 from recorder.errors import InstrumentError, NotRecordedError, RecordError, RunExistsError
 from recorder.instruments import GradientNorm, WeightNorm
+from recorder.naming import program
 from recorder.reading import Statistic
 from recorder.runfile.schema import Kind, Series, State
 from tests.record.quadratic import Quadratic
@@ -298,6 +299,22 @@ def test_a_folder_gives_names_that_nobody_has(tmp_path):
             paths.add(run.path)
     assert len(paths) == 3
     assert all(p.parent == tmp_path / "new" and p.suffix == ".h5" and p.exists() for p in paths)
+
+
+@pytest.mark.parametrize(
+    ("script", "name"),
+    [
+        ("train.py", "train"),
+        ("/home/me/lab/train_mlp.py", "train_mlp"),
+        ("/home/me/lab/__main__.py", "lab"),
+        ("/lib/ipykernel_launcher.py", "run"),
+        ("-c", "run"),
+        ("", "run"),
+    ],
+)
+def test_a_run_in_a_folder_is_called_after_its_script(monkeypatch, script, name):
+    monkeypatch.setattr("sys.argv", [script])
+    assert program() == name
 
 
 def test_a_name_without_suffix_gets_one_and_keeps_its_dots(tmp_path):
