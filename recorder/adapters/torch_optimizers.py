@@ -52,12 +52,9 @@ class Optimizers:
         seen = self._seen.get(optimizer)
         if seen is not None and seen.ids == [id(p) for g in optimizer.param_groups for p in g["params"]]:
             return seen.members
-        if seen is not None:
+        if optimizer in self._rates:
             return self._look(optimizer, before=seen).members
-        if not self._finds:
-            return ()
-        found = sum(1 for label, _ in self._rates.values())
-        return self._watch(optimizer, f"optimizer{found}" if found else "").members
+        return self._watch(optimizer, self._unused_label()).members if self._finds else ()
 
     def learning_rates(self, optimizer: Optimizer) -> dict[str, Any]:
         """-> {"learning_rate": ...}, with the optimizer's name and the group's number where there are several."""
@@ -82,6 +79,10 @@ class Optimizers:
         if seen.members:
             self._rates[optimizer] = label, len(optimizer.param_groups) == 1
         return seen
+
+    def _unused_label(self) -> str:
+        used = {label for label, _ in self._rates.values()}
+        return next(label for label in ("", *(f"optimizer{k + 1}" for k in range(len(used)))) if label not in used)
 
     def _look(self, optimizer: Optimizer, before: _Seen | None) -> _Seen:
         parameters = [p for group in optimizer.param_groups for p in group["params"]]

@@ -419,6 +419,20 @@ def test_a_new_optimizer_with_a_replaced_layer_goes_on_in_its_rows():
         assert row.notes == ()
 
 
+def test_an_optimizer_of_something_else_that_later_gets_our_parameters():
+    model, other = network(), nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(other.parameters(), 0.1)
+    with Watched(model) as watched:
+        other(torch.ones(1, 2)).sum().backward()
+        optimizer.step()
+        assert not watched.step().stepped.any()
+        optimizer.add_param_group({"params": model.parameters()})
+        backward(model)
+        gradients, weights = saved(model)
+        optimizer.step()
+        assert_measured(watched, watched.step(), gradients, weights)
+
+
 def test_frozen_and_unused_tensors_did_not_step():
     model = network()
     model[0].requires_grad_(False)
