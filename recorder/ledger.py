@@ -14,6 +14,8 @@ from recorder.runfile.writer import RunWriter
 from recorder.scalars import Scalars
 from recorder.schedule import Moment
 
+_SCALARS = {"scalars"}
+
 
 class Ledger:
     """Everything that is written of one recording passes here.
@@ -93,8 +95,9 @@ class Ledger:
 
     def _append(self, axis: str, row: Row, moment: Moment, at: float) -> None:
         self.writer.append(axis, step=moment.step, epoch=moment.epoch, time=at, values=row)
-        for finding in self._monitor.row(moment.step, self._items, row):
-            self._found(finding, moment)
+        if row.keys() != _SCALARS:
+            for finding in self._monitor.row(moment.step, self._items, row):
+                self._found(finding, moment)
         if axis not in self._row_bytes:
             self._row_bytes[axis] = self.writer.row_bytes(axis)
         if self.budget.spend(self._row_bytes[axis]):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from math import prod
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from recorder.analysis.health import Health, Monitor
 from recorder.checkpoint import Checkpointer, Checkpoints
@@ -46,8 +46,7 @@ class Setup:
     progress: bool = True
 
 
-@dataclass(frozen=True)
-class _Iteration:
+class _Iteration(NamedTuple):
     """One iteration of the user's loop whose numbers may still be on their way from the device."""
 
     moment: Moment
@@ -193,12 +192,14 @@ class Session:
         collected = iteration.collect()
         for kind, text in collected.notes:
             self.ledger.note(kind, text, iteration.moment)
-        rows = self._conductor.update(iteration.due, collected, iteration.moment, iteration.at)
+        moment, at = iteration.moment, iteration.at
+        rows = self._conductor.update(iteration.due, collected, moment, at) if iteration.due or collected.table else {}
         users = {name: collected.scalars[name] for name in iteration.given if name in collected.scalars}
-        self.ledger.step(rows, {**users, **collected.scalars, **iteration.timing}, iteration.moment, iteration.at)
+        self.ledger.step(rows, {**users, **collected.scalars, **iteration.timing}, moment, at)
 
     def _between(self) -> None:
-        self.ledger.between(self._conductor.between(self.moment, self._look), self.moment, time.time())
+        if rows := self._conductor.between(self.moment, self._look):
+            self.ledger.between(rows, self.moment, time.time())
 
     def _look(self, needs: frozenset[Need]) -> dict[str, Any]:
         seen: dict[str, Any] = {}

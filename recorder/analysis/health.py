@@ -12,6 +12,7 @@ Judged on what was recorded, row by row, each finding once with its first bad st
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -95,11 +96,11 @@ class Monitor:
 
     def scalars(self, step: int, values: Mapping[str, float]) -> tuple[Finding, ...]:
         """Findings in the scalars of a step: every loss has to be finite."""
-        return tuple(
-            self._new("not_finite", name, step, value, 0.0)
-            for name, value in values.items()
-            if "loss" in name and not np.isfinite(value) and self._is_new("not_finite", name)
-        )
+        found: list[Finding] = []
+        for name, value in values.items():
+            if not math.isfinite(value) and "loss" in name:
+                self._say(found, "not_finite", name, step, value, 0.0)
+        return tuple(found)
 
     def row(self, step: int, items: Mapping[str, Sequence[str]], row: Mapping[str, Any]) -> tuple[Finding, ...]:
         """Findings in one row {series: (item,) array}, with the item names of each series."""
@@ -159,13 +160,7 @@ class Monitor:
         for i in np.flatnonzero(self._weak >= self.limits.rows).tolist():
             self._say(found, "vanishing", names[i], int(self._weak_since[i]), norms[i], limit[i])
 
-    def _is_new(self, finding: str, item: str) -> bool:
-        return (finding, item) not in self._said
-
-    def _new(self, finding: str, item: str, step: int, value: Any, limit: Any) -> Finding:
-        self._said.add((finding, item))
-        return Finding(finding, item, step, float(value), float(limit))
-
     def _say(self, found: list[Finding], finding: str, item: str, step: int, value: Any, limit: Any) -> None:
-        if self._is_new(finding, item):
-            found.append(self._new(finding, item, step, value, limit))
+        if (finding, item) not in self._said:
+            self._said.add((finding, item))
+            found.append(Finding(finding, item, step, float(value), float(limit)))
