@@ -25,6 +25,7 @@ from tui.screens.page import Page
 from tui.source import Disk, Source
 from tui.state import Place, load, save, state_file
 from tui.theme import THEMES
+from tui.words import plain
 
 PATIENCE = 0.2  # seconds of reading after which a sign appears
 SAVE_AFTER = 0.1  # seconds in which several changes become one write
@@ -74,7 +75,7 @@ class Explorer(App[int]):
         self._waiting: Timer | None = None
         self._asked = 0
         self._follower = Follower(source, self.post_message)
-        quirks.force_depth(self, self._look.depth)
+        quirks.force_depth(self, self._look.depth, ascii_only=self._look.ascii)
         for theme in THEMES:
             self.register_theme(theme.textual())
         self._pages = {page.NAME: page() for page in SCREENS}
@@ -186,7 +187,7 @@ class Explorer(App[int]):
     def say(self, text: str, *, severity: Literal["information", "warning", "error"] = "information") -> None:
         """A short message; names in it are never markup."""
         self.clear_notifications()
-        self.notify(text, severity=severity, markup=False)
+        self.notify("\n".join(map(plain, text.splitlines())), severity=severity, markup=False)
 
     def copy(self, text: str) -> None:
         """Copy through the terminal (OSC 52), and show what was copied, for terminals that refuse."""

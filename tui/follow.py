@@ -27,6 +27,7 @@ PERIOD = 1.0  # seconds between two looks at a growing run
 LISTING_SHARE = 10  # a listing that took t seconds is not repeated for 10 t: at most a tenth of one core
 FIRST_BATCH = 0.1  # seconds of listing before the first runs are shown
 PAPER_POINTS = 2000  # more than a printed line of 7.2 in can show
+LEAVING = 10.0  # seconds that a disk which does not answer may hold up quitting
 ORDER: tuple[type, ...] = (Open, WatchRuns, Export, Draw, ReadScalars, ReadItems)
 
 
@@ -58,10 +59,15 @@ class Follower(threading.Thread):
             return self._count
 
     def stop(self) -> None:
-        """End the thread once it is done with what it is doing."""
+        """End the thread and wait until it has let go of the file.
+
+        A thread that is inside HDF5 when the interpreter goes keeps HDF5 locked, and the interpreter waits for ever.
+        """
         with self._news:
             self._stopped = True
             self._news.notify()
+        if self.is_alive():
+            self.join(LEAVING)
 
     def run(self) -> None:
         """Answer requests, look for news, sleep."""

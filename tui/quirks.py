@@ -13,6 +13,7 @@ from textual.fuzzy import Matcher
 from textual.markup import escape
 from textual.screen import Screen
 
+from tui.ascii_only import AsciiOnly
 from tui.paint.look import Depth
 
 _SYSTEMS = {
@@ -23,7 +24,7 @@ _SYSTEMS = {
 }
 
 
-def force_depth(app: App[Any], depth: Depth) -> None:
+def force_depth(app: App[Any], depth: Depth, *, ascii_only: bool = False) -> None:
     """Make all of Textual use `depth` colours.
 
     Textual 8.2 reads the depth once, at import, from variables of its own; and turns NO_COLOR into shades of grey.
@@ -34,6 +35,8 @@ def force_depth(app: App[Any], depth: Depth) -> None:
     filters: list[LineFilter] = [f for f in app._filters if type(f).__name__ not in ("Monochrome", "NoColor")]
     if depth is Depth.NONE:
         filters.append(NoColor())
+    if ascii_only:
+        filters.append(AsciiOnly())
     app._filters[:] = filters
     app.no_color = depth is Depth.NONE
     if depth in (Depth.ANSI, Depth.NONE):

@@ -9,7 +9,6 @@ from datetime import datetime
 
 _HIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 BLOCKS = "▁▂▃▄▅▆▇█"
-ASCII_BLOCKS = "_.-=+*#@"
 
 
 def plain(text: str) -> str:
@@ -93,9 +92,8 @@ def moment(seconds: float) -> str:
     return datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
 
 
-def sparkline(values: Sequence[float], width: int, *, ascii_only: bool = False) -> str:
+def sparkline(values: Sequence[float], width: int) -> str:
     """The last course of a number in `width` cells; a step that was not finite stays visible as `!`."""
-    blocks = ASCII_BLOCKS if ascii_only else BLOCKS
     values = list(values)
     if not values:
         return ""
@@ -103,7 +101,7 @@ def sparkline(values: Sequence[float], width: int, *, ascii_only: bool = False) 
         values = [values[(k + 1) * len(values) // width - 1] for k in range(width)]
     finite = [v for v in values if math.isfinite(v)]
     lo, hi = (min(finite), max(finite)) if finite else (0.0, 0.0)
-    top = len(blocks) - 1
+    top = len(BLOCKS) - 1
     return "".join(
-        "!" if not math.isfinite(v) else blocks[round((v - lo) / (hi - lo) * top) if hi > lo else 0] for v in values
+        "!" if not math.isfinite(v) else BLOCKS[round((v - lo) / (hi - lo) * top) if hi > lo else 0] for v in values
     )

@@ -30,7 +30,7 @@ class FakeOpened(FakeRun):
 
     @property
     def last_step(self) -> int:
-        return max((int(c.step[-1]) for _, c, _ in self.data.values() if len(c)), default=0)
+        return max((int(c.step[-1]) for _, c, _ in self.data.values() if len(c)), default=-1)
 
     @property
     def epochs(self) -> int:

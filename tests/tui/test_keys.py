@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import pytest
+
 from tests.tui.driving import NARROW, WIDE, Driven, drive
 from tests.tui.sources import folder, one, opened
-
 from tui.keys import _NAMES, CHART, GLOBAL, LIST, RUNS, Key
 from tui.screens import SCREENS
 from tui.screens.chart_page import ChartPage

@@ -42,11 +42,12 @@ def test_what_is_saved_is_loaded(place: Place, tmp_path_factory: pytest.TempPath
     assert [f.name for f in file.parent.iterdir()] == ["x.json"]
 
 
+FIELDS = sorted(vars(Place()) | vars(Options()))
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
-    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(list(Place().__dict__)), inner, max_size=4),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(FIELDS), inner, max_size=4),
     max_leaves=8,
-)  # fmt: skip
+)
 
 
 @given(found=JSON)

@@ -122,7 +122,7 @@ class Page(Screen[None]):
         facts = self.explorer.facts
         right: list[Span] = []
         if facts is not None and self.NEEDS_RUN:
-            word, style = state(facts.state.value, i, ascii_only=self.explorer.look.ascii)
+            word, style = state(facts.state.value, i)
             right = [(f" {plain(facts.name)} ", i.bar), (f"{word} ", i.bar + style)]
         else:
             right = [(f" {plain(str(self.explorer.source.folder))} ", i.bar_muted)]

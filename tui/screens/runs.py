@@ -107,10 +107,9 @@ class Runs(Page):
 
     def _spans(self, row: int, width: int, ink: Ink) -> Sequence[Span]:
         record, columns = self._shown[row], run_columns.layout(width, self.size.width)
-        ascii_only = self.explorer.look.ascii
         if record.state is State.DAMAGED:
-            return run_columns.damaged(record, columns, ink, ascii_only=ascii_only)
-        return run_columns.spans(record, columns, ink, ascii_only=ascii_only, now=time.time())
+            return run_columns.damaged(record, columns, ink)
+        return run_columns.spans(record, columns, ink, now=time.time())
 
     def status(self) -> tuple[Sequence[Span], Sequence[Span]]:
         """How many runs are shown, and by which filters."""

@@ -167,7 +167,7 @@ class Rows(Widget, can_focus=True):
         page = self._page
         thumb = max(round(page * page / self._count), 1)
         start = round(self._top / max(self._count - page, 1) * (page - thumb))
-        glyph = ("|" if self._look.ascii else "▐") if start <= y < start + thumb else " "
+        glyph = "▐" if start <= y < start + thumb else " "
         return Strip([Segment(glyph, self.rich_style + inks.muted)])
 
 

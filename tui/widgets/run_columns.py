@@ -17,11 +17,11 @@ from tui.words import age, clip, count, number, plain, size, sparkline
 
 GAP = 2
 SIGNS = {
-    "recording": ("●", "*", "accent"),
-    "done": ("✓", "+", "good"),
-    "failed": ("✗", "x", "bad"),
-    "killed": ("✗", "x", "bad"),
-    "damaged": ("‼", "!", "bad"),
+    "recording": ("●", "accent"),
+    "done": ("✓", "good"),
+    "failed": ("✗", "bad"),
+    "killed": ("✗", "bad"),
+    "damaged": ("‼", "bad"),
 }
 
 
@@ -32,7 +32,6 @@ class Cell:
     record: Record
     width: int
     ink: Ink
-    ascii: bool
     now: float
 
 
@@ -47,10 +46,10 @@ class Column:
     right: bool = False
 
 
-def state(word: str, ink: Ink, *, ascii_only: bool) -> Span:
+def state(word: str, ink: Ink) -> Span:
     """A run's state as a sign and a word, so that it needs no colour."""
-    sign, plain_sign, tone = SIGNS[word]
-    return f"{plain_sign if ascii_only else sign} {word}", getattr(ink, tone)
+    sign, tone = SIGNS[word]
+    return f"{sign} {word}", getattr(ink, tone)
 
 
 def settings_of(r: Record) -> dict[str, Any]:
@@ -70,7 +69,7 @@ def _name(c: Cell) -> Span:
 
 
 def _state(c: Cell) -> Span:
-    return state(c.record.state.value, c.ink, ascii_only=c.ascii)
+    return state(c.record.state.value, c.ink)
 
 
 def _framework(c: Cell) -> Span:
@@ -87,7 +86,7 @@ def _loss(c: Cell) -> Span:
 
 
 def _course(c: Cell) -> Span:
-    return sparkline(c.record.losses, c.width, ascii_only=c.ascii), c.ink.accent
+    return sparkline(c.record.losses, c.width), c.ink.accent
 
 
 def _settings(c: Cell) -> Span:
@@ -134,21 +133,19 @@ def head(columns: Sequence[tuple[Column, int]], ink: Ink) -> list[Span]:
     return [(" " + (" " * GAP).join(titles), ink.muted)]
 
 
-def spans(
-    record: Record, columns: Sequence[tuple[Column, int]], ink: Ink, *, ascii_only: bool, now: float
-) -> list[Span]:
+def spans(record: Record, columns: Sequence[tuple[Column, int]], ink: Ink, *, now: float) -> list[Span]:
     """One run's line."""
     out: list[Span] = [(" ", ink.text)]
     for column, width in columns:
-        text, style = column.draw(Cell(record, width, ink, ascii_only, now))
+        text, style = column.draw(Cell(record, width, ink, now))
         out += [((text.rjust if column.right else text.ljust)(width), style), (" " * GAP, ink.text)]
     return out
 
 
-def damaged(record: Record, columns: Sequence[tuple[Column, int]], ink: Ink, *, ascii_only: bool) -> list[Span]:
+def damaged(record: Record, columns: Sequence[tuple[Column, int]], ink: Ink) -> list[Span]:
     """The line of a run that cannot be read: its name, and what is wrong with it."""
     width = columns[0][1]
-    word, style = state(record.state.value, ink, ascii_only=ascii_only)
+    word, style = state(record.state.value, ink)
     return [
         (f" {clip(record.name, width, middle=True).ljust(width + GAP)}", ink.strong),
         (word.ljust(11 + GAP), style),
