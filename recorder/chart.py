@@ -15,7 +15,7 @@ Limits = tuple[float, float]
 
 @dataclass(frozen=True)
 class Scale:
-    """One axis of a chart: its label, unit, whether it is logarithmic, its limits (None: from the data), named ticks."""
+    """One axis of a chart: label, unit, whether it is logarithmic, limits (None: from the data), named ticks."""
 
     label: str = ""
     unit: str = ""

@@ -2,7 +2,7 @@
 
 
 class LayerscopeError(Exception):
-    """Any error that layerscope raises on purpose; its text says where, what was found, what was expected, what to do."""
+    """Any error that layerscope raises on purpose: where, what was found, what was expected, what to do."""
 
 
 class RecordError(LayerscopeError):

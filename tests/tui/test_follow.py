@@ -9,11 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.tui.sources import FakeOpened, FakeRecord, FakeSource, folder, one, opened
 
 from recorder.errors import RunFileError
 from recorder.runfile.schema import State
 from recorder.view import Window
+from tests.tui.sources import FakeOpened, FakeRecord, FakeSource, folder, one, opened
 from tui import follow, messages
 from tui.follow import Follower
 from tui.requests import Draw, Export, Open, ReadItems, ReadScalars, WatchRuns
@@ -245,3 +245,21 @@ def test_an_export_tells_what_was_written_or_why_not(started: Start, tmp_path: P
     assert path.stat().st_size == written[0].size
     follower.ask(export)
     assert "exists already" in box.wait(lambda m: isinstance(m, messages.Failed)).text
+
+
+def test_whoever_stops_it_waits_until_it_has_let_go_of_the_file(started: Start) -> None:
+    """An interpreter that ends while the thread is inside HDF5 would never end."""
+    run = opened()
+    begun = threading.Event()
+
+    class Slow(FakeSource):
+        def open(self, path: Path) -> FakeOpened:
+            begun.set()
+            time.sleep(0.3)
+            return super().open(path)
+
+    follower, _ = started(Slow(known={str(run.path): run}))
+    follower.ask(Open(run.path))
+    assert begun.wait(20)
+    follower.stop()
+    assert not follower.is_alive()
