@@ -104,13 +104,13 @@ def fake_run(steps: int = 500, tensors: int = 8, bins: int = 204, seed: int = 0)
                 clock(t), scalars,
             ),
             "gradient_norm": (
-                Series("gradient_norm", Kind.PER_ITEM, "loss / weight", "Euclidean norm of the tensor's gradient.", names,
-                       item_dim="tensor", axis="pairs_2_of_10"),
+                Series("gradient_norm", Kind.PER_ITEM, "loss / weight", "Euclidean norm of the tensor's gradient.",
+                       names, item_dim="tensor", axis="pairs_2_of_10"),
                 clock(t), norms,
             ),
             "weight_histogram": (
-                Series("weight_histogram", Kind.DISTRIBUTION, "count", "Counts of the tensor's weights.", names, (bins,),
-                       ("bin",), "uint32", "tensor", "each_epoch", edges=tuple(edges)),
+                Series("weight_histogram", Kind.DISTRIBUTION, "count", "Counts of the tensor's weights.", names,
+                       (bins,), ("bin",), "uint32", "tensor", "each_epoch", edges=tuple(edges)),
                 rare, counts,
             ),
         },
