@@ -246,21 +246,32 @@ def test_a_demo_trains_in_its_own_process_then_summary_and_figures(
 
     def trained(words: list[str], **_: object) -> subprocess.CompletedProcess[str]:
         asked.append(words)
-        path = make_run(Path("demo.h5").absolute(), steps=20, tensors=2)
-        return subprocess.CompletedProcess(words, 0, stdout=f"epoch 1\n{path}\n")
+        make_run(Path(words[6]), steps=20, tensors=2)
+        return subprocess.CompletedProcess(words, 0)
 
     monkeypatch.setattr(subprocess, "run", trained)
-    status, out, _ = run(capsys, "demo", "--epochs", 2)
+    status, out, _ = run(capsys, "demo", "--path", "demo.h5", "--epochs", 2)
     assert status == 0
-    assert asked[0][:6] == [sys.executable, "-m", "recorder", "demo", "mnist_mlp", "--path"]
+    assert asked[0][:7] == [sys.executable, "-m", "recorder", "demo", "mnist_mlp", "--path", "demo.h5"]
     assert "gradient_norm" in out
     assert {p.suffix for p in Path("demo-figures").iterdir()} == {".pdf"}
 
 
 def test_a_demo_that_fails_passes_its_status_on(capsys, monkeypatch: pytest.MonkeyPatch) -> None:
-    failed = subprocess.CompletedProcess([], 3, stdout="")
+    failed = subprocess.CompletedProcess([], 3)
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)
     assert run(capsys, "demo")[0] == 3
+
+
+def test_a_demo_in_a_folder_gets_a_name_of_its_own(capsys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+    monkeypatch.setattr(
+        subprocess, "run", lambda words, **_: asked.append(words) or subprocess.CompletedProcess(words, 3)
+    )
+    run(capsys, "demo", "--path", tmp_path)
+    assert Path(asked[0][6]).parent == tmp_path
+    assert Path(asked[0][6]).name.startswith("mnist_mlp-")
+    assert "Training mnist_mlp, recorded in" in run(capsys, "demo", "--path", "new/")[1]
 
 
 def test_in_a_terminal_the_explorer_opens(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

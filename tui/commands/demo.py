@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from tui.commands.explore import COLOURS, interactive
@@ -25,13 +26,15 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    words = [sys.executable, "-m", "recorder", "demo", args.recipe, "--path", args.path]
+    path = Path(args.path)
+    if args.path.endswith("/") or path.is_dir():
+        path /= f"{args.recipe}-{time.strftime('%Y%m%d-%H%M%S')}.h5"
+    print(f"Training {args.recipe}, recorded in {path}", flush=True)
+    words = [sys.executable, "-m", "recorder", "demo", args.recipe, "--path", str(path)]
     words += ["--data", args.data, "--epochs", str(args.epochs), "--seed", str(args.seed)]
-    trained = subprocess.run(words, stdout=subprocess.PIPE, text=True, check=False)
-    lines = trained.stdout.splitlines()
-    if trained.returncode or not lines:
-        return trained.returncode or 1
-    path = Path(lines[-1])  # the recorder says last where the run is
+    trained = subprocess.run(words, check=False)  # it writes to the same terminal: its progress is seen
+    if trained.returncode:
+        return trained.returncode
     if interactive():
         from tui.app import run_explorer
 
