@@ -23,10 +23,11 @@ from recorder.runfile.declaration import Declaration, Status, read_sidecar
 from recorder.runfile.guard import clean, open_checked
 from recorder.runfile.layout import log_of, part_of, run_paths, sidecar_path, volume_path
 from recorder.runfile.lock import alive
+from recorder.runfile.merge import cleaned, epoch_knots, groups_of, last_row, merged_series, read_rows
 from recorder.runfile.recorded import Recorded
 from recorder.runfile.schema import Clock, Event, Kind, Series, State
 from recorder.runfile.stored import StoredVolume
-from recorder.runfile.window import Group, Segment, bucket_steps, summary
+from recorder.runfile.window import Group, bucket_steps, summary
 from recorder.view import Envelope, Window
 
 
@@ -68,19 +69,13 @@ class Run:
     @property
     def meta(self) -> Mapping[str, Any]:
         """Provenance and the user's own settings."""
-        return _cleaned(self._first.declaration.meta)
+        return cleaned(self._first.declaration.meta)
 
     @property
     def series(self) -> Mapping[str, Series]:
         """Every series by name, its items united over all volumes."""
         if self._series is None:
-            merged: dict[str, Series] = {}
-            for volume in self._volumes.values():
-                for s in volume.series.values():
-                    known = merged.get(s.name)
-                    same = known and (known.kind, known.shape, known.dtype) == (s.kind, s.shape, s.dtype)
-                    merged[s.name] = _united(known, s) if known and same else s
-            self._series = {name: _clean_series(s) for name, s in merged.items()}
+            self._series = merged_series(self.volumes)
         return self._series
 
     @property
@@ -219,7 +214,7 @@ class Run:
             values = np.empty(len(found), object)
             values[:] = [v for _, v in found]
             return max(s for s, _ in found), values
-        rows = [(group, *hit) for group in groups if (hit := _last_row(group, step)) is not None]
+        rows = [(group, *hit) for group in groups if (hit := last_row(group, step)) is not None]
         if not rows:
             when = "" if step is None else f" at or before step {step}"
             raise NotRecordedError(f"{series!r} has no row{when} in run {self.name!r}")
@@ -242,7 +237,7 @@ class Run:
         for segment, (a, b) in zip(segments, spans, strict=True):
             rows = chosen[(chosen >= before) & (chosen < before + b - a)] - before + a
             before += b - a
-            values.append(_read_rows(segment, rows))
+            values.append(read_rows(segment, rows))
             clock = segment.volume.clock(segment.series.axis)
             clocks.append(Clock(clock.step[rows], clock.epoch[rows], clock.time[rows]))
         if not segments:
@@ -424,37 +419,8 @@ class Run:
             if item is not None and item not in declared.items:
                 near = difflib.get_close_matches(item, declared.items, n=3) or list(declared.items[:3])
                 raise NotRecordedError(f"{series!r} has no item {item!r}; near are {', '.join(map(repr, near))}")
-            self._cache[key] = self._make_groups(declared, item)
+            self._cache[key] = groups_of(self.volumes, declared, item)
         return self._cache[key]
-
-    def _make_groups(self, declared: Series, item: str | None) -> list[Group]:
-        wanted = declared.items if item is None else (item,)
-        homes = [
-            (volume, s, {clean(i): k for k, i in enumerate(s.items)})
-            for volume in self._volumes.values()
-            if (s := volume.series.get(declared.name)) is not None
-            and (s.kind, s.shape, s.dtype) == (declared.kind, declared.shape, declared.dtype)
-            and volume.count(s.axis)
-        ]
-        together: dict[tuple[int, ...], list[int]] = {}
-        for place, name in enumerate(wanted):
-            together.setdefault(tuple(k for k, home in enumerate(homes) if name in home[2]), []).append(place)
-        groups = []
-        for members, places in together.items():
-            segments, hide = [], NO_STEP
-            for k in reversed(members):
-                volume, s, columns = homes[k]
-                steps = volume.clock_column(s.axis, "step")
-                stop = int(np.searchsorted(steps, hide, side="left"))
-                hide = min(hide, int(steps[0]))
-                picked = np.array([columns[wanted[p]] for p in places])
-                everything = len(picked) == len(s.items) and bool((picked == np.arange(len(picked))).all())
-                of_one = int(picked[0]) if item is not None else None if everything else picked
-                if stop:
-                    segments.append(Segment(volume, s, of_one, stop))
-            if segments or len(together) == 1:
-                groups.append(Group(np.array(places, dtype=np.int64), tuple(reversed(segments))))
-        return groups
 
     @staticmethod
     def _rows_within(groups: Sequence[Group], window: Window) -> int:
@@ -475,71 +441,9 @@ class Run:
         The unfinished last epoch is taken to be as long as the one before; it never reaches its end.
         """
         if self._epochs is None:
-            self._epochs = self._epoch_knots()
+            self._epochs = epoch_knots(self.volumes, self.last_step)
         at, epoch = self._epochs
         return np.interp(steps, at, epoch)
-
-    def _epoch_knots(self) -> tuple[np.ndarray, np.ndarray]:
-        """(steps, epochs): the first step known of each epoch, and one knot behind the last step."""
-        first: dict[int, int] = {}
-        for volume in self._volumes.values():
-            for axis in volume.axes:
-                if axis != "events" and volume.count(axis):
-                    epoch, step = volume.clock_column(axis, "epoch"), volume.clock_column(axis, "step")
-                    change = np.append(0, np.flatnonzero(np.diff(epoch)) + 1)
-                    for e, s in zip(epoch[change].tolist(), step[change].tolist(), strict=True):
-                        first[e] = min(s, first.get(e, s))
-        if not first:
-            return np.zeros(1), np.zeros(1)
-        epochs = np.array(sorted(first))
-        steps = np.maximum.accumulate(np.array([first[e] for e in epochs]))
-        length = (steps[-1] - steps[-2]) / (epochs[-1] - epochs[-2]) if len(steps) > 1 else 0
-        end = max(steps[-1] + length, self.last_step + 1)
-        return np.append(steps, end).astype(float), np.append(epochs, epochs[-1] + 1).astype(float)
-
-
-NO_STEP = np.iinfo(np.int64).max
-
-
-def _last_row(group: Group, step: int | None) -> tuple[int, np.ndarray] | None:
-    for segment in reversed(group.segments):
-        steps = segment.steps
-        k = len(steps) if step is None else int(np.searchsorted(steps, step, side="right"))
-        if k:
-            return int(steps[k - 1]), segment.read(k - 1, k)[0]
-    return None
-
-
-def _read_rows(segment: Segment, rows: np.ndarray) -> np.ndarray:
-    """Some rows, in order: at once where they are dense, one by one where that reads less."""
-    if len(rows) and rows[-1] - rows[0] < 4 * len(rows):
-        return segment.read(int(rows[0]), int(rows[-1]) + 1)[rows - rows[0]]
-    if not len(rows):
-        return segment.read(0, 0)
-    return np.concatenate([segment.read(int(k), int(k) + 1) for k in rows])
-
-
-def _united(known: Series, more: Series) -> Series:
-    fresh = [k for k, item in enumerate(more.items) if item not in known.items]
-    ragged = (*known.ragged, *(more.ragged[k] for k in fresh)) if known.ragged else ()
-    return replace(known, items=(*known.items, *(more.items[k] for k in fresh)), ragged=ragged)
-
-
-def _clean_series(s: Series) -> Series:
-    return replace(
-        s, unit=clean(s.unit), doc=clean(s.doc), items=tuple(map(clean, s.items)), dims=tuple(map(clean, s.dims)),
-        item_dim=clean(s.item_dim), columns=tuple(map(clean, s.columns)),
-    )  # fmt: skip
-
-
-def _cleaned(value: Any) -> Any:
-    if isinstance(value, str):
-        return clean(value)
-    if isinstance(value, Mapping):
-        return {clean(str(k)): _cleaned(v) for k, v in value.items()}
-    if isinstance(value, list):
-        return [_cleaned(v) for v in value]
-    return value
 
 
 def _some(s: Series) -> str:

@@ -104,6 +104,11 @@ class Volume:
         file.flush()
         into.count, into.levels = stop, levels
 
+    @property
+    def descriptor(self) -> int:
+        """The file descriptor of its file."""
+        return int(self.group.file.id.get_vfd_handle())
+
     def seal(self, status: Status) -> None:
         self._status[:] = np.frombuffer(status_json(status), np.uint8)
         self.group.file.flush()

@@ -10,60 +10,26 @@ import contextlib
 import os
 import threading
 import time
-import weakref
 from collections import deque
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from recorder.errors import InstrumentError, RecordError, RunExistsError
-from recorder.runfile.declaration import EVENTS, Declaration, Status, event_row, write_sidecar
-from recorder.runfile.layout import (
-    BLOCK_BYTES,
-    block_rows,
-    is_axis,
-    is_series,
-    log_path,
-    part_of,
-    run_paths,
-    sidecar_path,
-    volume_path,
-)
+from recorder.runfile.declaration import Declaration, Status, event_row, write_sidecar
+from recorder.runfile.fork import OpenFiles
+from recorder.runfile.guard import open_checked
+from recorder.runfile.layout import BLOCK_BYTES, log_path, part_of, run_paths, sidecar_path, volume_path
 from recorder.runfile.lock import HEARTBEAT, Lock, alive, holder
 from recorder.runfile.log import Block
 from recorder.runfile.pack import fold
+from recorder.runfile.part import Cell, Part, PartAxis, check_declaration, routed
 from recorder.runfile.schema import Event, Series, State, row_dtype
 from recorder.runfile.volume import Volume, new_file
 
 PENDING_BYTES = 64 << 20  # rows that may wait for the disk
 PACK_BYTES = 256 << 20  # a run in parts below this is packed when it is closed
-
-
-@dataclass(eq=False)
-class _Axis:
-    """One axis of one volume, as the training thread sees it."""
-
-    name: str
-    row: np.dtype
-    capacity: int
-    next: int = 0  # number of the next row
-    step: int = -(1 << 62)
-    block: Block | None = None
-
-
-@dataclass(eq=False)
-class _Part:
-    """A volume being written: gathered first, then begun (its declaration is fixed), then created in HDF5."""
-
-    number: int
-    series: dict[str, Series] = field(default_factory=dict)
-    axes: dict[str, _Axis] = field(default_factory=dict)
-    columns: dict[str, dict[str, int]] = field(default_factory=dict)  # series -> item -> position
-    begun: bool = False
-    volume: Volume | None = None
 
 
 class RunWriter:
@@ -84,19 +50,19 @@ class RunWriter:
         self._meta = dict(meta)
         self._block_bytes = block_bytes
         self._status = Status(started=time.time())
+        self._reached = (0, 0)  # the last step and its epoch
         self._lock = _reserve(self.path, self.folder, extend)
         self._pid = os.getpid()
         self._guard = threading.RLock()  # the training thread's side
         self._wake = threading.Condition()
-        self._full: deque[tuple[_Part, _Axis, Block]] = deque()
-        self._hdf5 = threading.Lock()  # held while HDF5 is at work, and by a fork
+        self._full: deque[tuple[Part, PartAxis, Block]] = deque()
+        self._open = OpenFiles()
         self._closing = False
         self._closed = False
-        self._parts = [self._part(_next_number(self.path, self.folder) if extend else 0)]
+        self._parts = [Part(_next_number(self.path, self.folder) if extend else 0, block_bytes)]
         write_sidecar(sidecar_path(self.folder, self._parts[0].number), Declaration((), self._meta, self._status))
         self._thread = threading.Thread(target=self._work, name=f"layerscope {self.path.name}", daemon=True)
         self._thread.start()
-        _living.add(self)
 
     # -- the training thread ------------------------------------------------------------------------------------
 
@@ -106,12 +72,10 @@ class RunWriter:
             return
         with self._guard:
             for s in series:
-                self._check(s)
-                known = self._parts[-1].series.get(s.name)
-                if self._parts[-1].begun or (known and known.axis != s.axis):
-                    self._parts.append(self._part(self._parts[-1].number + 1))
-                    known = None
-                self._parts[-1].series[s.name] = _united(known, s) if known else s
+                check_declaration(s, self._parts)
+                if not self._parts[-1].takes(s):
+                    self._parts.append(Part(self._parts[-1].number + 1, self._block_bytes))
+                self._parts[-1].add(s)
 
     def append(self, axis: str, *, step: int, epoch: int, time: float, values: Mapping[str, Any]) -> None:
         """Record one row of an axis; when this returns, a SIGKILL cannot lose it.
@@ -123,7 +87,7 @@ class RunWriter:
             return
         with self._guard:
             where = f"at step {step}"
-            for part, cells in self._routed(axis, values, where):
+            for part, cells in routed(self._parts, axis, values, where):
                 if not part.begun:
                     for earlier in self._parts[: self._parts.index(part) + 1]:
                         self._begin(earlier)
@@ -156,7 +120,8 @@ class RunWriter:
                 for axis in part.axes.values():
                     if axis.block and axis.block.count:
                         self._full.append((part, axis, axis.block))
-            self._status = replace(self._status, state=state, ended=time.time(), error=error)
+            step, epoch = self._reached
+            self._status = replace(self._status, state=state, ended=time.time(), error=error, steps=step, epochs=epoch)
             with contextlib.suppress(OSError):
                 for part in self._parts:
                     self._declare_on_disk(part)
@@ -164,7 +129,6 @@ class RunWriter:
             self._closing = True
             self._wake.notify()
         self._thread.join()
-        _living.discard(self)
         self._lock.release()
         return self.problem or ""
 
@@ -173,37 +137,11 @@ class RunWriter:
         """Closed, or in a forked child: recording is not its business."""
         return self._closed or os.getpid() != self._pid
 
-    def _part(self, number: int) -> _Part:
-        return _Part(number, axes={"events": self._axis("events", (EVENTS,))})
-
-    def _axis(self, name: str, series: Sequence[Series]) -> _Axis:
-        row = row_dtype(series)
-        return _Axis(name, row, block_rows(row.itemsize, self._block_bytes))
-
-    def _check(self, s: Series) -> None:
-        if not is_series(s.name) or not is_axis(s.axis):
-            raise RecordError(
-                f"series {s.name!r} on axis {s.axis!r}: names must be letters, digits, '_' and '.', and not one of the "
-                "file's own (axes, parts, events, layerscope, step, epoch, time)"
-            )
-        if len(set(s.items)) != len(s.items):
-            raise RecordError(f"series {s.name!r}: its items are not all different: {s.items}")
-        for part in self._parts:
-            for item in set(s.items) & set(part.columns.get(s.name, ())):
-                axis = part.series[s.name].axis
-                if axis != s.axis:
-                    raise RecordError(
-                        f"series {s.name!r}: {item!r} is already recorded on axis {axis!r}, not {s.axis!r}"
-                    )
-
-    def _begin(self, part: _Part) -> None:
-        """Fix the declaration and put it on disk, before the first row."""
+    def _begin(self, part: Part) -> None:
+        """Put the declaration on disk, before the first row."""
         if part.begun:
             return
-        for axis, series in Declaration(tuple(part.series.values())).axes.items():
-            part.axes.setdefault(axis, self._axis(axis, series))
-        part.columns = {s.name: {item: k for k, item in enumerate(s.items)} for s in part.series.values()}
-        part.begun = True
+        part.begin()
         try:
             self._declare_on_disk(part)
         except OSError as error:
@@ -211,39 +149,11 @@ class RunWriter:
         with self._wake:
             self._wake.notify()
 
-    def _declare_on_disk(self, part: _Part) -> None:
-        declaration = Declaration(tuple(part.series.values()), self._meta, self._status)
-        write_sidecar(sidecar_path(self.folder, part.number), declaration)
-
-    def _routed(
-        self, axis: str, values: Mapping[str, Any], where: str
-    ) -> list[tuple[_Part, list[tuple[str, Any, Any]]]]:
-        """Which cells (field, column, value) go into which part."""
-        routed: dict[int, tuple[_Part, list[tuple[str, Any, Any]]]] = {}
-        for name, value in values.items():
-            homes = [p for p in reversed(self._parts) if name in p.series and p.series[name].axis == axis]
-            if not homes:
-                raise InstrumentError(f"series {name!r} {where}: was not declared on axis {axis!r}")
-            if isinstance(value, Mapping):
-                left = dict(value)
-                for part in homes:
-                    own = {item: left.pop(item) for item in part.series[name].items if item in left}
-                    if own or not value:
-                        routed.setdefault(part.number, (part, []))[1].extend(_cells(part.series[name], own, where))
-                if left:
-                    raise InstrumentError(
-                        f"series {name!r} {where}: has no item {next(iter(left))!r}; declare it first"
-                    )
-            else:
-                part = homes[0]
-                routed.setdefault(part.number, (part, []))[1].extend(_cells(part.series[name], value, where))
-        if not values:
-            part = next((p for p in self._parts if any(s.axis == axis for s in p.series.values())), self._parts[0])
-            routed[part.number] = (part, [])
-        return list(routed.values())
+    def _declare_on_disk(self, part: Part) -> None:
+        write_sidecar(sidecar_path(self.folder, part.number), part.declaration(self._meta, self._status))
 
     def _append(
-        self, part: _Part, axis: _Axis, cells: Sequence[tuple[str, Any, Any]], clock: tuple[int, int, float], where: str
+        self, part: Part, axis: PartAxis, cells: Sequence[Cell], clock: tuple[int, int, float], where: str
     ) -> None:
         step, epoch, when = clock
         if step < axis.step:
@@ -265,16 +175,14 @@ class RunWriter:
         if block.error:
             self.problem = f"{block.path}: {block.error.strerror}; rows are kept in memory"
         axis.step, axis.next = step, axis.next + 1
-        self._status = replace(
-            self._status, steps=max(step, self._status.steps), epochs=max(epoch, self._status.epochs)
-        )
+        self._reached = max(self._reached, (step, epoch))
         if block.full:
             axis.block = None
             with self._wake:
                 self._full.append((part, axis, block))
                 self._wake.notify()
 
-    def _room(self, axis: _Axis) -> bool:
+    def _room(self, axis: PartAxis) -> bool:
         """Whether one more row may wait in memory."""
         if axis.block is not None or not self._full:
             return True
@@ -296,7 +204,7 @@ class RunWriter:
                 closing = self._closing
             self._lock.beat()
             try:
-                with self._hdf5:
+                with self._open.lock:
                     self._commit()
                     if closing:
                         self._seal()
@@ -319,7 +227,7 @@ class RunWriter:
                 break
             if part.volume.count(axis.name) == block.first:
                 part.volume.commit(axis.name, block.rows)
-            os.fsync(_descriptor(part.volume))
+            os.fsync(part.volume.descriptor)
             block.discard()
             with self._wake:
                 self._full.popleft()
@@ -327,14 +235,13 @@ class RunWriter:
             self.problem = None
             self._lock.beat()
 
-    def _create(self, part: _Part) -> Volume:
+    def _create(self, part: Part) -> Volume:
         """The volume's file, which appears under its name only once readers can open it."""
         path = volume_path(self.path, part.number)
         new = self.folder / f"new-{part.number:04}.h5"
         new.unlink(missing_ok=True)
-        declaration = Declaration(tuple(part.series.values()), self._meta, self._status)
         file = new_file(str(new))
-        volume = Volume(file, declaration, block_bytes=self._block_bytes)
+        volume = Volume(file, part.declaration(self._meta, self._status), block_bytes=self._block_bytes)
         file.swmr_mode = True
         try:
             os.link(new, path)  # unlike rename, never over an existing file
@@ -345,6 +252,7 @@ class RunWriter:
             os.rename(new, path)
         else:
             new.unlink()
+        self._open.descriptors.add(volume.descriptor)
         return volume
 
     def _seal(self) -> None:
@@ -353,9 +261,10 @@ class RunWriter:
         for part in self._parts:
             if part.volume is not None:
                 part.volume.seal(self._status)
-                file, part.volume = part.volume.group.file, None
-                os.fsync(file.id.get_vfd_handle())
-                file.close()
+                os.fsync(part.volume.descriptor)
+                self._open.descriptors.discard(part.volume.descriptor)
+                part.volume.group.file.close()
+                part.volume = None
         for part in self._parts:
             sidecar_path(self.folder, part.number).unlink(missing_ok=True)
         if self._in_parts():
@@ -402,81 +311,8 @@ def _reserve(path: Path, folder: Path, extend: bool) -> Lock:
 
 def _next_number(path: Path, folder: Path) -> int:
     """One above every volume of the run."""
-    from recorder.runfile.guard import open_checked
-
     numbers = [n for entry in folder.iterdir() if (n := part_of(entry.name)) is not None]
     if path.exists():
         with open_checked(path) as file:
             numbers += [0, *(int(name) for name in file.get("parts", ()) if name.isdigit())]
     return max([0, *numbers]) + 1
-
-
-def _united(known: Series, more: Series) -> Series:
-    """Two declarations of one series before its first row."""
-    if (known.kind, known.shape, known.dtype, known.axis) != (more.kind, more.shape, more.dtype, more.axis):
-        raise RecordError(f"series {more.name!r}: was declared before as another kind, shape, dtype or axis")
-    fresh = [k for k, item in enumerate(more.items) if item not in known.items]
-    ragged = (*known.ragged, *(more.ragged[k] for k in fresh)) if more.ragged else known.ragged
-    return replace(known, items=(*known.items, *(more.items[k] for k in fresh)), ragged=ragged)
-
-
-def _cells(s: Series, value: Any, where: str) -> list[tuple[str, Any, Any]]:
-    """(field, column, value) of each number to be stored, shapes checked."""
-    if isinstance(value, Mapping):
-        positions = [(s.items.index(item), item, v) for item, v in value.items()]
-    elif s.ragged:
-        if len(value) != len(s.items):
-            raise InstrumentError(f"series {s.name!r} {where}: expected {len(s.items)} arrays, got {len(value)}")
-        positions = [(k, s.items[k], v) for k, v in enumerate(value)]
-    else:
-        _same(np.shape(value), (len(s.items), *s.shape), f"series {s.name!r} {where}")
-        return [(s.name, ..., value)]
-    for k, item, v in positions:
-        expected = s.ragged[k] if s.ragged else s.shape
-        if expected or not isinstance(v, float | int):
-            _same(np.shape(v), expected, f"series {s.name!r}, item {item!r} {where}")
-    if s.ragged:
-        return [(f"{s.name}/{k}", ..., v) for k, _, v in positions]
-    return [(s.name, k, v) for k, _, v in positions]
-
-
-def _same(found: tuple[int, ...], expected: tuple[int, ...], what: str) -> None:
-    if found != expected:
-        raise InstrumentError(f"{what}: expected shape {expected}, got {found}")
-
-
-def _descriptor(volume: Volume) -> int:
-    return int(volume.group.file.id.get_vfd_handle())
-
-
-# A forked child shares our files. Its HDF5 would write its own idea of them when it exits, so its copies of the
-# descriptors are turned to /dev/null; and no fork happens while HDF5 is at work.
-_living: weakref.WeakSet[RunWriter] = weakref.WeakSet()
-_held: list[RunWriter] = []
-
-
-def _before_fork() -> None:
-    _held[:] = _living
-    for writer in _held:
-        writer._hdf5.acquire()
-
-
-def _after_fork_in_parent() -> None:
-    while _held:
-        _held.pop()._hdf5.release()
-
-
-def _after_fork_in_child() -> None:
-    nowhere = os.open(os.devnull, os.O_RDWR)
-    for writer in _held:
-        for part in writer._parts:
-            if part.volume is not None:
-                with contextlib.suppress(Exception):
-                    os.dup2(nowhere, _descriptor(part.volume))
-    os.close(nowhere)
-    _after_fork_in_parent()
-    _living.clear()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork_in_parent, after_in_child=_after_fork_in_child)

@@ -313,7 +313,12 @@ if os.fork() == 0:
     os.wait()
     sys.exit(0)          # the interpreter shuts down, HDF5's own exit handlers run
 os.wait()
-append(writer, range(50, 120))
+for step in range(50, 120):  # the writer thread is at work while we fork
+    append(writer, [step])
+    if step % 4 == 0:
+        if os.fork() == 0:
+            sys.exit(0)
+        os.wait()
 writer.close()
 """
 

@@ -1,0 +1,126 @@
+"""How do the volumes of a run become one? Series are united item by item; newer rows hide older ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from recorder.runfile.guard import clean
+from recorder.runfile.schema import Series
+from recorder.runfile.stored import StoredVolume
+from recorder.runfile.window import Group, Segment
+
+NO_STEP = np.iinfo(np.int64).max
+
+
+def merged_series(volumes: Sequence[StoredVolume]) -> dict[str, Series]:
+    """Every series by name, its items united; where a newer volume declares another shape, that one counts."""
+    merged: dict[str, Series] = {}
+    for volume in volumes:
+        for s in volume.series.values():
+            known = merged.get(s.name)
+            merged[s.name] = _united(known, s) if known and _alike(known, s) else s
+    return {name: _clean_series(s) for name, s in merged.items()}
+
+
+def groups_of(volumes: Sequence[StoredVolume], declared: Series, item: str | None) -> list[Group]:
+    """Where the rows of a series, or of one item, are: items that share volumes, and their rows there in order."""
+    wanted = declared.items if item is None else (item,)
+    homes = [
+        (volume, s, {clean(name): k for k, name in enumerate(s.items)})
+        for volume in volumes
+        if (s := volume.series.get(declared.name)) is not None and _alike(s, declared) and volume.count(s.axis)
+    ]
+    together: dict[tuple[int, ...], list[int]] = {}
+    for place, name in enumerate(wanted):
+        together.setdefault(tuple(k for k, (_, _, columns) in enumerate(homes) if name in columns), []).append(place)
+    groups = []
+    for members, places in together.items():
+        segments, hide = [], NO_STEP
+        for k in reversed(members):
+            volume, s, columns = homes[k]
+            steps = volume.clock_column(s.axis, "step")
+            stop = int(np.searchsorted(steps, hide, side="left"))
+            hide = min(hide, int(steps[0]))
+            picked = np.array([columns[wanted[p]] for p in places])
+            everything = len(picked) == len(s.items) and bool((picked == np.arange(len(picked))).all())
+            if stop:
+                own = int(picked[0]) if item is not None else None if everything else picked
+                segments.append(Segment(volume, s, own, stop))
+        if segments or len(together) == 1:
+            groups.append(Group(np.array(places, dtype=np.int64), tuple(reversed(segments))))
+    return groups
+
+
+def last_row(group: Group, step: int | None) -> tuple[int, np.ndarray] | None:
+    """(recorded step, values) of a group's last row at or before `step`."""
+    for segment in reversed(group.segments):
+        steps = segment.steps
+        k = len(steps) if step is None else int(np.searchsorted(steps, step, side="right"))
+        if k:
+            return int(steps[k - 1]), segment.read(k - 1, k)[0]
+    return None
+
+
+def read_rows(segment: Segment, rows: np.ndarray) -> np.ndarray:
+    """Some rows, in order: at once where they are dense, one by one where that reads less."""
+    if not len(rows):
+        return segment.read(0, 0)
+    if rows[-1] - rows[0] < 4 * len(rows):
+        return segment.read(int(rows[0]), int(rows[-1]) + 1)[rows - rows[0]]
+    return np.concatenate([segment.read(int(k), int(k) + 1) for k in rows])
+
+
+def epoch_knots(volumes: Sequence[StoredVolume], last_step: int) -> tuple[np.ndarray, np.ndarray]:
+    """(steps, epochs): the first step known of each epoch, and one knot behind the last step."""
+    first: dict[int, int] = {}
+    for volume in volumes:
+        for axis in volume.axes:
+            if axis != "events" and volume.count(axis):
+                epoch, step = volume.clock_column(axis, "epoch"), volume.clock_column(axis, "step")
+                change = np.append(0, np.flatnonzero(np.diff(epoch)) + 1)
+                for e, s in zip(epoch[change].tolist(), step[change].tolist(), strict=True):
+                    first[e] = min(s, first.get(e, s))
+    if not first:
+        return np.zeros(1), np.zeros(1)
+    epochs = np.array(sorted(first))
+    steps = np.maximum.accumulate(np.array([first[e] for e in epochs]))
+    length = (steps[-1] - steps[-2]) / (epochs[-1] - epochs[-2]) if len(steps) > 1 else 0
+    end = max(steps[-1] + length, last_step + 1)
+    return np.append(steps, end).astype(float), np.append(epochs, epochs[-1] + 1).astype(float)
+
+
+def cleaned(value: Any) -> Any:
+    """Settings without control characters, at any depth."""
+    if isinstance(value, str):
+        return clean(value)
+    if isinstance(value, Mapping):
+        return {clean(str(k)): cleaned(v) for k, v in value.items()}
+    if isinstance(value, list):
+        return [cleaned(v) for v in value]
+    return value
+
+
+def _alike(one: Series, other: Series) -> bool:
+    return (one.kind, one.shape, one.dtype) == (other.kind, other.shape, other.dtype)
+
+
+def _united(known: Series, more: Series) -> Series:
+    fresh = [k for k, item in enumerate(more.items) if item not in known.items]
+    ragged = (*known.ragged, *(more.ragged[k] for k in fresh)) if known.ragged else ()
+    return replace(known, items=(*known.items, *(more.items[k] for k in fresh)), ragged=ragged)
+
+
+def _clean_series(s: Series) -> Series:
+    return replace(
+        s,
+        unit=clean(s.unit),
+        doc=clean(s.doc),
+        items=tuple(map(clean, s.items)),
+        dims=tuple(map(clean, s.dims)),
+        item_dim=clean(s.item_dim),
+        columns=tuple(map(clean, s.columns)),
+    )
