@@ -330,7 +330,8 @@ def test_a_forked_child_leaves_the_run_alone(tmp_path: Path) -> None:
         check(run, 120)
 
 
-def test_a_silent_heart_means_killed(tmp_path: Path) -> None:
+def test_a_silent_heart_means_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(lock.Lock, "beat", lambda self: None)  # the writer lives, and must not beat in between
     writer = write(tmp_path / "a.h5", 5, close=False)
     path = run_paths(tmp_path / "a.h5")[1] / "lock"
     with Run.open(tmp_path / "a") as run:

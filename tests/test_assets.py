@@ -1,0 +1,21 @@
+"""Are the pictures that `make assets` writes whole in themselves?"""
+
+from __future__ import annotations
+
+import re
+
+from assets.make import self_contained
+
+TEXT = '<text class="r1" x="24.4" y="20" textLength="61" clip-path="url(#l)">&#160;&#160;a&amp;b</text>'
+PLAIN = '<text class="r2" x="0" y="40" textLength="12.2" clip-path="url(#l)">c</text>'
+
+
+def test_leading_spaces_become_a_place() -> None:
+    """Two of five cells of 12.2 are spaces: the words begin 24.4 further right and are 36.6 long."""
+    moved = self_contained(PLAIN + TEXT)
+    assert moved == PLAIN + TEXT.replace('"24.4"', '"48.8"').replace('"61"', '"36.6"').replace("&#160;", "")
+
+
+def test_nothing_is_fetched_from_the_network() -> None:
+    font = '@font-face {\n  font-family: "Fira Code";\n  src: url("https://example.org/font.woff2");\n}'
+    assert re.findall(r"https?://", self_contained(f"<style>{font}</style>{TEXT}")) == []
