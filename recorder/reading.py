@@ -118,7 +118,7 @@ class Collected:
     """What an adapter gathered for one iteration of the user's loop."""
 
     table: Mapping[Statistic, np.ndarray]
-    stepped: np.ndarray  # (tensor,) bool
+    stepped: np.ndarray  # (tensor,) bool: measured before an update
     raw: Mapping[tuple[Quantity, str], np.ndarray]
     scalars: Mapping[str, float]  # the user's, and learning_rate, gradient_norm_before_clipping, clip_factor, ...
     notes: tuple[tuple[str, str], ...] = ()  # (event kind, text): "update skipped by the gradient scaler"

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from recorder.runfile.schema import Kind, Series
 
 UNITS = {"step_time": "s", "overhead_time": "s", "samples_per_second": "sample / s"}
@@ -58,14 +60,13 @@ class Scalars:
         groups.append(Group(axis, fresh, tuple(names[name] for name in fresh)))
         return groups[-1]
 
-    def rows(self, where: str, given: Mapping[str, float]) -> dict[str, dict[str, float]]:
-        """{axis: {recorded name: value}} of every group that has a value now."""
-        rows = {}
-        for group in self._groups[where]:
-            row = {name: given[key] for key, name in zip(group.given, group.names, strict=True) if key in given}
-            if row:
-                rows[group.axis] = row
-        return rows
+    def rows(self, where: str, given: Mapping[str, float]) -> dict[str, np.ndarray]:
+        """{axis: (scalar,) values} of every group that has a value now; NaN for those of its names that have none."""
+        return {
+            group.axis: np.array([given.get(name, np.nan) for name in group.given])
+            for group in self._groups[where]
+            if not given.keys().isdisjoint(group.given)
+        }
 
 
 def is_number(value: Any) -> bool:

@@ -43,6 +43,8 @@ class HostRows:
     def __init__(self, names: Sequence[str]) -> None:
         self.names = names
         self._kept: dict[int, statistics.Kept] = {}
+        self.keeps = False  # some of what was kept is up to date
+        self._nothing = Rows({}, np.zeros(len(names), bool), {})
         self._several = False  # updates of a tensor in one iteration: five critic steps to one of the generator
         self._clear()
 
@@ -54,9 +56,9 @@ class HostRows:
     def pass_by(self, positions: Iterable[int]) -> None:
         """These tensors are updated and nothing of it is wanted: what was kept of them is out of date."""
         for i in positions:
-            self._stepped[i] = True
             if i in self._kept:
                 self._kept[i].valid = False
+        self.keeps = any(kept.valid for kept in self._kept.values())
 
     def measure(self, plan: Plan, updates: Iterable[Update]) -> None:
         """One pass over each tensor."""
@@ -71,6 +73,7 @@ class HostRows:
             kept = self._kept.get(i)
             if keep and (kept is None or not kept.fits(weight)):
                 kept = self._kept[i] = statistics.Kept.room_for(weight)
+            self.keeps |= keep
             if plan.raw:
                 self._copy(plan, update, kept)
             self._table.measure(i, update.gradient, weight, kept=kept, keep=keep, zeros=update.zeros)
@@ -88,7 +91,9 @@ class HostRows:
 
     def end(self) -> Rows:
         """The rows of the iteration; the next one begins."""
-        columns = {} if self._table is None else self._table.columns()
+        if self._table is None:
+            return self._nothing
+        columns = self._table.columns()
         rows = Rows({Statistic(name): column for name, column in columns.items()}, self._stepped, self._raw)
         self._clear()
         return rows
@@ -103,8 +108,11 @@ def no_row(statistic: Statistic, tensors: int) -> np.ndarray:
     return np.full(tensors, np.nan)
 
 
-def merged(parts: Iterable[Rows], wanted: frozenset[Statistic], tensors: int) -> Rows:
+def merged(parts: Sequence[Rows], wanted: frozenset[Statistic], tensors: int) -> Rows:
     """The rows of several devices as one, with every wanted statistic."""
+    parts = [part for part in parts if part.table or part.raw]
+    if len(parts) == 1 and parts[0].table.keys() == wanted:
+        return parts[0]
     table = {s: no_row(s, tensors) for s in wanted}
     stepped = np.zeros(tensors, bool)
     raw: dict[tuple[Quantity, str], np.ndarray] = {}

@@ -155,11 +155,14 @@ class TorchAdapter:
     def _update(self, members: Members, scale: Any, skipped: Any) -> None:
         if isinstance(skipped, torch.Tensor):
             self._skips.append(skipped.detach())
+        plan = self._plan()
+        if not plan and not any(there.keeps for there in self._passes.values()):
+            return
         for device, there in _by_device(members).items():
             if device.type == "cuda" and torch.cuda.is_current_stream_capturing():
                 self._note_once("note", "updates replayed from a CUDA graph are not recorded")
                 continue
-            self._pass(device).update(self._plan(), there, scale, skipped)
+            self._pass(device).update(plan, there, scale, skipped)
 
     def _pass(self, device: torch.device) -> Pass:
         if device not in self._passes:
@@ -190,19 +193,19 @@ class TorchAdapter:
         for name in self._optimizers.new:
             self._note_once("note", f"tensor {name!r} came after the start of the run: it is not recorded")
         rows = [p.rows() for p in self._passes.values()]
-        norms = {f"gradient_norm_before_clipping{label}": norm for label, (_, norm) in self._clips.items()}
+        clips, skips, notes = self._clips, self._skips, self._notes
+        norms = {f"gradient_norm_before_clipping{label}": norm for label, (_, norm) in clips.items()}
         numbers = numbers_later({**self._rates, **norms, **scalars})
-        limits = {label: limit for label, (limit, _) in self._clips.items()}
-        skips = numbers_later({str(k): s for k, s in enumerate(self._skips)})
-        notes, self._notes, self._clips, self._skips = self._notes, [], {}, []
+        skipped = numbers_later({str(k): s for k, s in enumerate(skips)}) if skips else dict
+        self._clips, self._skips, self._notes = {}, [], []
         self._fired.clear()
 
         def read() -> Collected:
             found = numbers()
-            for label, limit in limits.items():
+            for label, (limit, _) in clips.items():
                 norm = found[f"gradient_norm_before_clipping{label}"]
                 found[f"clip_factor{label}"] = float(np.minimum(1.0, limit / (norm + 1e-6)))
-            notes.extend(("note", SKIPPED) for skip in skips().values() if skip)
+            notes.extend(("note", SKIPPED) for skip in skipped().values() if skip)
             whole = merged([r() for r in rows], wanted, len(self._names))
             return Collected(whole.table, whole.stepped, whole.raw, found, tuple(notes))
 

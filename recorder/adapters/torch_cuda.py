@@ -34,6 +34,10 @@ class CudaPass:
         self._several = False  # updates of one tensor in one iteration
         self._clear()
 
+    @property
+    def keeps(self) -> bool:
+        return bool(self._valid)
+
     def _clear(self) -> None:
         self._stepped = np.zeros(len(self.names), bool)
         self._parts: list[tuple[list[int], list[Statistic], Later]] = []
@@ -44,9 +48,9 @@ class CudaPass:
         if not members:
             return
         positions = [i for i, _ in members]
-        self._several |= bool(self._stepped[positions].any())
-        self._stepped[positions] = True
         if plan:
+            self._several |= bool(self._stepped[positions].any())
+            self._stepped[positions] = True
             gradients = [_entries(p, scale) for _, p in members]
             self._measure(plan, members, gradients, skipped)
             for i, p in members:

@@ -20,6 +20,11 @@ Members = Sequence[tuple[int, torch.Tensor]]  # (position among the run's tensor
 class Pass(Protocol):
     """The measurements of one iteration of the user's loop, on one device."""
 
+    @property
+    def keeps(self) -> bool:
+        """Whether weights of the last update are kept: then every update has to be told of."""
+        ...
+
     def update(self, plan: Plan, members: Members, scale: torch.Tensor | None, skipped: torch.Tensor | None) -> None:
         """Measure the parameters that are about to be updated; a later update replaces the row of an earlier one.
 
@@ -43,14 +48,20 @@ class HostPass:
         self._names = names
         self._rows = HostRows(names)
 
+    @property
+    def keeps(self) -> bool:
+        return self._rows.keeps
+
     def update(self, plan: Plan, members: Members, scale: torch.Tensor | None, skipped: torch.Tensor | None) -> None:
         if skipped is not None and bool(skipped):
             return
-        updated = [(i, p, p.grad) for i, p in members if p.grad is not None]
         if plan:
-            self._rows.measure(plan, (self._before(plan, i, p, unscaled(g, scale)) for i, p, g in updated))
+            updated = ((i, p, p.grad) for i, p in members)
+            self._rows.measure(
+                plan, (self._before(plan, i, p, unscaled(g, scale)) for i, p, g in updated if g is not None)
+            )
         else:
-            self._rows.pass_by(i for i, _, _ in updated)
+            self._rows.pass_by(i for i, p in members if p.grad is not None)
 
     def look(self, plan: Plan, members: Members) -> None:
         self._rows.measure(plan, (Update(i, host_view(p), None) for i, p in members))
