@@ -16,6 +16,7 @@ from textual.screen import Screen
 from textual.timer import Timer
 
 from tui import messages, quirks
+from tui.ascii_only import as_given
 from tui.follow import Follower
 from tui.paint.look import Look, ascii_only, detect
 from tui.palette import Commands
@@ -264,7 +265,7 @@ class Explorer(App[int]):
 
 def run_explorer(path: Path, *, fresh: bool = False, color: str | None = None) -> int:
     """Explore a folder of runs, or one run, until the user quits; the exit status."""
-    look = Look(depth=detect(os.environ, color=color or "auto"), ascii=ascii_only(os.environ))
+    look = Look(depth=detect(os.environ, color=color or "auto"), ascii=ascii_only(as_given(os.environ)))
     state = state_file(path)
     explorer = Explorer(Disk(path), look=look, place=Place() if fresh else load(state), state=state)
     with suppress(ValueError):  # a signal can only be handled in the main thread

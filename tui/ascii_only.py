@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from pathlib import Path
+
 from rich.cells import cell_len
 from rich.segment import Segment
 from textual.color import Color
@@ -25,3 +28,15 @@ class AsciiOnly(LineFilter):
     def apply(self, segments: list[Segment], background: Color) -> list[Segment]:  # noqa: ARG002 - Textual's own form
         """The same segments in ASCII."""
         return [Segment(to_ascii(text), style, control) for text, style, control in segments]
+
+
+def as_given(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment as the user set it: under LANG=C Python adds an LC_CTYPE of its own (PEP 538)."""
+    environment = dict(environ)
+    try:
+        first = Path("/proc/self/environ").read_bytes().split(b"\0")
+    except OSError:  # not Linux: believe what is there
+        return environment
+    if environment.get("LANG") in ("C", "POSIX") and not any(word.startswith(b"LC_CTYPE=") for word in first):
+        environment.pop("LC_CTYPE", None)
+    return environment

@@ -40,7 +40,10 @@ def _all_above_one(run: RunView, entry: Entry, at: At, window: Window) -> View:
     if not isinstance(every, Plate) or len(every.rows) != 2:
         return every
     one = chart_of(run, entry.name, at, window)
-    return replace(every, rows=(every.rows[0], (one,))) if isinstance(one, Chart) else one
+    if not isinstance(one, Chart):
+        return one
+    caption = f"{every.charts[0].caption} Below: {one.caption}"
+    return replace(every, rows=(every.rows[0], (one,)), caption=caption)
 
 
 def transformed(view: View, options: Options) -> View:

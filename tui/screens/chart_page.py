@@ -26,9 +26,10 @@ from tui.screens.prompt import Prompt
 from tui.terminal import Cursor
 from tui.widgets.chart_view import ChartView
 from tui.widgets.line import Span
-from tui.words import number, plain
+from tui.words import clip, number, plain
 
 SMOOTHING = (0.0, 0.5, 0.8, 0.9, 0.95, 0.98, 0.99)
+LABEL = 24  # cells of a label on the status line: the value behind it must be seen
 TIMES = ("step", "epoch", "time")
 NORMALISE = ("global", "row", "column")
 NORMALISED = {"global": "", "row": "per row", "column": "per step"}
@@ -135,8 +136,10 @@ class ChartPage(Page):
             return []
         shown = short_read_out(self._view, self.chart.cursor or Cursor())
         name = self.item or (self.entry.name if self.entry is not None else "")
-        exact = self._values.get(name)
-        return [(label, number(exact, 6) if label == name and exact is not None else text) for label, text in shown]
+        if (exact := self._values.get(name)) is not None and name in dict(shown):
+            at = [label for label, _ in shown].index(name)
+            shown[at] = (name, number(exact, 6))
+        return shown
 
     def status(self) -> tuple[Sequence[Span], Sequence[Span]]:
         """Step and values on the left; what is switched on, on the right."""
@@ -149,7 +152,7 @@ class ChartPage(Page):
         if self._trouble:
             left.append((f"   {plain(self._trouble)}", i.bad))
         for label, text in self.values_shown():
-            left += [(f"   {plain(label)} ", i.muted), (plain(text), i.strong)]
+            left += [(f"   {clip(label, LABEL, middle=True)} ", i.muted), (plain(text), i.strong)]
         return left, [(" ".join(f"[{flag}]" for flag in self._flags()), i.accent), (" ", i.text)]
 
     def _flags(self) -> list[str]:
