@@ -1,6 +1,7 @@
 """What does a network that learns digits look like from inside? A 4-layer MLP with batch norm, fully recorded.
 
-784 - 512 - 256 - 128 - 10, batch norm and ReLU after each hidden layer; Adam, 1e-3; 0.57 M parameters
+784 - 512 - 256 - 128 - 10, batch norm and ReLU after each hidden layer (whose own bias batch norm would take away);
+Adam under a one-cycle schedule up to 3e-3; 0.57 M parameters
 """
 
 from __future__ import annotations
@@ -30,7 +31,11 @@ def network() -> nn.Sequential:
     """The MLP, untrained."""
     layers: dict[str, nn.Module] = {"flatten": nn.Flatten()}
     for k, (inputs, units) in enumerate(pairwise(WIDTHS), start=1):
-        layers |= {f"linear{k}": nn.Linear(inputs, units), f"norm{k}": nn.BatchNorm1d(units), f"relu{k}": nn.ReLU()}
+        layers |= {
+            f"linear{k}": nn.Linear(inputs, units, bias=False),
+            f"norm{k}": nn.BatchNorm1d(units),
+            f"relu{k}": nn.ReLU(),
+        }
     return nn.Sequential(OrderedDict(layers, output=nn.Linear(WIDTHS[-1], CLASSES)))
 
 
@@ -41,7 +46,7 @@ def main(
     root: Path | None = None,
     epochs: int = 5,
     batch: int = 64,
-    learning_rate: float = 1e-3,
+    learning_rate: float = 3e-3,
     seed: int = 0,
     progress: bool = True,
 ) -> Path:
@@ -50,6 +55,8 @@ def main(
     torch.manual_seed(seed)
     model = network()
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
+    steps = epochs * -(-len(digits.images) // batch)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=max(1, steps))
     loss_of = nn.CrossEntropyLoss()
     settings = {"recipe": "mnist_mlp", "data": data, "epochs": epochs, "batch": batch, "seed": seed}
     with record(
@@ -71,6 +78,7 @@ def main(
                 optimizer.zero_grad()
                 loss.backward()
                 optimizer.step()
+                schedule.step()
                 run.step(loss=loss, samples=len(images), accuracy=_accuracy(answers, labels))
             model.eval()
             with torch.no_grad():
