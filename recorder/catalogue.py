@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from recorder.instruments import INSTRUMENTS
-from recorder.presets import DEFAULT_SCHEDULES, PRESETS
+from recorder.presets import PRESETS
 from recorder.reading import Facts, LayerFacts, TensorFacts
 
 # A model with everything that an instrument may ask for, so that each declares all of its series.
@@ -13,31 +13,27 @@ EXAMPLE = Facts(
     layers=(LayerFacts("layer", "Tanh", (2,)),),
     probe_samples=8,
 )
-HEADINGS = ("instrument", "series", "unit", "recorded by itself", "preset", "what it is")
+HEADINGS = ("instrument", "series", "unit", *(f"`{preset}`" for preset in PRESETS), "what it is")
 
 
 def rows() -> tuple[tuple[str, ...], ...]:
-    """One row a series: (instrument, series, unit, default schedule, presets, sentence)."""
+    """One row a series: (instrument, series, unit, when each preset records it, sentence)."""
     found = []
     for instrument in INSTRUMENTS:
-        presets = ", ".join(
-            f"{preset} ({s.schedule})"
-            for preset, make in PRESETS.items()
-            for s in make()
-            if s.instrument.name == instrument.name
-        )
-        for series in instrument().declare(EXAMPLE):
-            schedule = str(DEFAULT_SCHEDULES[instrument.name])
-            found.append((instrument.name, series.name, series.unit, schedule, presets or "on request", series.doc))
+        when = [
+            next((str(s.schedule) for s in make() if s.instrument.name == instrument.name), "")
+            for make in PRESETS.values()
+        ]
+        found += [
+            (instrument.name, series.name, series.unit, *when, series.doc) for series in instrument().declare(EXAMPLE)
+        ]
     return tuple(found)
 
 
 def table() -> str:
-    """The rows as a Markdown table."""
-    cells = (HEADINGS, tuple("---" for _ in HEADINGS), *(_quoted(row) for row in rows()))
-    return "\n".join(f"| {' | '.join(row)} |" for row in cells) + "\n"
-
-
-def _quoted(row: tuple[str, ...]) -> tuple[str, ...]:
-    instrument, series, unit, *rest = row
-    return (f"`{instrument}`", f"`{series}`", unit, *rest)
+    """The rows as a Markdown table; an instrument is named at the first of its series."""
+    lines, before = [HEADINGS, tuple("---" for _ in HEADINGS)], ""
+    for instrument, series, *rest in rows():
+        lines.append((f"`{instrument}`" if instrument != before else "", f"`{series}`", *rest))
+        before = instrument
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
