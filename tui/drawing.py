@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
@@ -22,24 +23,47 @@ STEP_FREE = (Kind.SCALAR, Kind.PER_ITEM)  # drawn over steps alone: the cursor m
 RULER = 4000  # places along x between which steps are found by interpolation
 
 
-def draw(run: RunView, request: Draw) -> View:
-    """The view of an entry for an item at a step, transformed as the options want."""
+Drawer = Callable[[RunView, str, At, Window], View]
+
+
+def draw(run: RunView, request: Draw, chart: Drawer = chart_of) -> View:
+    """The view of an entry for an item at a step, transformed as the options want; `chart` may remember views."""
     entry = find(run, request.entry)
     item = request.item if request.item in entry.items else None
     at = At(step=request.step, item=item)
     if entry.kind is Kind.PER_ITEM and item is not None:
-        view = _all_above_one(run, entry, at, request.window)
+        view = _all_above_one(run, entry, at, request.window, chart)
     else:
-        view = chart_of(run, entry.name, at, request.window)
+        view = chart(run, entry.name, at, request.window)
     return transformed(view, request.options)
 
 
-def _all_above_one(run: RunView, entry: Entry, at: At, window: Window) -> View:
+class Remembered:
+    """Draws as `chart_of` does, but keeps the last view of all items: the next tensor only needs its own curve."""
+
+    def __init__(self) -> None:
+        self._of: tuple[object, ...] = ()
+        self._view: View | None = None
+
+    def __call__(self, run: RunView, name: str, at: At, window: Window) -> View:
+        """The view of an entry."""
+        if at.item is not None:
+            return chart_of(run, name, at, window)
+        if self._view is None or self._of != (name, at, window):
+            self._of, self._view = (name, at, window), chart_of(run, name, at, window)
+        return self._view
+
+    def forget(self) -> None:
+        """The run has grown, or is another one."""
+        self._view = None
+
+
+def _all_above_one(run: RunView, entry: Entry, at: At, window: Window, chart: Drawer) -> View:
     """All items over steps, and the chosen one's curve below."""
-    every = chart_of(run, entry.name, replace(at, item=None), window)
+    every = chart(run, entry.name, replace(at, item=None), window)
     if not isinstance(every, Plate) or len(every.rows) != 2:
         return every
-    one = chart_of(run, entry.name, at, window)
+    one = chart(run, entry.name, at, window)
     if not isinstance(one, Chart):
         return one
     caption = f"{every.charts[0].caption} Below: {one.caption}"
@@ -76,11 +100,11 @@ def recorded(run: RunView, request: Draw) -> tuple[np.ndarray, np.ndarray]:
     item = entry.item if entry.item is not None else (request.item if request.item in entry.items else None)
     steps = run.clock(entry.series, item).step
     if request.window.x == "step" or not len(steps):
-        return steps, steps.astype(float)
+        return steps, steps
     try:
         known = run.window(entry.series, Window(points=RULER, x=request.window.x), item)
     except NotRecordedError:
-        return steps, steps.astype(float)
+        return steps, steps
     return steps, np.interp(steps, known.step, known.x)
 
 

@@ -19,7 +19,7 @@ from recorder.errors import LayerscopeError, NotRecordedError
 from recorder.runfile.schema import Kind, State
 from recorder.transform import normalised
 from tui import messages
-from tui.drawing import draw, recorded
+from tui.drawing import Remembered, draw, recorded
 from tui.requests import Draw, Export, Open, ReadItems, ReadScalars, Request, WatchRuns
 from tui.source import OpenedRun, Record, Source
 
@@ -43,6 +43,7 @@ class Follower(threading.Thread):
         self._stopped = False
         self._run: OpenedRun | None = None
         self._facts: messages.RunFacts | None = None
+        self._views = Remembered()
         self._next_look = 0.0
         self._listing: Iterator[Record] | None = None
         self._listed: list[Record] = []
@@ -129,7 +130,7 @@ class Follower(threading.Thread):
                 self._shown = []
             case Draw():
                 run = self._of(request.run)
-                self._post(messages.Drawn(request, draw(run, request), *recorded(run, request)))
+                self._post(messages.Drawn(request, draw(run, request, self._views), *recorded(run, request)))
             case ReadScalars():
                 self._post(messages.ValuesRead(request, _scalars(self._of(request.run), request)))
             case ReadItems():
@@ -155,6 +156,7 @@ class Follower(threading.Thread):
         self._tell(path, run, version)
 
     def _tell(self, path: Path, run: OpenedRun, version: int) -> None:
+        self._views.forget()
         self._facts = messages.RunFacts(
             path=path,
             name=run.name,

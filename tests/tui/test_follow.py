@@ -263,3 +263,23 @@ def test_whoever_stops_it_waits_until_it_has_let_go_of_the_file(started: Start) 
     assert begun.wait(20)
     follower.stop()
     assert not follower.is_alive()
+
+
+def test_the_next_tensor_does_not_read_all_the_others_again(started: Start) -> None:
+    asked: list[str | None] = []
+
+    class Counted(FakeOpened):
+        def window(self, series: str, window: Window, item: str | None = None) -> Any:
+            asked.append(item)
+            return super().window(series, window, item)
+
+    run = Counted(**vars(opened()))
+    follower, box = started(one(run))
+    for item in ("layer0.weight", "layer0.bias", "layer1.weight"):
+        box.wait(done(follower.ask(Draw(run.path, "gradient_norm", item))))
+    assert asked.count(None) == 1
+    count = follower.ask(Draw(run.path, "gradient_norm", "layer1.bias", window=Window(100, 200)))
+    box.wait(done(count))
+    assert asked.count(None) == 2
+    drawn = box.of(messages.Drawn)[-1].view
+    assert "layer1.bias" in drawn.charts[1].title

@@ -1,0 +1,70 @@
+"""The export dialog writes what it says, where it says, and never over something else unasked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.tui.driving import NARROW, WIDE, Driven, drive
+from tests.tui.sources import one, opened
+
+
+@pytest.fixture(autouse=True)
+def _here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("size", [NARROW, WIDE], ids=["80x24", "120x40"])
+def test_a_figure_is_written_and_its_path_size_and_scp_line_are_shown(size: tuple[int, int], tmp_path: Path) -> None:
+    async def test(driven: Driven) -> None:
+        await driven.press("e")
+        assert "loss.pdf" in driven.text
+        await driven.press("right", "enter")
+        assert await driven.until(lambda: "scp " in driven.text, patience=30)
+        assert " kB" in driven.text
+        assert "loss.svg" in driven.text
+
+    drive(one(opened()), test, size=size)
+    assert (tmp_path / "loss.svg").read_bytes().startswith(b"<?xml")
+
+
+def test_numbers_and_caption_go_beside_it(tmp_path: Path) -> None:
+    async def test(driven: Driven) -> None:
+        await driven.press("3", "e", "right", "right", "down", "right", "down", "left", "enter")
+        assert await driven.until(lambda: "scp " in driven.text, patience=30)
+
+    drive(one(opened()), test)
+    found = sorted(file.name for file in tmp_path.iterdir())
+    assert "gradient_norm-layer0.weight.png" in found
+    assert "gradient_norm-layer0.weight.txt" in found
+    assert sum(name.endswith(".csv") for name in found) == 2
+    assert "layer0.weight" in (tmp_path / "gradient_norm-layer0.weight.txt").read_text()
+
+
+def test_a_file_that_exists_is_overwritten_only_by_a_second_enter(tmp_path: Path) -> None:
+    (tmp_path / "loss.svg").write_text("mine")
+
+    async def test(driven: Driven) -> None:
+        await driven.press("e", "right", "enter")
+        assert await driven.until(lambda: "exists already. Enter again overwrites it." in driven.text, patience=30)
+        assert (tmp_path / "loss.svg").read_text() == "mine"
+        await driven.press("enter")
+        assert await driven.until(lambda: "scp " in driven.text, patience=30)
+
+    drive(one(opened()), test)
+    assert (tmp_path / "loss.svg").read_text() != "mine"
+
+
+def test_a_path_that_cannot_be_written_says_why(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+
+    async def test(driven: Driven) -> None:
+        await driven.press("e", "right", "down", "down", "down", "home")
+        await driven.type("file/")
+        await driven.press("enter")
+        assert await driven.until(lambda: "cannot be written" in driven.text, patience=30)
+        await driven.press("escape")
+        assert "Enter writes" not in driven.text
+
+    drive(one(opened()), test)
