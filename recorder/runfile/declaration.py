@@ -108,7 +108,7 @@ def write_sidecar(path: Path, declaration: Declaration) -> None:
     document = b'{"format": %d,\n"series": %s,\n"meta": %s,\n"status": %s}\n' % (
         FORMAT, series_json(declaration.series), meta_json(declaration.meta), status_json(declaration.status).rstrip(),
     )  # fmt: skip
-    new = path.with_name(path.name + ".new")
+    new = path.with_name(f"new-{path.name}")  # what `repair` removes where a process died before the next line
     new.write_bytes(document)
     os.replace(new, path)
 

@@ -10,6 +10,7 @@ import pytest
 
 from recorder.errors import RunExistsError, RunFileError
 from recorder.runfile import pack as packing
+from recorder.runfile.declaration import Declaration, write_sidecar
 from recorder.runfile.describe import describe
 from recorder.runfile.pack import pack, repair
 from recorder.runfile.reader import Run
@@ -100,6 +101,19 @@ def test_repair_keeps_checkpoints_and_everything_else(tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path / "b.d")) == ["checkpoints"]
     assert (tmp_path / "b.d" / "checkpoints" / "step-000001.pth").read_bytes() == b"weights"
     writer.close()
+
+
+def test_repair_removes_what_a_dying_process_had_not_finished(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed between writing a file of the folder and giving it its name."""
+    write(tmp_path / "a.h5", 5)
+    unfinished = tmp_path / "a.d" / "volume-0001.json"
+    unfinished.parent.mkdir()
+    monkeypatch.setattr("recorder.runfile.declaration.os.replace", lambda *_: None)
+    write_sidecar(unfinished, Declaration())
+    monkeypatch.undo()
+    assert len(os.listdir(unfinished.parent)) == 1
+    repair(tmp_path / "a.h5")
+    assert [p.name for p in tmp_path.iterdir()] == ["a.h5"]
 
 
 def test_repair_that_dies_before_cleaning_up_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
