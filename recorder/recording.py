@@ -228,6 +228,8 @@ class Recording:
     def _numbers(self, session: Session, given: Mapping[str, Any]) -> dict[str, Any]:
         """What can be a scalar of what was given; the rest is warned of once, or raised when strict."""
         good = {name: value for name, value in given.items() if is_number(value)}
+        if len(good) == len(given):
+            return good
         for name, value in given.items():
             if name in good or value is None:
                 continue

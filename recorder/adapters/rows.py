@@ -110,7 +110,6 @@ def no_row(statistic: Statistic, tensors: int) -> np.ndarray:
 
 def merged(parts: Sequence[Rows], wanted: frozenset[Statistic], tensors: int) -> Rows:
     """The rows of several devices as one, with every wanted statistic."""
-    parts = [part for part in parts if part.table or part.raw]
     if len(parts) == 1 and parts[0].table.keys() == wanted:
         return parts[0]
     table = {s: no_row(s, tensors) for s in wanted}

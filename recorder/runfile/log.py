@@ -11,6 +11,7 @@ A reader takes the longest whole prefix; a torn or damaged frame ends it.
 from __future__ import annotations
 
 import os
+import struct
 import zlib
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import numpy as np
 
 MAGIC = 0x50534C31  # "1LSP"
 _HEAD = 12  # bytes before what the CRC covers
+_CRC, _POSITION = struct.Struct("<I"), struct.Struct("<I")
 
 
 def frame_dtype(row: np.dtype) -> np.dtype:
@@ -25,14 +27,14 @@ def frame_dtype(row: np.dtype) -> np.dtype:
     return np.dtype([("magic", "<u4"), ("length", "<u4"), ("crc", "<u4"), ("position", "<u4"), ("row", row)])
 
 
-def _blank(row: np.dtype) -> np.ndarray:
+def _blank(row: np.dtype) -> bytes:
     """The bytes of a frame whose every float is NaN and every other number 0."""
     frame = np.zeros(1, frame_dtype(row))
     frame["magic"], frame["length"] = MAGIC, row.itemsize
     for name in row.names or ():
         if row[name].base.kind in "fc":
             frame["row"][name] = np.nan
-    return frame.view(np.uint8)
+    return frame.tobytes()
 
 
 class Block:
@@ -50,11 +52,9 @@ class Block:
         self.logged = 0
         self.error: OSError | None = None
         self._size = frame.itemsize
-        self._bytes = np.zeros((capacity, frame.itemsize), np.uint8)
-        self._memory = self._bytes.reshape(-1).data
-        frames = self._bytes.view(frame)[:, 0]
+        frames = np.zeros(capacity, frame)
+        self._memory = frames.view(np.uint8).data
         self._blank = _blank(row)
-        self._crc, self._position = frames["crc"], frames["position"]
         self._rows = frames["row"]
         self.fields = {name: self._rows[name] for name in row.names or ()}
         self._fd = -1
@@ -73,14 +73,15 @@ class Block:
 
     def blank(self) -> int:
         """Prepare the next row, all NaN and 0, and return its place in `fields`; it counts only once `append`ed."""
-        self._bytes[self.count] = self._blank
+        self._memory[self.count * self._size : (self.count + 1) * self._size] = self._blank
         return self.count
 
     def append(self) -> None:
         """Seal the prepared row and write it out."""
         k = self.count
-        self._position[k] = k
-        self._crc[k] = zlib.crc32(self._memory[k * self._size + _HEAD : (k + 1) * self._size])
+        start, stop = k * self._size, (k + 1) * self._size
+        _POSITION.pack_into(self._memory, start + _HEAD, k)
+        _CRC.pack_into(self._memory, start + _HEAD - _CRC.size, zlib.crc32(self._memory[start + _HEAD : stop]))
         self.count = k + 1
         self.write()
 

@@ -67,9 +67,6 @@ class Part:
     def declaration(self, meta: Mapping[str, Any], status: Status) -> Declaration:
         return Declaration(tuple(self.series.values()), meta, status)
 
-    def has_axis(self, axis: str) -> bool:
-        return any(s.axis == axis for s in self.series.values())
-
     def _add_axis(self, name: str, series: Sequence[Series]) -> None:
         row = row_dtype(series)
         self.axes[name] = PartAxis(name, row, block_rows(row.itemsize, self.block_bytes))
@@ -93,31 +90,47 @@ def check_declaration(s: Series, parts: Sequence[Part]) -> None:
                     )
 
 
-def routed(parts: Sequence[Part], axis: str, values: Mapping[str, Any], where: str) -> list[tuple[Part, list[Cell]]]:
-    """Which cells go into which part: an item into the newest that declared it on this axis."""
-    found: dict[int, tuple[Part, list[Cell]]] = {}
-    for name, value in values.items():
-        homes = [p for p in reversed(parts) if name in p.series and p.series[name].axis == axis]
-        if not homes:
-            raise InstrumentError(f"series {name!r} {where}: was not declared on axis {axis!r}")
-        if not isinstance(value, Mapping):
-            found.setdefault(homes[0].number, (homes[0], []))[1].extend(_cells(homes[0].series[name], value, where))
-            continue
+class Homes:
+    """Which parts declared a series on an axis: the newest first."""
+
+    def __init__(self) -> None:
+        self._parts: dict[str, dict[str, list[Part]]] = {}  # axis -> series -> parts
+
+    def add(self, s: Series, part: Part) -> None:
+        parts = self._parts.setdefault(s.axis, {}).setdefault(s.name, [])
+        if part not in parts:
+            parts.insert(0, part)
+
+    def routed(self, axis: str, values: Mapping[str, Any], where: str) -> Mapping[Part, list[Cell]]:
+        """Which cells go into which part: an item into the newest that declared it on this axis."""
+        known = self._parts.get(axis, {})
+        found: dict[Part, list[Cell]] = {}
+        for name, value in values.items():
+            if name not in known:
+                raise InstrumentError(f"series {name!r} {where}: was not declared on axis {axis!r}")
+            if isinstance(value, Mapping):
+                self._route_items(found, name, known[name], value, where)
+            else:
+                newest = known[name][0]
+                found.setdefault(newest, []).extend(_cells(newest.series[name], value, where))
+        if not values:
+            if not known:
+                raise InstrumentError(f"axis {axis!r} {where}: nothing was declared on it")
+            found[min((parts[-1] for parts in known.values()), key=lambda part: part.number)] = []
+        return found
+
+    def _route_items(
+        self, found: dict[Part, list[Cell]], name: str, parts: Sequence[Part], value: Mapping[str, Any], where: str
+    ) -> None:
         left = dict(value)
-        for part in homes:
+        for part in parts:
             columns = part.columns[name]
             own = {item: left.pop(item) for item in value if item in left and item in columns}
             if own or not value:
-                cells = found.setdefault(part.number, (part, []))[1]
-                cells.extend(_item_cells(part.series[name], [(columns[i], i, v) for i, v in own.items()], where))
+                cells = [(columns[item], item, v) for item, v in own.items()]
+                found.setdefault(part, []).extend(_item_cells(part.series[name], cells, where))
         if left:
             raise InstrumentError(f"series {name!r} {where}: has no item {next(iter(left))!r}; declare it first")
-    if not values:
-        first = next((p for p in parts if p.has_axis(axis)), None)
-        if first is None:
-            raise InstrumentError(f"axis {axis!r} {where}: nothing was declared on it")
-        found[first.number] = (first, [])
-    return list(found.values())
 
 
 def _united(known: Series, more: Series) -> Series:
@@ -132,7 +145,9 @@ def _united(known: Series, more: Series) -> Series:
 def _cells(s: Series, value: Any, where: str) -> list[Cell]:
     """The cells of a whole row of a series, shapes checked."""
     if not s.ragged:
-        _same(np.shape(value), (len(s.items), *s.shape), f"series {s.name!r} {where}")
+        found, expected = _shape(value), (len(s.items), *s.shape)
+        if found != expected:
+            raise InstrumentError(f"series {s.name!r} {where}: expected shape {expected}, got {found}")
         return [(s.name, ..., value)]
     if len(value) != len(s.items):
         raise InstrumentError(f"series {s.name!r} {where}: expected {len(s.items)} arrays, got {len(value)}")
@@ -143,11 +158,12 @@ def _item_cells(s: Series, values: Sequence[tuple[int, str, Any]], where: str) -
     """The cells of some (position, item, value) of a series, shapes checked."""
     for k, item, value in values:
         expected = s.ragged[k] if s.ragged else s.shape
-        if expected or not isinstance(value, float | int):
-            _same(np.shape(value), expected, f"series {s.name!r}, item {item!r} {where}")
+        found = _shape(value)
+        if found != expected:
+            raise InstrumentError(f"series {s.name!r}, item {item!r} {where}: expected shape {expected}, got {found}")
     return [(f"{s.name}/{k}", ..., v) if s.ragged else (s.name, k, v) for k, _, v in values]
 
 
-def _same(found: tuple[int, ...], expected: tuple[int, ...], what: str) -> None:
-    if found != expected:
-        raise InstrumentError(f"{what}: expected shape {expected}, got {found}")
+def _shape(value: Any) -> tuple[int, ...]:
+    """`np.shape`, which makes an array of every number."""
+    return () if isinstance(value, float | int) else value.shape if isinstance(value, np.ndarray) else np.shape(value)

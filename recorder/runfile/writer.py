@@ -24,7 +24,7 @@ from recorder.runfile.layout import BLOCK_BYTES, log_path, part_of, run_paths, s
 from recorder.runfile.lock import HEARTBEAT, Lock, alive, holder
 from recorder.runfile.log import Block
 from recorder.runfile.pack import fold
-from recorder.runfile.part import Cell, Part, PartAxis, check_declaration, routed
+from recorder.runfile.part import Cell, Homes, Part, PartAxis, check_declaration
 from recorder.runfile.schema import Event, Series, State, row_dtype
 from recorder.runfile.volume import Volume, new_file
 
@@ -59,6 +59,7 @@ class RunWriter:
         self._open = OpenFiles()
         self._closing = False
         self._closed = False
+        self._homes = Homes()
         self._parts = [Part(_next_number(self.path, self.folder) if extend else 0, block_bytes)]
         write_sidecar(sidecar_path(self.folder, self._parts[0].number), Declaration((), self._meta, self._status))
         self._thread = threading.Thread(target=self._work, name=f"layerscope {self.path.name}", daemon=True)
@@ -76,6 +77,7 @@ class RunWriter:
                 if not self._parts[-1].takes(s):
                     self._parts.append(Part(self._parts[-1].number + 1, self._block_bytes))
                 self._parts[-1].add(s)
+                self._homes.add(s, self._parts[-1])
 
     def append(self, axis: str, *, step: int, epoch: int, time: float, values: Mapping[str, Any]) -> None:
         """Record one row of an axis; when this returns, a SIGKILL cannot lose it.
@@ -87,7 +89,7 @@ class RunWriter:
             return
         with self._guard:
             where = f"at step {step}"
-            for part, cells in routed(self._parts, axis, values, where):
+            for part, cells in self._homes.routed(axis, values, where).items():
                 if not part.begun:
                     for earlier in self._parts[: self._parts.index(part) + 1]:
                         self._begin(earlier)
