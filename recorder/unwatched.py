@@ -10,6 +10,7 @@ import numpy as np
 
 from recorder.errors import RecordError
 from recorder.reading import Collected, Facts, Plan
+from recorder.scalars import as_float
 
 
 class Unwatched:
@@ -27,7 +28,7 @@ class Unwatched:
         """There is nothing to watch."""
 
     def collect(self, scalars: Mapping[str, Any]) -> Callable[[], Collected]:
-        numbers = {name: float(value) for name, value in scalars.items()}
+        numbers = {name: as_float(value) for name, value in scalars.items()}
         return lambda: self._collected(numbers)
 
     def read(self, plan: Plan) -> Collected:  # noqa: ARG002

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recorder import open_run, record
-from recorder.scalars import Scalars, is_number
+from recorder.scalars import Scalars, as_float, is_number
 from tests.record.quadratic import Quadratic
 
 names = st.sampled_from(["loss", "accuracy", "lr", "a/b", "[/b]", "ü"])
@@ -112,7 +112,21 @@ def test_numbers(value):
     assert is_number(value)
 
 
-@pytest.mark.parametrize("value", [None, "1", b"1", np.zeros(2), [], {}, object(), np.zeros((1, 2))])
+@pytest.mark.parametrize("value", [2, 2.0, np.float32(2), np.array(2), np.array([2.0]), np.array([[2]])])
+def test_one_number_in_an_array_is_that_number(tmp_path, value):
+    model = Quadratic()
+    with record(model, tmp_path / "q.h5", instruments=[], strict=True, progress=False) as run:
+        model.update()
+        run.step(loss=value)
+        run.epoch(accuracy=value)
+    run = open_run(tmp_path / "q.h5")
+    assert run["loss"].values.tolist() == run["accuracy"].values.tolist() == [2.0]
+
+
+NONE = [None, "1", b"1", np.zeros(2), [], {}, object(), np.zeros((1, 2)), 1j, np.array([1j]), np.array("1")]
+
+
+@pytest.mark.parametrize("value", NONE)
 def test_no_numbers(value):
     assert not is_number(value)
 
@@ -123,3 +137,5 @@ def test_units_of_torch_tensors():
     assert is_number(torch.tensor(1.0))
     assert is_number(torch.ones(1, requires_grad=True))
     assert not is_number(torch.ones(2))
+    assert not is_number(torch.ones(1, dtype=torch.complex64))
+    assert as_float(torch.ones(1, 1, requires_grad=True)) == 1.0
