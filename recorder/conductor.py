@@ -21,6 +21,7 @@ from recorder.runfile.schema import Series
 from recorder.schedule import Every, Moment, Pairs, Schedule, Scheduled
 from recorder.warning import warn
 
+NOTHING = Plan()
 BETWEEN = frozenset({Need.PROBE, Need.MODEL})
 Row = dict[str, Any]  # series -> (item, *shape) array, or {item: array}
 Note = Callable[[str, str, Moment], None]  # (event kind, text, when)
@@ -84,13 +85,16 @@ class Conductor:
         self._note = note
         self._strict = strict
         self._moment = Moment(0, epoch_begins=True)
+        self._epoch_begins = True  # until the first update of an epoch
         self._due: tuple[Player, ...] | None = None
         self._plan: Plan | None = None
         self._thin = 1
-        self._previous: tuple[int, Mapping[Statistic, np.ndarray]] = (-1, {})
+        self._previous: tuple[int, Mapping[Statistic, np.ndarray]] = (-1, {})  # the last measured update
 
     def move_to(self, moment: Moment, *, thin: int = 1) -> None:
         """The next update is the one of this moment."""
+        waits = self._epoch_begins and moment.updates == self._moment.updates
+        self._epoch_begins = moment.epoch_begins or waits
         self._moment, self._thin = moment, thin
         self._due = self._plan = None
 
@@ -104,29 +108,35 @@ class Conductor:
     def due(self) -> tuple[Player, ...]:
         """Who measures the coming update."""
         if self._due is None:
-            self._due = tuple(self._at(self._moment, self._at_updates))
+            self._due = tuple(self._at(self._coming(), self._at_updates))
         return self._due
+
+    def _coming(self, ahead: int = 0) -> Moment:
+        """The coming update as schedules see it: they count updates, so that an iteration without one is no gap."""
+        m = self._moment
+        return Moment(m.updates + ahead, m.epoch, epoch_begins=self._epoch_begins and not ahead, ended=m.ended)
 
     def plan(self) -> Plan:
         """What the pass before the coming update has to compute: what is due, and what the next step needs."""
         if self._plan is None:
-            following = Moment(self._moment.step + 1, self._moment.epoch, ended=self._moment.ended)
-            comparing = bool(self._at(following, self._comparing))
-            statistics = frozenset[Statistic]().union(*(p.instrument.statistics for p in self.due))
-            if comparing:
-                statistics |= {Statistic.WEIGHT_NORM}
-            self._plan = Plan(statistics, comparing, frozenset().union(*(p.raw for p in self.due)))
+            self._plan = _planned(self.due, comparing=self._comparing_next())
         return self._plan
+
+    def _comparing_next(self) -> bool:
+        """Whether somebody compares the next step with the coming one."""
+        if not self._comparing:
+            return False
+        return bool(self._at(self._coming(ahead=1), self._comparing))
 
     def update(self, due: Sequence[Player], collected: Collected, moment: Moment, at: float) -> dict[str, Row]:
         """{axis: row} of everyone who was due at this update."""
-        before_step, before = self._previous
-        self._previous = (moment.step, collected.table)
+        before_update, before = self._previous
+        self._previous = (moment.updates, collected.table)
         if not due:
             return {}
         reading = Reading(
             moment.step, moment.epoch, at, collected.table, collected.stepped, raw=collected.raw,
-            scalars=collected.scalars, previous=before if before_step == moment.step - 1 else {},
+            scalars=collected.scalars, previous=before if before_update == moment.updates - 1 else {},
         )  # fmt: skip
         return self._measure(due, reading)
 
@@ -177,6 +187,15 @@ class Conductor:
         player.resting = True
         self._note("warning", text, moment)
         warn(f"{text}; the training goes on")
+
+
+def _planned(due: Sequence[Player], *, comparing: bool) -> Plan:
+    if not due and not comparing:
+        return NOTHING
+    statistics = frozenset[Statistic]().union(*(p.instrument.statistics for p in due))
+    if comparing:
+        statistics |= {Statistic.WEIGHT_NORM}
+    return Plan(statistics, comparing, frozenset().union(*(p.raw for p in due)))
 
 
 def checked(values: Mapping[str, Any], series: Sequence[Series], step: int) -> Mapping[str, Any]:

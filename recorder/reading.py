@@ -117,7 +117,7 @@ class Plan:
 class Collected:
     """What an adapter gathered for one iteration of the user's loop."""
 
-    table: Mapping[Statistic, np.ndarray]
+    table: Mapping[Statistic, np.ndarray]  # empty where nothing was wanted or no update happened
     stepped: np.ndarray  # (tensor,) bool: measured before an update
     raw: Mapping[tuple[Quantity, str], np.ndarray]
     scalars: Mapping[str, float]  # the user's, and learning_rate, gradient_norm_before_clipping, clip_factor, ...
@@ -135,7 +135,7 @@ class Adapter(Protocol):
 
     def facts(self) -> Facts: ...
     def attach(self, plan: Callable[[], Plan]) -> None:
-        """Watch the optimizers; before each update `plan()` says what to compute in one pass."""
+        """Watch the optimizers; before each update, and only then, `plan()` says what to compute in one pass."""
         ...
 
     def collect(self, scalars: Mapping[str, Any]) -> Callable[[], Collected]:

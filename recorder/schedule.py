@@ -19,6 +19,7 @@ class Moment:
 
     step: int
     epoch: int = 0
+    updates: int = 0  # iterations so far that updated the network; fewer than `step` where gradients are accumulated
     epoch_begins: bool = False  # the training's start, or the first moment after an epoch was completed
     ended: bool = False  # nothing follows
 
@@ -142,40 +143,50 @@ class Scheduled:
             raise RecordError(f"{self.instrument.__name__} is a class; pass an instance: {self.instrument.__name__}()")
         if isinstance(self.instrument, Scheduled):
             raise RecordError(f"{self.instrument.instrument.name} already has a schedule: {self.instrument.schedule}")
+        if not callable(getattr(self.instrument, "measure", None)):
+            raise RecordError(f"{self.schedule}: expected an instrument or the name of one, got {self.instrument!r}")
+
+
+def _around(schedule: Schedule, instrument: Instrument | str) -> Scheduled:
+    if isinstance(instrument, str):
+        from recorder.presets import by_name  # late: presets are made of schedules
+
+        return Scheduled(schedule, by_name(instrument))
+    return Scheduled(schedule, instrument)
 
 
 @overload
 def every(n: int, *, start: int = 0) -> Every: ...
 @overload
-def every(n: int, instrument: Instrument, *, start: int = 0) -> Scheduled: ...
-def every(n: int, instrument: Instrument | None = None, *, start: int = 0) -> Every | Scheduled:
-    """Measure at every n-th step: `every(10, GradientNorm())` at steps 0, 10, 20, ..."""
+def every(n: int, instrument: Instrument | str, *, start: int = 0) -> Scheduled: ...
+def every(n: int, instrument: Instrument | str | None = None, *, start: int = 0) -> Every | Scheduled:
+    """Measure at each n-th step: `every(10, "gradient_norm")` or `every(10, GradientNorm())` at steps 0, 10, 20"""
     schedule = Every(n, start)
-    return schedule if instrument is None else Scheduled(schedule, instrument)
+    return schedule if instrument is None else _around(schedule, instrument)
 
 
 @overload
 def pairs(n: int) -> Pairs: ...
 @overload
-def pairs(n: int, instrument: Instrument) -> Scheduled: ...
-def pairs(n: int, instrument: Instrument | None = None) -> Pairs | Scheduled:
+def pairs(n: int, instrument: Instrument | str) -> Scheduled: ...
+def pairs(n: int, instrument: Instrument | str | None = None) -> Pairs | Scheduled:
     """Measure at two neighbouring steps of n: `pairs(10, GradientNorm())` at steps 0, 1, 10, 11, 20, 21, ..."""
-    return Pairs(n) if instrument is None else Scheduled(Pairs(n), instrument)
+    return Pairs(n) if instrument is None else _around(Pairs(n), instrument)
 
 
 @overload
 def each_epoch() -> EachEpoch: ...
 @overload
-def each_epoch(instrument: Instrument) -> Scheduled: ...
-def each_epoch(instrument: Instrument | None = None) -> EachEpoch | Scheduled:
+def each_epoch(instrument: Instrument | str) -> Scheduled: ...
+def each_epoch(instrument: Instrument | str | None = None) -> EachEpoch | Scheduled:
     """Measure at the start and after each `run.epoch()`."""
-    return EachEpoch() if instrument is None else Scheduled(EachEpoch(), instrument)
+    return EachEpoch() if instrument is None else _around(EachEpoch(), instrument)
 
 
 @overload
 def at_end() -> AtEnd: ...
 @overload
-def at_end(instrument: Instrument) -> Scheduled: ...
-def at_end(instrument: Instrument | None = None) -> AtEnd | Scheduled:
+def at_end(instrument: Instrument | str) -> Scheduled: ...
+def at_end(instrument: Instrument | str | None = None) -> AtEnd | Scheduled:
     """Measure once, when the training has ended without an error."""
-    return AtEnd() if instrument is None else Scheduled(AtEnd(), instrument)
+    return AtEnd() if instrument is None else _around(AtEnd(), instrument)

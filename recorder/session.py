@@ -24,10 +24,13 @@ from recorder.ledger import Ledger
 from recorder.reading import Adapter, Collected, Facts, Need, Plan
 from recorder.runfile.schema import State
 from recorder.runfile.writer import RunWriter
+from recorder.scalars import as_float
 from recorder.schedule import Moment, every
 from recorder.summary import Summary
 from recorder.unwatched import Unwatched
+from recorder.warning import warn
 
+UNSEEN = 100  # steps without an update after which something must be wrong
 SUFFIXES = {"keras": ".weights.h5", "numpy": ".npz"}  # of checkpoints; torch and others ".pth"
 
 
@@ -78,6 +81,7 @@ class Session:
         rule = setup.checkpoints or Checkpoints()
         self._checkpointer = Checkpointer(writer.folder / "checkpoints", rule, suffix=suffix)
         self._pid = os.getpid()
+        self._updated = False  # in this iteration
         self._left = False
 
     @property
@@ -93,22 +97,25 @@ class Session:
 
     def iteration(self, samples: int | None, given: Mapping[str, Any]) -> None:
         """End the iteration at this moment; the next update is one step on."""
-        moment, due = self.moment, self._conductor.due
+        moment, updated = self.moment, self._updated
+        due, self._updated = self._conductor.due if updated else (), False
         timing = self.cost.iteration(self._adapter, samples)
         try:
             collect = self._adapter.collect(given)
         finally:
-            self._move_to(Moment(moment.step + 1, moment.epoch))
+            self._move_to(Moment(moment.step + 1, moment.epoch, moment.updates + updated))
         self._iterations.append(_Iteration(moment, time.time(), due, tuple(given), timing, collect))
         while len(self._iterations) > self._adapter.lag:
             self._read(self._iterations.popleft())
         self._between()
+        if self.moment.step == UNSEEN:
+            self._miss()
 
     def epoch(self, given: Mapping[str, Any]) -> None:
         """End an epoch at this moment."""
-        self._move_to(Moment(self.moment.step, self.moment.epoch + 1, epoch_begins=True))
+        self._move_to(replace(self.moment, epoch=self.moment.epoch + 1, epoch_begins=True))
         self._settle()
-        self.ledger.epoch({name: float(value) for name, value in given.items()}, self.moment, time.time())
+        self.ledger.epoch({name: as_float(value) for name, value in given.items()}, self.moment, time.time())
         self._between()
 
     def finish(self, *, well: bool) -> None:
@@ -116,6 +123,8 @@ class Session:
         self._settle()
         if not well:
             return
+        if self.moment.step < UNSEEN:
+            self._miss()
         # No update follows: what is due at the first update of an epoch is measured now as well.
         self._move_to(replace(self.moment, epoch_begins=True, ended=True))
         if due := self._conductor.due:
@@ -181,7 +190,21 @@ class Session:
 
     def _plan(self) -> Plan:
         """Asked by the adapter just before an update, in a forked child too."""
-        return Plan() if self._left or self._pid != os.getpid() else self._conductor.plan()
+        if self._left or self._pid != os.getpid():
+            return Plan()
+        self._updated = True
+        return self._conductor.plan()
+
+    def _miss(self) -> None:
+        """Warn of a training whose updates pass unseen."""
+        step, waiting = self.moment.step, [p for p in self._conductor.players if not p.between]
+        if step and not self.moment.updates and waiting and self.watched:
+            text = (
+                f"no update of the model was seen in {step} step{'s' if step > 1 else ''}, so nothing of its "
+                "gradients and weights is recorded; they are seen where a torch.optim optimizer of its parameters steps"
+            )
+            self.note("warning", text)
+            warn(text)
 
     def _settle(self) -> None:
         """Wait for the iterations whose numbers are still on their way."""

@@ -23,7 +23,8 @@ import numpy as np
 from recorder.adapters.rows import HostRows, Update, merged
 from recorder.analysis import statistics
 from recorder.errors import RecordError
-from recorder.reading import Collected, Facts, LayerFacts, Plan, TensorFacts
+from recorder.reading import Collected, Facts, LayerFacts, Plan, Statistic, TensorFacts
+from recorder.scalars import as_float, is_number
 
 
 class NumpyAdapter:
@@ -54,6 +55,7 @@ class NumpyAdapter:
         self._plan: Callable[[], Plan] = Plan
         self._unwrap: Callable[[], None] | None = None
         self._problem: Exception | None = None
+        self._wanted: frozenset[Statistic] = frozenset()  # by the last update of this iteration
         self._seconds = 0.0
         self._pid = -1
 
@@ -103,6 +105,7 @@ class NumpyAdapter:
         began = perf_counter()
         try:
             plan, weights, gradients = self._plan(), self._model.parameters, self._model.gradients
+            self._wanted = plan.statistics
             updated = [(i, name) for i, name in enumerate(self._names) if gradients.get(name) is not None]
             if plan:
                 self._rows.measure(plan, (Update(i, weights[name], gradients[name]) for i, name in updated))
@@ -116,9 +119,10 @@ class NumpyAdapter:
         if self._problem is not None:
             raise self._problem
         rate = getattr(self._optimizer, "learning_rate", None)
-        given = scalars if rate is None else {"learning_rate": rate, **scalars}
-        numbers = {name: float(value) for name, value in given.items()}
-        rows = merged([self._rows.end()], self._plan().statistics, len(self._names))
+        given = {"learning_rate": rate, **scalars} if is_number(rate) else scalars
+        numbers = {name: as_float(value) for name, value in given.items()}
+        rows = merged([self._rows.end()], self._wanted, len(self._names))
+        self._wanted = frozenset()
         collected = Collected(rows.table, rows.stepped, rows.raw, numbers)
         return lambda: collected
 

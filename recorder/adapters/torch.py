@@ -27,7 +27,8 @@ from recorder.adapters.torch_pass import HostPass, Members, Pass, host_view
 from recorder.adapters.torch_probe import Layers, Probe
 from recorder.adapters.torch_taps import clipping, scaled_step
 from recorder.analysis import statistics
-from recorder.reading import Collected, Facts, LayerFacts, Plan, TensorFacts
+from recorder.reading import Collected, Facts, LayerFacts, Plan, Statistic, TensorFacts
+from recorder.scalars import as_float
 
 GRADIENT_POINT = "before the update, after reduction and clipping, without the loss scale"
 SKIPPED = "update skipped by the gradient scaler: a gradient was not finite"
@@ -63,6 +64,7 @@ class TorchAdapter:
         self._notes: list[tuple[str, str]] = []
         self._noted: set[str] = set()
         self._problem: Exception | None = None
+        self._wanted: frozenset[Statistic] = frozenset()  # by the last update of this iteration
         self._fired: set[int] = set()  # ids of the optimizers whose update was seen in this iteration
         self._seconds = 0.0
 
@@ -156,6 +158,7 @@ class TorchAdapter:
         if isinstance(skipped, torch.Tensor):
             self._skips.append(skipped.detach())
         plan = self._plan()
+        self._wanted = plan.statistics
         if not plan and not any(there.keeps for there in self._passes.values()):
             return
         for device, there in _by_device(members).items():
@@ -189,7 +192,7 @@ class TorchAdapter:
     def collect(self, scalars: Mapping[str, Any]) -> Callable[[], Collected]:
         if self._problem is not None:
             raise self._problem
-        wanted = self._plan().statistics
+        wanted, self._wanted = self._wanted, frozenset()
         for name in self._optimizers.new:
             self._note_once("note", f"tensor {name!r} came after the start of the run: it is not recorded")
         rows = [p.rows() for p in self._passes.values()]
@@ -257,7 +260,7 @@ def numbers_later(values: Mapping[str, Any]) -> Callable[[], dict[str, float]]:
             if value.is_cuda:
                 waiting.setdefault(value.device, {})[name] = value.reshape(()).double()
                 continue
-        ready[name] = float(value)
+        ready[name] = as_float(value)
     copies = [(list(group), later(torch.stack(list(group.values())))) for group in waiting.values()]
 
     def read() -> dict[str, float]:

@@ -84,7 +84,7 @@ def test_numbers_of_the_update(net, rng):
     assert row.scalars == {"learning_rate": 0.5, "accuracy": 0.5}
     row = adapter.collect({})()
     assert not row.stepped.any()
-    assert np.isnan(row.table[Statistic.GRADIENT_NORM]).all()
+    assert not row.table
     adapter.detach()
 
 
@@ -114,6 +114,13 @@ def test_the_optimizer_is_as_it_was(net):
     assert optimizer.step() == "own"
     adapter.detach()
     assert optimizer.step is own
+
+
+@pytest.mark.parametrize(("rate", "recorded"), [(np.array([0.5]), {"learning_rate": 0.5}), ("cosine", {})])
+def test_a_learning_rate_is_recorded_if_it_is_one_number(net, rate, recorded):
+    adapter = NumpyAdapter(net, optimizer=GradientDescent(net, rate))
+    adapter.attach(Plan)
+    assert adapter.collect({})().scalars == recorded
 
 
 def test_a_failure_is_raised_to_the_recorder_and_never_to_the_training(net):

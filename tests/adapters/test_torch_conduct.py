@@ -65,7 +65,7 @@ def test_accumulated_gradients_are_measured_once_at_the_update():
             if micro < 3:
                 row = watched.step()
                 assert_measured(watched, row, {}, {})
-                assert set(row.table) == set(Statistic)  # an instrument that is due finds its columns
+                assert not row.table  # nobody is due: schedules count updates
         gradients, weights = saved(model)
         optimizer.step()
         assert_measured(watched, watched.step(), gradients, weights)

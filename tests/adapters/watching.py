@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from recorder.adapters.rows import no_row
 from recorder.adapters.torch import TorchAdapter
 from recorder.reading import Collected, Plan, Statistic
 
@@ -35,7 +36,9 @@ class Watched:
         return self.adapter.collect(scalars)()
 
     def column(self, row: Collected, statistic: Statistic) -> dict[str, Any]:
-        return dict(zip(self.names, row.table[statistic], strict=True))
+        """By tensor; an iteration without an update has no columns, which means no row of any tensor."""
+        column = row.table[statistic] if row.table else no_row(statistic, len(self.names))
+        return dict(zip(self.names, column, strict=True))
 
 
 def saved(model: torch.nn.Module) -> tuple[Tensors, Tensors]:

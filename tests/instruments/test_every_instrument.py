@@ -73,7 +73,7 @@ def test_nothing_that_looks_at_the_probe_shares_an_axis_with_what_waits_for_an_u
 
 def test_the_readmes_table_lists_every_series():
     text = table()
-    assert [r[1] for r in rows()] == [s for s in re.findall(r"^\|[^|]*\| `(\w+)` \|", text, re.MULTILINE)]
+    assert [r[1] for r in rows()] == re.findall(r"^\|[^|]*\| `(\w+)` \|", text, re.MULTILINE)
     assert re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) == [i.name for i in INSTRUMENTS]
     for preset in PRESETS:
         column = 3 + list(PRESETS).index(preset)

@@ -10,6 +10,7 @@ import numpy as np
 
 from recorder.analysis import histogram
 from recorder.reading import Collected, Facts, LayerFacts, Plan, Statistic, TensorFacts
+from recorder.scalars import as_float
 
 CURVATURE = {"a": np.array([1.0, 2.0, 3.0]), "b": np.array([[4.0, 0.5]])}
 
@@ -55,9 +56,9 @@ class Quadratic:
         self._plan, self.attached = plan, True
 
     def collect(self, scalars: Mapping[str, Any]) -> Callable[[], Collected]:
-        gathered = self._collected or self._pass(self._plan(), None)
+        gathered = self._collected or self._pass(Plan(), None)
         self._collected = None
-        numbers = {n: float(v) for n, v in scalars.items()} | {"learning_rate": self.rate}
+        numbers = {n: as_float(v) for n, v in scalars.items()} | {"learning_rate": self.rate}
         self._asked += 1
         return lambda: self._later(Collected(gathered.table, gathered.stepped, gathered.raw, numbers))
 

@@ -82,6 +82,33 @@ def test_schedules_wrap_instruments():
     assert at_end(norm) == Scheduled(at_end(), norm)
 
 
+@pytest.mark.parametrize(
+    ("given", "schedule"),
+    [
+        (every(10, "gradient_norm"), Every(10)),
+        (pairs(10, "gradient_norm"), Pairs(10)),
+        (each_epoch("gradient_norm"), each_epoch()),
+        (at_end("gradient_norm"), at_end()),
+    ],
+)
+def test_an_instrument_may_be_named(given, schedule):
+    assert given.schedule == schedule
+    assert isinstance(given.instrument, GradientNorm)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ("gradient_nrom", "did you mean 'gradient_norm'"),
+        ("light", "'light' is a preset"),
+        (7, "expected an instrument or the name of one, got 7"),
+    ],
+)
+def test_what_is_no_instrument_is_refused(wrong, text):
+    with pytest.raises(RecordError, match=text):
+        every(10, wrong)
+
+
 @pytest.mark.parametrize("wrong", [lambda: every(0), lambda: every(-3), lambda: every(2, start=-1), lambda: pairs(1)])
 def test_impossible_intervals_are_refused(wrong):
     with pytest.raises(RecordError, match="must be at least"):

@@ -31,6 +31,17 @@ def test_the_table_says_what_how_often_how_much_and_at_what_cost(tmp_path):
     assert "per 10,000 steps and" in " ".join(text.split())
 
 
+def test_names_cannot_command_the_terminal(tmp_path):
+    model = Quadratic()
+    with record(model, tmp_path / "\x1b[2Jq.h5", instruments=[], progress=False) as run:
+        model.update()
+        run.step(**{"\x1b]0;title\x07loss\u202e": 1.0})
+        text, line = str(run), run.summary.line.plain
+    assert "]0;titleloss" in text
+    for said in (text, line):
+        assert not {"\x1b", "\x07", "\u202e"} & set(said)
+
+
 def test_the_short_form_says_where_and_in_which_state(tmp_path):
     run = record(Quadratic(), tmp_path / "q.h5", progress=False)
     assert "not begun" in repr(run)
@@ -80,7 +91,7 @@ def test_in_a_terminal_a_line_follows_and_goes_at_the_end(tmp_path, monkeypatch)
 
 def test_without_progress_not_even_in_a_terminal(tmp_path, monkeypatch):
     out = terminal(monkeypatch)
-    with record(Quadratic(), tmp_path / "q.h5", progress=False) as run:
+    with record(Quadratic(), tmp_path / "q.h5", instruments=(), progress=False) as run:
         run.step(loss=1.0)
     assert out.getvalue() == ""
 

@@ -272,3 +272,47 @@ def test_activations_are_those_of_a_forward_pass_in_eval_mode(tmp_path):
     assert (
         run["activation_dead_units"].item("2").values[-1] == (relu.amax((0, 2, 3)) == relu.amin((0, 2, 3))).sum().item()
     )
+
+
+@pytest.mark.parametrize("micro", [1, 4, 10])
+def test_light_follows_updates_however_many_batches_are_accumulated(tmp_path, micro):
+    model, updates = nn.Linear(4, 2), 22
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    norms, ratios, before = [], [], None
+    with record(model, tmp_path / "a.h5", optimizer=optimizer, strict=True, progress=False) as run:
+        for step in range(updates * micro):
+            loss = model(torch.full((3, 4), np.sin(step))).square().mean() / micro
+            loss.backward()
+            if step % micro == micro - 1:
+                weight = model.weight.detach().clone()
+                norms.append(model.weight.grad.norm().item())
+                ratios.append(np.nan if before is None else ((weight - before).norm() / before.norm()).item())
+                before = weight
+                optimizer.step()
+                optimizer.zero_grad()
+            run.step(loss=loss)
+    recorded = [0, 1, 10, 11, 20, 21]  # two of ten updates
+    with open_run(tmp_path / "a.h5") as run:
+        norm, ratio = run["gradient_norm"].item("weight"), run["update_ratio"].item("weight")
+        assert norm.step.tolist() == [(k + 1) * micro - 1 for k in recorded]
+        np.testing.assert_allclose(norm.values, np.array(norms)[recorded], rtol=1e-5)
+        np.testing.assert_allclose(ratio.values, np.array(ratios)[[1, 11, 21]], rtol=1e-4)
+
+
+@pytest.mark.parametrize("steps", [3, 100])
+def test_updates_that_cannot_be_seen_are_told_once(tmp_path, steps):
+    model = nn.Linear(4, 2)
+    with (
+        pytest.warns(UserWarning, match="no update of the model was seen") as told,
+        record(model, tmp_path / "a.h5", progress=False) as run,
+    ):
+        for _ in range(steps):
+            model(torch.ones(3, 4)).sum().backward()
+            with torch.no_grad():
+                for p in model.parameters():
+                    p -= 0.1 * p.grad
+            run.step(loss=1.0)
+    assert len(told) == 1
+    with open_run(tmp_path / "a.h5") as run:
+        assert [e.kind for e in run.events] == ["warning"]
+        assert len(run["loss"].values) == steps
