@@ -76,17 +76,20 @@ def _one(ask: Ask) -> Scheduled:
     if isinstance(ask, Scheduled):
         return ask
     if isinstance(ask, str):
-        ask = _by_name(ask)
+        ask = by_name(ask)
     schedule = DEFAULT_SCHEDULES.get(getattr(ask, "name", ""), every(10))
     if not isinstance(ask, type) and not callable(getattr(ask, "measure", None)):
         raise RecordError(f"instruments: expected presets, names or instruments, got {ask!r}")
     return Scheduled(schedule, ask)
 
 
-def _by_name(name: str) -> Instrument:
+def by_name(name: str) -> Instrument:
+    """The instrument of that name with its usual options; RecordError names a near one."""
     known = {i.name: i for i in INSTRUMENTS}
     if name in known:
         return known[name]()
+    if name in PRESETS:
+        raise RecordError(f"{name!r} is a preset, whose instruments have schedules; put one around an instrument")
     near = get_close_matches(name, [*PRESETS, *known], n=1)
     hint = f" (did you mean {near[0]!r}?)" if near else ""
     there_are = f"presets: {', '.join(PRESETS)}; instruments: {', '.join(known)}"

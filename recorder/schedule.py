@@ -160,7 +160,7 @@ def every(n: int, *, start: int = 0) -> Every: ...
 @overload
 def every(n: int, instrument: Instrument | str, *, start: int = 0) -> Scheduled: ...
 def every(n: int, instrument: Instrument | str | None = None, *, start: int = 0) -> Every | Scheduled:
-    """Measure at each n-th step: `every(10, "gradient_norm")` or `every(10, GradientNorm())` at steps 0, 10, 20"""
+    """Measure at each n-th step: `every(10, GradientNorm())` or `every(10, "gradient_norm")` at 0, 10, 20, ..."""
     schedule = Every(n, start)
     return schedule if instrument is None else _around(schedule, instrument)
 

@@ -16,6 +16,7 @@ from rich.text import Text
 
 from recorder.conductor import Player
 from recorder.forecast import Forecast, duration, size
+from recorder.runfile.guard import clean
 
 INTERVAL = 0.5  # seconds between two paintings of the line
 
@@ -38,7 +39,7 @@ class Summary:
 
     def __rich__(self) -> RenderableType:
         table = Table(
-            title=Text(str(self.path)), caption=Text(self.caption), title_justify="left", caption_justify="left"
+            title=Text(clean(str(self.path))), caption=Text(self.caption), title_justify="left", caption_justify="left"
         )
         for heading in ("instrument", "recorded", "items", "bytes a row"):
             table.add_column(heading, justify="left" if heading in ("instrument", "recorded") else "right")
@@ -46,9 +47,9 @@ class Summary:
             items = len(p.series[0].items) if p.series else 0
             rows = size(sum(s.row_bytes for s in p.series))
             state = "switched off" if p.resting else str(p.schedule)
-            table.add_row(Text(p.instrument.name), Text(state), f"{items:,}", rows)
+            table.add_row(Text(clean(p.instrument.name)), Text(state), f"{items:,}", rows)
         if self.scalars:
-            table.add_row(Text(f"scalars: {', '.join(self.scalars)}"), "each step", f"{len(self.scalars):,}", "")
+            table.add_row(Text(clean(f"scalars: {', '.join(self.scalars)}")), "each step", f"{len(self.scalars):,}", "")
         return table
 
     def __str__(self) -> str:
@@ -78,7 +79,7 @@ class Summary:
     def line(self) -> Text:
         """One line for a terminal."""
         loss = f" · loss {self.loss:.4g}" if self.loss is not None else ""
-        where = f"layerscope {self.path.name} · step {self.steps:,} · epoch {self.epochs}"
+        where = f"layerscope {clean(self.path.name)} · step {self.steps:,} · epoch {self.epochs}"
         text = f"{where}{loss} · {size(self.written)} · +{self.share} time"
         return Text(text, style="dim", no_wrap=True, overflow="ellipsis")
 
