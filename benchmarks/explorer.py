@@ -22,7 +22,7 @@ sys.path.insert(0, str(ROOT))
 from tests.make_run import Training  # noqa: E402
 from tests.tui.terminal_process import Terminal, layerscope  # noqa: E402
 
-QUIET = 0.15  # seconds without a byte after which a frame is complete
+QUIET = 0.3  # seconds without a byte after which a frame is complete
 TICK = os.sysconf("SC_CLK_TCK")
 # An installed program has its bytecode: this one keeps it among the temporary files, whatever the environment says.
 BYTECODE = str(Path(tempfile.gettempdir()) / "layerscope-benchmark" / "bytecode")
@@ -123,6 +123,8 @@ def measure(run: Path, repeats: int) -> dict[str, object]:
                 answer(t)
                 keys[name] = pressed(t, key, times)
             resident, peak = megabytes(t.pid, "VmRSS"), megabytes(t.pid, "VmHWM")
+            while t.read(1.0):
+                pass
             before = cpu(t.pid)
             idle = len(t.read(3.0))
             idle_cpu = (cpu(t.pid) - before) / 3

@@ -18,6 +18,7 @@ from textual.timer import Timer
 from tui import messages, quirks
 from tui.ascii_only import as_given
 from tui.follow import Follower
+from tui.memory import give_back_what_is_freed
 from tui.paint.look import Look, ascii_only, detect
 from tui.palette import Commands
 from tui.requests import Open, Request
@@ -265,6 +266,7 @@ class Explorer(App[int]):
 
 def run_explorer(path: Path, *, fresh: bool = False, color: str | None = None) -> int:
     """Explore a folder of runs, or one run, until the user quits; the exit status."""
+    give_back_what_is_freed()
     look = Look(depth=detect(os.environ, color=color or "auto"), ascii=ascii_only(as_given(os.environ)))
     state = state_file(path)
     explorer = Explorer(Disk(path), look=look, place=Place() if fresh else load(state), state=state)

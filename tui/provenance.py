@@ -61,5 +61,5 @@ def health(facts: RunFacts, i: Ink) -> list[Span]:
     if not found:
         return [(" no health findings", i.good)]
     first = found[0]
-    more = f"  and {len(found) - 1} more" if len(found) > 1 else ""
+    more = f"  +{len(found) - 1} more" if len(found) > 1 else ""
     return [(f" step {first.step:,} ", i.bad), (sentence(first), i.text), (f"{more}  ! goes there", i.muted)]

@@ -47,7 +47,7 @@ def count(value: int) -> str:
     for unit, size in (("k", 1e3), ("M", 1e6), ("G", 1e9)):
         if value < 999.5 * size:
             return f"{value / size:.3g}{unit}"
-    return f"{value:.2e}"
+    return f"{value:.0e}"
 
 
 def size(value: int) -> str:
@@ -55,11 +55,11 @@ def size(value: int) -> str:
     if value < 1000:
         return f"{value} B"
     amount = float(value)
-    for unit in ("kB", "MB", "GB"):
+    for unit in ("kB", "MB", "GB", "TB"):
         amount /= 1000
         if amount < 999.5:
-            return f"{amount:.1f} {unit}" if amount < 10 else f"{amount:.0f} {unit}"
-    return f"{amount / 1000:.1f} TB"
+            break
+    return f"{amount:.1f} {unit}" if amount < 9.95 else f"{amount:.0f} {unit}"
 
 
 def duration(seconds: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from recorder.runfile.schema import State
+from recorder.view import Envelope, Window
 from tests.fakes import clock
 from tests.tui.driving import HUGE, NARROW, WIDE, Driven, drive
 from tests.tui.sources import FINDINGS, FakeOpened, FakeRecord, FakeSource, folder, one, opened
@@ -114,7 +116,7 @@ def test_opening_a_run_shows_where_it_comes_from_and_how_it_went() -> None:
     async def test(driven: Driven) -> None:
         await driven.press("G", "enter")
         names(driven, "$ train.py --lr 0.1", "node7", "2 m 13 s")
-        names(driven, "step 166", "not finite in layer1.weight", "and 1 more")
+        names(driven, "step 166", "not finite in layer1.weight", "+1 more")
         names(driven, "loss", "learning_rate", "gradient_norm", "8 tensors", "step 499", "/ 499", "mlp10 ✓ done")
 
     drive(folder(), test)
@@ -439,5 +441,37 @@ def test_copying_says_what_was_copied() -> None:
         assert words[:4] == ["layerscope", "export", "runs/mlp.h5", "gradient_norm"]
         assert {"--item", "layer0.weight", "--log", "--from", "--to"} <= set(words)
         assert await driven.until(lambda: "copied: layerscope export" in driven.text)
+
+    drive(one(opened()), test)
+
+
+def test_a_sign_appears_when_reading_takes_long() -> None:
+    gate = threading.Event()
+
+    class Slow(FakeOpened):
+        def window(self, series: str, window: Window, item: str | None = None) -> Envelope:
+            gate.wait(20)
+            return super().window(series, window, item)
+
+    run = Slow(**vars(opened()))
+    gate.set()
+
+    async def test(driven: Driven) -> None:
+        assert "reading…" not in driven.text
+        gate.clear()
+        await driven.pilot.press("plus")
+        assert await driven.until(lambda: "reading…" in driven.text)
+        gate.set()
+        await driven.settle()
+        assert "reading…" not in driven.text
+
+    drive(one(run), test)
+
+
+def test_the_smoothed_value_stands_beside_the_recorded_one() -> None:
+    async def test(driven: Driven) -> None:
+        await driven.press("s", "home")
+        shown = dict(driven.app.page.values_shown())  # type: ignore[attr-defined]
+        assert {"loss", "smoothed"} <= set(shown)
 
     drive(one(opened()), test)

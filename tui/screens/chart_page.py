@@ -43,6 +43,11 @@ class StepChart(ChartView, inherit_bindings=False):
         """Cells along x of the topmost plot."""
         return next((field.width for field in self.painting.fields if field is not None), max(self.size.width, 1))
 
+    def present(self, view: View, cursor: Cursor | None) -> None:
+        """A view and a cursor at once: painted once."""
+        self.set_reactive(ChartView.cursor, cursor)
+        self.show(view)
+
 
 class ChartPage(Page):
     """A page with the chart of one entry; which one, its panes say."""
@@ -52,6 +57,7 @@ class ChartPage(Page):
     def __init__(self) -> None:
         super().__init__()
         self._asked: Draw | None = None
+        self._drawn: Draw | None = None
         self._view: View | None = None
         self._track = Track()
         self._values: Mapping[str, float] = {}  # exact numbers at the cursor's step, by entry or item
@@ -92,8 +98,9 @@ class ChartPage(Page):
         match message:
             case messages.Drawn() if self._asked is not None and message.draw.entry == self._asked.entry:
                 self._trouble = ""
-                self._view, self._track = message.view, Track(message.steps, message.x)
-                self.chart.show(on_screen(message.view))
+                self._drawn, self._view = message.draw, message.view
+                self._track = Track(message.steps, message.x)
+                self.chart.present(on_screen(message.view), self._cursor())
             case messages.Failed() if isinstance(message.request, Draw):
                 self._trouble = message.text
         self.update()
@@ -103,12 +110,15 @@ class ChartPage(Page):
         self.chart.look = look
 
     def update(self) -> None:
-        """Ask for what is not there yet, and put the cursor where the place has it."""
+        """Ask for what is not there yet; put the cursor where the place has it, unless a new view is on its way."""
         self.ask()
-        if self._view is not None:
-            at = self._track.place(self.place.step)
-            self.chart.cursor = Cursor(x=None if at is None else within(self._view, at), row=self._heat_row())
+        if self._view is not None and self._drawn == self._asked:
+            self.chart.cursor = self._cursor()
         super().update()
+
+    def _cursor(self) -> Cursor:
+        at = self._track.place(self.place.step)
+        return Cursor(x=None if at is None or self._view is None else within(self._view, at), row=self._heat_row())
 
     def _heat_row(self) -> int | None:
         entry = self.entry
@@ -136,9 +146,13 @@ class ChartPage(Page):
             return []
         shown = short_read_out(self._view, self.chart.cursor or Cursor())
         name = self.item or (self.entry.name if self.entry is not None else "")
-        if (exact := self._values.get(name)) is not None and name in dict(shown):
-            at = [label for label, _ in shown].index(name)
-            shown[at] = (name, number(exact, 6))
+        exact, said = self._values.get(name), set[str]()
+        for k, (label, text) in enumerate(shown):
+            if label in said and self.place.options.smoothing:
+                shown[k] = ("smoothed", text)
+            elif label == name and exact is not None:
+                shown[k] = (label, number(exact, 6))
+            said.add(label)
         return shown
 
     def status(self) -> tuple[Sequence[Span], Sequence[Span]]:

@@ -1,0 +1,76 @@
+"""Words fit their columns, say what they mean, and carry no control characters."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tui.ascii_only import to_ascii
+from tui.words import BLOCKS, age, clip, count, duration, number, plain, size, sparkline
+
+
+@given(st.text(), st.integers(0, 40), st.booleans())
+def test_a_clipped_text_fits(text: str, width: int, middle: bool) -> None:
+    clipped = clip(text, width, middle=middle)
+    assert len(clipped) <= width
+    assert clipped == plain(text) or "…" in clipped or width == 0
+
+
+@given(st.text())
+def test_plain_text_has_no_control_or_direction_characters(text: str) -> None:
+    assert len(plain(text)) == len(text)
+    assert not any(ord(c) < 32 or 127 <= ord(c) < 160 or 0x202A <= ord(c) <= 0x202E for c in plain(text))
+
+
+@given(st.floats(-1e300, 1e300) | st.sampled_from([math.nan, math.inf, -math.inf]))
+def test_numbers_read_back_to_four_digits(value: float) -> None:
+    text = number(value).replace("∞", "inf")
+    assert len(text) <= 11
+    assert math.isnan(float(text)) if math.isnan(value) else math.isclose(float(text), value, rel_tol=1e-3)
+
+
+@given(st.integers(0, 10**12))
+def test_counts_fit_six_cells_and_keep_their_magnitude(value: int) -> None:
+    text = count(value)
+    assert len(text) <= 6
+    scale = {"k": 1e3, "M": 1e6, "G": 1e9}.get(text[-1], 1)
+    assert math.isclose(float(text.rstrip("kMG")) * scale, value, rel_tol=0.006)
+
+
+@given(st.integers(0, 10**14))
+def test_sizes_fit_seven_cells(value: int) -> None:
+    assert len(size(value)) <= 7
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(0.84, "0.8 s"), (42, "42 s"), (200, "3 m 20 s"), (18_120, "5 h 02 m"), (273_600, "3 d 04 h"), (-1, "0.0 s")],
+)
+def test_durations(seconds: float, text: str) -> None:
+    assert duration(seconds) == text
+
+
+@given(st.floats(-10, 1e10))
+def test_ages_fit_six_cells(seconds: float) -> None:
+    assert len(age(seconds)) <= 6
+
+
+@given(st.lists(st.floats(), max_size=80), st.integers(1, 20))
+def test_a_sparkline_fits_and_shows_what_is_not_finite(values: list[float], width: int) -> None:
+    line = sparkline(values, width)
+    assert len(line) == min(len(values), width)
+    if values:
+        assert (line[-1] == "!") == (not math.isfinite(values[-1]))
+
+
+def test_a_sparkline_rises_with_the_values() -> None:
+    assert sparkline(range(8), 8) == BLOCKS
+
+
+@given(st.text())
+def test_ascii_is_ascii_and_at_least_as_wide_as_letters(text: str) -> None:
+    assert to_ascii(text).isascii()
+    assert to_ascii("✓ done ∞") == "+ done i"
