@@ -22,6 +22,7 @@ from recorder.schedule import Every, Moment, Pairs, Schedule, Scheduled
 from recorder.warning import warn
 
 NOTHING = Plan()
+OF_WEIGHTS = frozenset({Statistic.WEIGHT_NORM, Statistic.WEIGHT_NONFINITE, Statistic.WEIGHT_HISTOGRAM})
 BETWEEN = frozenset({Need.PROBE, Need.MODEL})
 Row = dict[str, Any]  # series -> (item, *shape) array, or {item: array}
 Note = Callable[[str, str, Moment], None]  # (event kind, text, when)
@@ -47,6 +48,12 @@ class Player:
     def compares(self) -> bool:
         """Whether it needs the weights of the step before."""
         return Statistic.UPDATE_NORM in self.instrument.statistics or any(q == "update" for q, _ in self.raw)
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether something of it can be measured where no update follows: weights, but no gradients."""
+        quantities = {quantity for quantity, _ in self.raw}
+        return bool(self.instrument.statistics & OF_WEIGHTS) or "weight" in quantities
 
 
 def players(scheduled: Iterable[Scheduled], facts: Facts) -> tuple[Player, ...]:

@@ -127,7 +127,7 @@ class Session:
             self._miss()
         # No update follows: what is due at the first update of an epoch is measured now as well.
         self._move_to(replace(self.moment, epoch_begins=True, ended=True))
-        if due := self._conductor.due:
+        if due := [player for player in self._conductor.due if player.at_rest]:
             collected = self._adapter.read(self._conductor.plan())
             self.ledger.between(
                 self._conductor.update(due, collected, self.moment, time.time()), self.moment, time.time()
@@ -196,13 +196,19 @@ class Session:
         return self._conductor.plan()
 
     def _miss(self) -> None:
-        """Warn of a training whose updates pass unseen."""
-        step, waiting = self.moment.step, [p for p in self._conductor.players if not p.between]
-        if step and not self.moment.updates and waiting and self.watched:
+        """Warn of a training whose updates pass unseen, or whose iterations do."""
+        step, waiting, text = self.moment.step, [p for p in self._conductor.players if not p.between], ""
+        if not step and self._updated:
+            text = (
+                "updates of the model were seen but run.step() was never called, so nothing of them is recorded; "
+                "call it at the end of each iteration of the training loop"
+            )
+        elif step and not self.moment.updates and waiting and self.watched:
             text = (
                 f"no update of the model was seen in {step} step{'s' if step > 1 else ''}, so nothing of its "
                 "gradients and weights is recorded; they are seen where a torch.optim optimizer of its parameters steps"
             )
+        if text:
             self.note("warning", text)
             warn(text)
 

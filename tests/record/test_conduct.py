@@ -370,6 +370,29 @@ def test_a_healthy_training_gives_no_warning(tmp_path):
             run.epoch()
 
 
+def test_a_loop_without_steps_is_told_at_the_end(tmp_path):
+    model = Quadratic()
+    with (
+        pytest.warns(UserWarning, match=r"run\.step\(\) was never called") as told,
+        record(model, tmp_path / "q.h5", instruments="light", progress=False) as run,
+    ):
+        for _ in range(3):
+            model.update()
+        run.epoch(accuracy=0.5)
+    assert len(told) == 1
+    assert sum(e.kind == "warning" for e in open_run(tmp_path / "q.h5").events) == 1
+
+
+@pytest.mark.filterwarnings("error")
+def test_nothing_is_told_of_a_loop_that_ends_in_its_first_step(tmp_path):
+    model = Quadratic()
+    with pytest.raises(KeyError), record(model, tmp_path / "q.h5", progress=False):
+        model.update()
+        raise KeyError
+    with record(Quadratic(), tmp_path / "without_updates.h5", progress=False) as run:
+        run.epoch(accuracy=0.5)
+
+
 def test_an_unrecorded_name_is_a_clear_error(tmp_path):
     with record(Quadratic(), tmp_path / "q.h5", instruments=[], progress=False):
         pass
