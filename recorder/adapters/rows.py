@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -15,6 +16,7 @@ from recorder.analysis import histogram, statistics
 from recorder.reading import Plan, Quantity, Statistic
 
 HISTOGRAMS = frozenset({Statistic.GRADIENT_HISTOGRAM, Statistic.WEIGHT_HISTOGRAM})
+STATISTICS = {statistic.value: statistic for statistic in Statistic}
 COUNTS = frozenset({Statistic.GRADIENT_NONFINITE, Statistic.WEIGHT_NONFINITE})
 
 
@@ -27,8 +29,7 @@ class Rows:
     raw: Mapping[tuple[Quantity, str], np.ndarray]
 
 
-@dataclass(frozen=True, slots=True)
-class Update:
+class Update(NamedTuple):
     """A tensor just before its update; 16-bit numbers as in `analysis.statistics`."""
 
     position: int  # among the run's tensors
@@ -64,7 +65,8 @@ class HostRows:
         """One pass over each tensor."""
         if self._table is None:
             self._table = statistics.Table((s.value for s in plan.statistics), len(self.names))
-        for update in updates:
+        # All of them first: once the pass has filled the processor's caches with tensors, this code is slow to fetch.
+        for update in list(updates):
             i, weight = update.position, update.weight
             self._several |= bool(self._stepped[i])
             self._stepped[i] = True
@@ -93,8 +95,8 @@ class HostRows:
         """The rows of the iteration; the next one begins."""
         if self._table is None:
             return self._nothing
-        columns = self._table.columns()
-        rows = Rows({Statistic(name): column for name, column in columns.items()}, self._stepped, self._raw)
+        table = {STATISTICS[name]: column for name, column in self._table.columns().items()}
+        rows = Rows(table, self._stepped, self._raw)
         self._clear()
         return rows
 

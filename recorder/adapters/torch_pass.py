@@ -14,6 +14,7 @@ import torch
 from recorder.adapters.rows import HostRows, Rows, Update
 from recorder.reading import Plan
 
+AS_IN_NUMPY = frozenset({torch.float32, torch.float64, torch.float16})
 Members = Sequence[tuple[int, torch.Tensor]]  # (position among the run's tensors, parameter)
 
 
@@ -74,29 +75,26 @@ class HostPass:
         if not gradient.is_sparse:
             return Update(i, host_view(parameter), host_view(gradient))
         if ("gradient", self._names[i]) in plan.raw:
-            return Update(i, host_view(parameter), host_view(gradient.to_dense()))
-        values = gradient.coalesce().values()
+            return Update(i, host_view(parameter), host_view(gradient.detach().to_dense()))
+        values = gradient.detach().coalesce().values()
         return Update(i, host_view(parameter), host_view(values).reshape(-1), gradient.numel() - values.numel())
 
 
 def host_view(tensor: torch.Tensor) -> np.ndarray:
     """The tensor's memory as numpy, copied only where numpy cannot see it; bfloat16 as uint16, complex as pairs."""
-    tensor = tensor.detach()
-    if tensor.device.type != "cpu":
-        tensor = tensor.cpu()
+    if tensor.dtype in AS_IN_NUMPY:
+        return tensor.numpy(force=True)
     if tensor.is_complex():
-        tensor = torch.view_as_real(tensor.resolve_conj())
+        return torch.view_as_real(tensor.detach().resolve_conj()).numpy(force=True)
     if tensor.dtype is torch.bfloat16:
-        return tensor.view(torch.int16).numpy().view(np.uint16)
-    if tensor.dtype not in (torch.float32, torch.float64, torch.float16):
-        tensor = tensor.float()
-    return tensor.numpy()
+        return tensor.detach().view(torch.int16).numpy(force=True).view(np.uint16)
+    return tensor.detach().float().numpy(force=True)
 
 
 def unscaled(gradient: torch.Tensor, scale: torch.Tensor | None) -> torch.Tensor:
     """Divided by the loss scale, in float32 at least."""
-    gradient = gradient.detach()
     if scale is None:
         return gradient
+    gradient = gradient.detach()
     wide = gradient if gradient.dtype in (torch.float64, torch.complex128) else gradient.float()
     return wide / scale.to(gradient.device, non_blocking=True)

@@ -136,20 +136,28 @@ def _decode(bits: Any, layout: Any, out: Any) -> None:
 
 @_jit()
 def _block(
-    gradient: Any, weight: Any, kept: Any, want: Any, sums: Any, scratch: Any, gradient_counts: Any, weight_counts: Any
-) -> None:
+    gradient: Any,
+    weight: Any,
+    kept: Any,
+    want: Any,
+    squares: Any,
+    nonfinite: Any,
+    scratch: Any,
+    gradient_counts: Any,
+    weight_counts: Any,
+) -> None:  # fmt: skip
     if want & GRADIENT:
         total = _square_sum(gradient)
-        sums[0] += total
+        squares[0] += total
         if not np.isfinite(total):  # only then can an entry be other than finite
-            sums[1] += _nonfinite(gradient)
+            nonfinite[0] += _nonfinite(gradient)
     if want & WEIGHT:
         total = _square_sum(weight)
-        sums[2] += total
+        squares[1] += total
         if not np.isfinite(total):
-            sums[3] += _nonfinite(weight)
+            nonfinite[1] += _nonfinite(weight)
     if want & UPDATE:
-        sums[4] += _square_distance(weight, kept)
+        squares[2] += _square_distance(weight, kept)
     if want & GRADIENT_BINS:
         _tally(gradient, scratch, gradient_counts)
     if want & WEIGHT_BINS:
@@ -158,11 +166,19 @@ def _block(
 
 @_jit()
 def fused(
-    gradient: Any, weight: Any, kept: Any, want: Any, sums: Any, gradient_counts: Any, weight_counts: Any
-) -> None:
-    """One pass over the float32 or float64 entries of a tensor; adds to `sums` and counts, writes `kept` if asked.
+    gradient: Any,
+    weight: Any,
+    kept: Any,
+    want: Any,
+    squares: Any,
+    nonfinite: Any,
+    gradient_counts: Any,
+    weight_counts: Any,
+) -> None:  # fmt: skip
+    """One pass over the float32 or float64 entries of a tensor; adds to sums and counts, writes `kept` if asked.
 
-    `sums` (5,): squares of the gradient, its non-finite entries, the same of the weights, squares of the update.
+    squares    (3,) float64, of the gradient, the weights, the update
+    nonfinite  (2,) int64, entries of the gradient and of the weights
     """
     scratch = np.empty(BLOCK, np.uint8)
     lanes = LANES if want & (GRADIENT_BINS | WEIGHT_BINS) else 0
@@ -170,7 +186,7 @@ def fused(
     w_counts = np.zeros((lanes, COLUMNS), np.int64)
     for start in range(0, max(gradient.size, weight.size), BLOCK):
         g, w, k = gradient[start : start + BLOCK], weight[start : start + BLOCK], kept[start : start + BLOCK]
-        _block(g, w, k, want, sums, scratch, g_counts, w_counts)
+        _block(g, w, k, want, squares, nonfinite, scratch, g_counts, w_counts)
         if want & KEEP:
             _copy(w, k)
     if want & GRADIENT_BINS:
@@ -181,8 +197,16 @@ def fused(
 
 @_jit()
 def fused_16(
-    gradient: Any, weight: Any, kept: Any, layout: Any, want: Any, sums: Any, gradient_counts: Any, weight_counts: Any
-) -> None:
+    gradient: Any,
+    weight: Any,
+    kept: Any,
+    layout: Any,
+    want: Any,
+    squares: Any,
+    nonfinite: Any,
+    gradient_counts: Any,
+    weight_counts: Any,
+) -> None:  # fmt: skip
     """The same for 16-bit entries given as uint16: a block is widened to float32 in the cache."""
     scratch = np.empty(BLOCK, np.uint8)
     wide = np.empty((3, BLOCK), np.float32)
@@ -198,7 +222,8 @@ def fused_16(
         if want & UPDATE:
             _decode(k, layout, wide[2])
         _block(
-            wide[0, : g.size], wide[1, : w.size], wide[2, : k.size], want, sums, scratch, g_counts, w_counts
+            wide[0, : g.size], wide[1, : w.size], wide[2, : k.size], want, squares, nonfinite,
+            scratch, g_counts, w_counts,
         )  # fmt: skip
         if want & KEEP:
             _copy(w, k)

@@ -89,6 +89,7 @@ class Monitor:
     numbers: Mapping[str, int] = field(default_factory=dict)  # layer -> activations on the probe batch
     _said: set[tuple[str, str]] = field(default_factory=set)
     _norms: np.ndarray | None = None  # (rows, tensor), a ring
+    _lowest: np.ndarray | None = None  # (tensor,) no norm in the ring is lower; the lowest may have left it
     _seen: int = 0
     _weights: np.ndarray | None = None  # (tensor,) the last weight norms
     _weak: np.ndarray | None = None  # (tensor,) rows in a row under the vanishing limit
@@ -107,10 +108,9 @@ class Monitor:
         found: list[Finding] = []
         for series in ("gradient_nonfinite", "weight_nonfinite", "activation_nonfinite"):
             if series in row:
-                for i in np.flatnonzero(row[series]).tolist():
-                    self._say(
-                        found, "not_finite", f"{items[series][i]} {series.split('_')[0]}", step, row[series][i], 0
-                    )
+                for i in _where(row[series]):
+                    what = f"{items[series][i]} {series.split('_')[0]}"
+                    self._say(found, "not_finite", what, step, row[series][i], 0)
         if "weight_norm" in row:
             self._weights = np.asarray(row["weight_norm"], dtype=np.float64)
         if "gradient_norm" in row:
@@ -131,20 +131,21 @@ class Monitor:
         return tuple(found)
 
     def _exploding(self, found: list[Finding], step: int, names: Sequence[str], norms: np.ndarray) -> None:
-        if self._norms is None:
+        if self._norms is None or self._lowest is None:
             self._norms = np.full((self.limits.rows, len(norms)), np.nan)
-        for i in np.flatnonzero(norms > self.limits.explode_norm).tolist():
+            self._lowest = np.full(len(norms), np.inf)
+        for i in _where(norms > self.limits.explode_norm):
             self._say(found, "exploding", names[i], step, norms[i], self.limits.explode_norm)
-        if self._seen >= self.limits.at_least:
-            with np.errstate(all="ignore"):
-                # The median lies above the minimum: most rows need no median at all.
-                suspects = norms > self.limits.explode_ratio * np.fmin.reduce(self._norms)
-            for i in np.flatnonzero(suspects & np.isfinite(norms)).tolist():
+        if self._seen >= self.limits.at_least and self.limits.explode_ratio < np.inf:
+            # The median lies above the lowest norm: most rows need no median at all.
+            for i in _where(norms > self.limits.explode_ratio * self._lowest):
                 before = self._norms[np.isfinite(self._norms[:, i]), i]
+                self._lowest[i] = before.min(initial=np.inf)
                 limit = self.limits.explode_ratio * float(np.median(before)) if len(before) else 0.0
-                if len(before) >= self.limits.at_least and 0 < limit < norms[i]:
+                if len(before) >= self.limits.at_least and 0 < limit < norms[i] < np.inf:
                     self._say(found, "exploding", names[i], step, norms[i], limit)
         self._norms[self._seen % self.limits.rows] = norms
+        np.fmin(self._lowest, norms, out=self._lowest)
         self._seen += 1
 
     def _vanishing(
@@ -157,10 +158,15 @@ class Monitor:
         weak = norms < limit  # NaN, "not stepped", is no weakness
         self._weak_since[weak & (self._weak == 0)] = step
         self._weak = np.where(weak, self._weak + 1, 0)
-        for i in np.flatnonzero(self._weak >= self.limits.rows).tolist():
+        for i in _where(self._weak >= self.limits.rows):
             self._say(found, "vanishing", names[i], int(self._weak_since[i]), norms[i], limit[i])
 
     def _say(self, found: list[Finding], finding: str, item: str, step: int, value: Any, limit: Any) -> None:
         if (finding, item) not in self._said:
             self._said.add((finding, item))
             found.append(Finding(finding, item, step, float(value), float(limit)))
+
+
+def _where(found: np.ndarray) -> list[int]:
+    """The positions of what is not 0, mostly none."""
+    return np.nonzero(found)[0].tolist() if np.count_nonzero(found) else []

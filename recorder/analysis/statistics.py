@@ -23,13 +23,18 @@ import numpy as np
 
 from recorder.analysis import histogram
 
-NUMBERS = ("gradient_norm", "gradient_nonfinite", "weight_norm", "weight_nonfinite", "update_norm")
+NORMS = ("gradient_norm", "weight_norm", "update_norm")
+NONFINITE = ("gradient_nonfinite", "weight_nonfinite")
 HISTOGRAMS = ("gradient_histogram", "weight_histogram")
 
 # what a pass is asked for; in the compiled pass each is one loop over a block
 GRADIENT, WEIGHT, UPDATE, KEEP, GRADIENT_BINS, WEIGHT_BINS = (1 << k for k in range(6))
 FLAGS = dict(
-    zip((*NUMBERS, *HISTOGRAMS), (GRADIENT, GRADIENT, WEIGHT, WEIGHT, UPDATE, GRADIENT_BINS, WEIGHT_BINS), strict=True)
+    zip(
+        (*NORMS, *NONFINITE, *HISTOGRAMS),
+        (GRADIENT, WEIGHT, UPDATE, GRADIENT, WEIGHT, GRADIENT_BINS, WEIGHT_BINS),
+        strict=True,
+    )
 )
 PORTION = 1 << 16  # entries that the numpy pass converts at a time
 
@@ -69,7 +74,9 @@ class Table:
         self._want = 0
         for name in self.wanted:
             self._want |= FLAGS[name]
-        self._sums = np.full((tensors, len(NUMBERS)), np.nan)
+        self._squares = np.empty((tensors, len(NORMS)))
+        self._squares.fill(np.nan)
+        self._nonfinite = np.zeros((tensors, len(NONFINITE)), np.int64)
         self._counts = {n: np.zeros((tensors, histogram.COLUMNS), np.int64) for n in HISTOGRAMS if n in self.wanted}
         self._compiled = _compiled()
 
@@ -91,21 +98,21 @@ class Table:
             memory = kept.weights
         known = gradient is not None
         gradient, weight = _in_order_of_memory(weight[:0] if gradient is None else gradient, weight)
-        sums = self._sums[i]
-        sums[:] = 0.0
+        squares, nonfinite = self._squares[i], self._nonfinite[i]
+        squares[:], nonfinite[:] = 0.0, 0
         counts = [_NO_COUNTS, _NO_COUNTS]
         for k, name in enumerate(HISTOGRAMS):
             if name in self._counts:
                 counts[k] = self._counts[name][i]
                 counts[k][:] = 0
         if self._compiled is not None and gradient.dtype == weight.dtype:
-            _compiled_pass(self._compiled, gradient, weight, memory, want, sums, *counts)
+            _compiled_pass(self._compiled, gradient, weight, memory, want, squares, nonfinite, *counts)
         else:
-            _numpy_pass(gradient, weight, memory, want, sums, *counts)
+            _numpy_pass(gradient, weight, memory, want, squares, nonfinite, *counts)
         if not known:
-            sums[NUMBERS.index("gradient_norm")] = np.nan
+            squares[0] = np.nan
         if not want & UPDATE:
-            sums[NUMBERS.index("update_norm")] = np.nan
+            squares[2] = np.nan
         if want & GRADIENT_BINS:
             counts[0][histogram.CENTRE] += zeros
         if want & KEEP and kept is not None:
@@ -113,17 +120,14 @@ class Table:
 
     def forget(self, i: int) -> None:
         """Make row i that of a tensor which was not updated."""
-        self._sums[i] = np.nan
+        self._squares[i], self._nonfinite[i] = np.nan, 0
         for counts in self._counts.values():
             counts[i] = 0
 
     def columns(self) -> dict[str, np.ndarray]:
         """-> {statistic: (tensor,) float64; non-finite counts (tensor,) int64; histograms (tensor, 204) int64}"""
-        found: dict[str, np.ndarray] = dict(self._counts)
-        for name, column in zip(NUMBERS, self._sums.T, strict=True):
-            if name in self.wanted:
-                found[name] = np.sqrt(column) if name.endswith("norm") else np.nan_to_num(column).astype(np.int64)
-        return found
+        columns = zip((*NORMS, *NONFINITE), (*np.sqrt(self._squares.T), *self._nonfinite.T), strict=True)
+        return {**{name: column for name, column in columns if name in self.wanted}, **self._counts}
 
 
 def counts(values: np.ndarray) -> np.ndarray:
@@ -155,22 +159,22 @@ _LAYOUTS: Mapping[np.dtype, int] = {np.dtype(np.uint16): 0, np.dtype(np.float16)
 
 
 def _compiled_pass(
-    compiled: ModuleType, gradient: np.ndarray, weight: np.ndarray, kept: np.ndarray, want: int, sums: np.ndarray,
-    gradient_counts: np.ndarray, weight_counts: np.ndarray,
+    compiled: ModuleType, gradient: np.ndarray, weight: np.ndarray, kept: np.ndarray, want: int, squares: np.ndarray,
+    nonfinite: np.ndarray, gradient_counts: np.ndarray, weight_counts: np.ndarray,
 ) -> None:  # fmt: skip
     layout = _LAYOUTS.get(weight.dtype)
     if kept.size == 0:
         kept = weight[:0]  # of the same type, so that there is one compiled pass a type
     if layout is None:
-        compiled.fused(gradient, weight, kept, want, sums, gradient_counts, weight_counts)
+        compiled.fused(gradient, weight, kept, want, squares, nonfinite, gradient_counts, weight_counts)
     else:
         bits = (x.view(np.uint16) for x in (gradient, weight, kept))
-        compiled.fused_16(*bits, layout, want, sums, gradient_counts, weight_counts)
+        compiled.fused_16(*bits, layout, want, squares, nonfinite, gradient_counts, weight_counts)
 
 
 def _numpy_pass(
-    gradient: np.ndarray, weight: np.ndarray, kept: np.ndarray, want: int, sums: np.ndarray,
-    gradient_counts: np.ndarray, weight_counts: np.ndarray,
+    gradient: np.ndarray, weight: np.ndarray, kept: np.ndarray, want: int, squares: np.ndarray,
+    nonfinite: np.ndarray, gradient_counts: np.ndarray, weight_counts: np.ndarray,
 ) -> None:  # fmt: skip
     """The definition of the pass; 1-D arrays, portion by portion."""
     for start in range(0, max(gradient.size, weight.size), PORTION):
@@ -178,12 +182,14 @@ def _numpy_pass(
         g, w = as_float64(gradient[portion]), as_float64(weight[portion])
         with np.errstate(all="ignore"):
             if want & GRADIENT:
-                sums[:2] += np.dot(g, g), g.size - np.count_nonzero(np.isfinite(g))
+                squares[0] += np.dot(g, g)
+                nonfinite[0] += g.size - np.count_nonzero(np.isfinite(g))
             if want & WEIGHT:
-                sums[2:4] += np.dot(w, w), w.size - np.count_nonzero(np.isfinite(w))
+                squares[1] += np.dot(w, w)
+                nonfinite[1] += w.size - np.count_nonzero(np.isfinite(w))
             if want & UPDATE:
                 change = w - as_float64(kept[portion])
-                sums[4] += np.dot(change, change)
+                squares[2] += np.dot(change, change)
         if want & KEEP:
             kept[portion] = weight[portion]
         if want & GRADIENT_BINS:
@@ -207,7 +213,7 @@ def _in_order_of_memory(gradient: np.ndarray, weight: np.ndarray) -> tuple[np.nd
         if gradient.shape == weight.shape:  # else it is sparse
             gradient = gradient.transpose(order)
         weight = weight.transpose(order)
-    return np.ascontiguousarray(gradient).reshape(-1), np.ascontiguousarray(weight).reshape(-1)
+    return gradient.ravel(), weight.ravel()
 
 
 def _order_of_memory(x: np.ndarray) -> np.ndarray:

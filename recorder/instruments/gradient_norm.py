@@ -36,5 +36,5 @@ class GradientNorm:
         """-> gradient_norm (tensor,) float32, gradient_nonfinite (tensor,) uint32"""
         return {
             "gradient_norm": reading[Statistic.GRADIENT_NORM],
-            "gradient_nonfinite": np.nan_to_num(reading[Statistic.GRADIENT_NONFINITE]),
+            "gradient_nonfinite": reading[Statistic.GRADIENT_NONFINITE],
         }

@@ -32,5 +32,5 @@ class WeightNorm:
         """-> weight_norm (tensor,) float32, weight_nonfinite (tensor,) uint32"""
         return {
             "weight_norm": reading[Statistic.WEIGHT_NORM],
-            "weight_nonfinite": np.nan_to_num(reading[Statistic.WEIGHT_NONFINITE]),
+            "weight_nonfinite": reading[Statistic.WEIGHT_NONFINITE],
         }
