@@ -54,12 +54,11 @@ def size(value: int) -> str:
     """Bytes with a decimal unit: 512 B, 1.2 MB."""
     if value < 1000:
         return f"{value} B"
-    amount = float(value)
-    for unit in ("kB", "MB", "GB", "TB"):
+    amount, units = value / 1000, ["TB", "GB", "MB", "kB"]
+    while amount >= 999.5 and len(units) > 1:
         amount /= 1000
-        if amount < 999.5:
-            break
-    return f"{amount:.1f} {unit}" if amount < 9.95 else f"{amount:.0f} {unit}"
+        units.pop()
+    return f"{amount:.1f} {units[-1]}" if amount < 9.95 else f"{amount:.0f} {units[-1]}"
 
 
 def duration(seconds: float) -> str:
