@@ -11,7 +11,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any, Literal
@@ -27,7 +27,8 @@ class Checkpoints:
     """Save the weights every so many steps, or `each_epoch`; keep all, the last k, or the best by a scalar.
 
     `Checkpoints(every=500)`, `Checkpoints(every=each_epoch, keep=3)`,
-    `Checkpoints(every=each_epoch, best="val_accuracy")` keeps the best and the last one.
+    `Checkpoints(every=each_epoch, best="val_accuracy")` keeps the best and the last one,
+    and all while there is no score.
     """
 
     every: int | Schedule | Callable[[], Schedule] = 500
@@ -83,28 +84,22 @@ class Checkpointer:
 
     def save(self, write: Callable[[Path], None], *, step: int, epoch: int, scalars: Mapping[str, float]) -> Saved:
         """Write one checkpoint whole or not at all; a file that was already there for this step is replaced."""
-        self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"step-{step:06d}{self._suffix}"
-        unfinished = path.with_name(
-            f".{os.getpid()}-{path.name}"
-        )  # the suffix stays: some frameworks choose the format by it
-        try:
-            unfinished.unlink(missing_ok=True)
-            write(unfinished)
-            _sync(unfinished)
-            os.replace(unfinished, path)
-            _sync(self.folder)
-        finally:
-            unfinished.unlink(missing_ok=True)
         score = scalars.get(self.rule.best) if self.rule.best else None
-        saved = Saved(path.name, step, epoch, path.stat().st_size, score)
-        self._kept = [s for s in self._kept if s.file != saved.file] + [saved]
-        for old in self._outlived():
-            self._kept.remove(old)
-            (self.folder / old.file).unlink(missing_ok=True)
-            _sidecar(self.folder / old.file).unlink(missing_ok=True)
-        self._hash(saved)
-        return saved
+        return self._keep(self._write(write, step, epoch, score))
+
+    def saved(self, step: int) -> bool:
+        """Whether the last checkpoint is of this step."""
+        return bool(self._kept) and self._kept[-1].step == step and (self.folder / self._kept[-1].file).exists()
+
+    def refresh(self, *, epoch: int, scalars: Mapping[str, float]) -> None:
+        """The last checkpoint is of this epoch and has its score: the epoch was completed after it was written."""
+        score = scalars.get(self.rule.best) if self.rule.best else None
+        self._keep(replace(self._kept[-1], epoch=epoch, score=score))
+
+    @property
+    def aimless(self) -> bool:
+        """Whether the best is to be kept and no checkpoint has a score to tell it by."""
+        return bool(self.rule.best and self._kept) and all(s.score is None for s in self._kept)
 
     def close(self) -> None:
         """Wait for the last hash."""
@@ -113,8 +108,34 @@ class Checkpointer:
             self._thread.join()
             self._thread = None
 
+    def _keep(self, saved: Saved) -> Saved:
+        self._kept = [s for s in self._kept if s.file != saved.file] + [saved]
+        for old in self._outlived():
+            self._kept.remove(old)
+            (self.folder / old.file).unlink(missing_ok=True)
+            _sidecar(self.folder / old.file).unlink(missing_ok=True)
+        self._hash(saved)
+        return saved
+
+    def _write(self, write: Callable[[Path], None], step: int, epoch: int, score: float | None) -> Saved:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        path = self.folder / f"step-{step:06d}{self._suffix}"
+        # The suffix stays: some frameworks choose the format by it.
+        unfinished = path.with_name(f".{os.getpid()}-{path.name}")
+        try:
+            unfinished.unlink(missing_ok=True)
+            write(unfinished)
+            _sync(unfinished)
+            os.replace(unfinished, path)
+            _sync(self.folder)
+        finally:
+            unfinished.unlink(missing_ok=True)
+        return Saved(path.name, step, epoch, path.stat().st_size, score)
+
     def _outlived(self) -> list[Saved]:
-        """What need not stay: all but the last k, or all but the best and the last."""
+        """What need not stay: all but the last k, or all but the best and the last once there is a score."""
+        if self.aimless:
+            return []
         if self.rule.best:
             sign = 1 if self.rule.mode == "max" else -1
             scored = [s for s in self._kept if s.score is not None and s.score == s.score]

@@ -120,7 +120,7 @@ class Recording:
         if (session := self._open("checkpoint")) is None:
             return None
         session.cost.enter()
-        path = self._checkpoint(session)
+        path = self._saved(session, session.checkpoint)
         session.cost.leave()
         return path
 
@@ -209,14 +209,14 @@ class Recording:
         except Exception as problem:
             self._give_up(session, problem, strict=self._setup.strict)
         if session.checkpoint_due and session.watched:
-            self._checkpoint(session)
+            self._saved(session, session.scheduled_checkpoint)
         if self._progress is not None and self._progress.due:
             self._progress.paint(session.summary(self.path))
         session.cost.leave()
 
-    def _checkpoint(self, session: Session) -> Path | None:
+    def _saved(self, session: Session, save: Callable[[], Path | None]) -> Path | None:
         try:
-            return session.checkpoint()
+            return save()
         except Exception as problem:
             if self._setup.strict:
                 raise

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import partial
 from math import prod
 from pathlib import Path
@@ -83,6 +84,7 @@ class Session:
         self._pid = os.getpid()
         self._updated = False  # in this iteration
         self._left = False
+        self._told_aimless = False
 
     @property
     def watched(self) -> bool:
@@ -125,6 +127,7 @@ class Session:
             return
         if self.moment.step < UNSEEN:
             self._miss()
+        self._aim()
         # No update follows: what is due at the first update of an epoch is measured now as well.
         self._move_to(replace(self.moment, epoch_begins=True, ended=True))
         if due := [player for player in self._conductor.due if player.at_rest]:
@@ -137,6 +140,16 @@ class Session:
     @property
     def checkpoint_due(self) -> bool:
         return self._setup.checkpoints is not None and self._setup.checkpoints.due(self.moment)
+
+    def scheduled_checkpoint(self) -> None:
+        """Save the weights, unless they were saved before the epoch ended at this very step."""
+        if self._checkpointer.saved(self.moment.step):
+            self._settle()
+            self._checkpointer.refresh(epoch=self.moment.epoch, scalars=self.ledger.latest)
+        else:
+            self.checkpoint()
+        if self.moment.epoch:  # before, the score may be a number of the epoch
+            self._aim()
 
     def checkpoint(self) -> Path:
         """Save the weights now."""
@@ -209,6 +222,17 @@ class Session:
                 "gradients and weights is recorded; they are seen where a torch.optim optimizer of its parameters steps"
             )
         if text:
+            self.note("warning", text)
+            warn(text)
+
+    def _aim(self) -> None:
+        """Warn, once, of a best checkpoint that no scalar tells."""
+        best, known = self._checkpointer.rule.best, self.ledger.latest
+        if self._checkpointer.aimless and not self._told_aimless:
+            self._told_aimless = True
+            near = get_close_matches(best, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known) or 'none'}"
+            text = f"Checkpoints(best={best!r}): no such scalar was given so far, so all checkpoints are kept; {hint}"
             self.note("warning", text)
             warn(text)
 

@@ -79,7 +79,46 @@ def test_what_stays_is_the_best_and_the_last(tmp_path_factory, scores, mode):
     known = [(score, step) for step, score in enumerate(scores) if score is not None and not np.isnan(score)]
     sign = 1 if mode == "max" else -1
     best = {max(known, key=lambda k: (sign * k[0], -k[1]))[1]} if known else set()
-    assert files(folder) == sorted(f"step-{step:06d}.pth" for step in best | {len(scores) - 1})
+    kept = best | {len(scores) - 1} if any(s is not None for s in scores) else range(len(scores))
+    assert files(folder) == sorted(f"step-{step:06d}.pth" for step in kept)
+
+
+@pytest.mark.parametrize("rule", [each_epoch, 3])
+def test_while_no_scalar_tells_the_best_all_stay_and_one_warning_says_so(tmp_path, rule):
+    with pytest.warns(
+        UserWarning, match=r"best='val_accurcy'.*all checkpoints are kept; did you mean 'val_acc"
+    ) as told:
+        folder = train(tmp_path / "q.h5", Checkpoints(every=rule, best="val_accurcy"))
+    assert len(told) == 1
+    assert len(files(folder)) == len(range(0, 12, 4 if rule is each_epoch else 3))
+
+
+def test_a_step_is_saved_once_with_the_score_of_the_epoch_that_it_ends(tmp_path):
+    saves = []
+
+    class Counted(Quadratic):
+        def save(self, path: Path) -> None:
+            saves.append(path)
+            super().save(path)
+
+    folder = train(tmp_path / "q.h5", Checkpoints(every=2, best="val_accuracy"), model=Counted())
+    assert len(saves) == 6
+    assert files(folder) == ["step-000008.pth", "step-000012.pth"]
+    said = [json.loads((folder / f"{name}.json").read_text()) for name in files(folder)]
+    assert [(s["step"], s["epoch"], s["score"]) for s in said] == [(8, 2, 0.9), (12, 3, 0.5)]
+    events = [e.step for e in open_run(tmp_path / "q.h5").events if e.kind == "checkpoint"]
+    assert events == [2, 4, 6, 8, 10, 12]
+
+
+def test_asked_for_again_at_the_same_step_the_weights_are_written_again(tmp_path):
+    model = Quadratic()
+    with record(model, tmp_path / "q.h5", instruments=[], progress=False) as run:
+        model.update()
+        run.step()
+        run.checkpoint()
+        model.weights["a"] = np.zeros(3)  # averaged weights, say
+        path = run.checkpoint()
+    np.testing.assert_array_equal(np.load(path)["a"], np.zeros(3))
 
 
 def test_hashes_and_facts_lie_beside_each_file(tmp_path):
