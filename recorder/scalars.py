@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from math import nan
 from typing import Any
-
-import numpy as np
 
 from recorder.runfile.schema import Kind, Series
 
@@ -32,9 +31,13 @@ class Group:
 
 
 class Scalars:
-    """The groups so far; `step` is the axis of what the first step gives, `epoch` of what the first epoch gives."""
+    """The groups so far; `step` is the axis of what the first step gives, `epoch` of what the first epoch gives.
 
-    def __init__(self) -> None:
+    No scalar is recorded under a name in `taken`.
+    """
+
+    def __init__(self, taken: Iterable[str] = ()) -> None:
+        self._taken = {"scalars", *taken}
         self._groups: dict[str, list[Group]] = {"step": [], "epoch": []}
         self._names: dict[str, dict[str, str]] = {"step": {}, "epoch": {}}  # given -> recorded
 
@@ -52,21 +55,27 @@ class Scalars:
         fresh = tuple(name for name in given if name not in names)
         if not fresh:
             return None
-        other = self._names["epoch" if where == "step" else "step"].values()
-        # run.step(loss=...) and run.epoch(loss=...) are two things: the later one is told apart by its name.
-        names.update({name: f"{where}/{name}" if name in other else name for name in fresh})
+        for name in fresh:
+            names[name] = self._told_apart(where, name)
         groups = self._groups[where]
         axis = where if not groups else f"{where}_{len(groups) + 1}"
         groups.append(Group(axis, fresh, tuple(names[name] for name in fresh)))
         return groups[-1]
 
-    def rows(self, where: str, given: Mapping[str, float]) -> dict[str, np.ndarray]:
+    def rows(self, where: str, given: Mapping[str, float]) -> dict[str, list[float]]:
         """{axis: (scalar,) values} of every group that has a value now; NaN for those of its names that have none."""
         return {
-            group.axis: np.array([given.get(name, np.nan) for name in group.given])
+            group.axis: [given.get(name, nan) for name in group.given]
             for group in self._groups[where]
             if not given.keys().isdisjoint(group.given)
         }
+
+    def _told_apart(self, where: str, name: str) -> str:
+        """run.step(loss=...) and run.epoch(loss=...) are two things: the later one is told apart by its name."""
+        while name in self._taken:
+            name = f"{where}/{name}"
+        self._taken.add(name)
+        return name
 
 
 def is_number(value: Any) -> bool:

@@ -156,6 +156,9 @@ class Monitor:
             self._weak_since = np.zeros(len(norms), dtype=np.int64)
         limit = self.limits.vanish_ratio * weights
         weak = norms < limit  # NaN, "not stepped", is no weakness
+        if not np.count_nonzero(weak):
+            self._weak.fill(0)
+            return
         self._weak_since[weak & (self._weak == 0)] = step
         self._weak = np.where(weak, self._weak + 1, 0)
         for i in _where(self._weak >= self.limits.rows):

@@ -30,7 +30,7 @@ class UpdateRatio:
     def measure(self, reading: Reading) -> Mapping[str, np.ndarray]:
         """-> update_ratio (tensor,) float64"""
         update = np.asarray(reading[Statistic.UPDATE_NORM], dtype=np.float64)
-        ratio = np.full(update.shape, np.nan)
-        if (before := reading.previous.get(Statistic.WEIGHT_NORM)) is not None:
-            np.divide(update, before, out=ratio, where=np.greater(before, 0))
-        return {"update_ratio": ratio}
+        before = reading.previous.get(Statistic.WEIGHT_NORM)
+        if before is None:
+            return {"update_ratio": np.full(update.shape, np.nan)}
+        return {"update_ratio": update / np.where(np.greater(before, 0), before, np.nan)}

@@ -165,5 +165,9 @@ def _item_cells(s: Series, values: Sequence[tuple[int, str, Any]], where: str) -
 
 
 def _shape(value: Any) -> tuple[int, ...]:
-    """`np.shape`, which makes an array of every number."""
-    return () if isinstance(value, float | int) else value.shape if isinstance(value, np.ndarray) else np.shape(value)
+    """`np.shape`, which would make an array of what has the types of scalars and their rows."""
+    if isinstance(value, np.ndarray):
+        return value.shape
+    if isinstance(value, list) and set(map(type, value)) == {float}:
+        return (len(value),)
+    return () if isinstance(value, float | int) else np.shape(value)
