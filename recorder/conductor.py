@@ -2,7 +2,8 @@
 
 Two kinds of moments. *At an update*: statistics and raw tensors of step t, gathered by the adapter's one pass before
 update t and measured when they arrive. *Between updates*: the probe batch through the network after t updates. They
-arrive at different times, so the second kind has axes of its own, "<schedule>_probe". Either way a row at step t
+arrive at different times, so the second kind has axes of its own, "<schedule>_probe". Weights are also measured at the
+end, where no update follows; what needs a gradient is not, so it has "each_epoch_gradient". Either way a row at step t
 describes the network after t updates.
 """
 
@@ -18,7 +19,7 @@ import numpy as np
 from recorder.errors import InstrumentError, RecordError
 from recorder.reading import Collected, Facts, Finished, Instrument, Need, Plan, Quantity, Reading, Statistic, WantsRaw
 from recorder.runfile.schema import Series
-from recorder.schedule import Every, Moment, Pairs, Schedule, Scheduled
+from recorder.schedule import AtEnd, EachEpoch, Every, Moment, Pairs, Schedule, Scheduled
 from recorder.warning import warn
 
 NOTHING = Plan()
@@ -50,6 +51,12 @@ class Player:
         return Statistic.UPDATE_NORM in self.instrument.statistics or any(q == "update" for q, _ in self.raw)
 
     @property
+    def names(self) -> frozenset[str]:
+        """What it fills, and what is derived from that when it is drawn."""
+        derived = getattr(self.instrument, "derived", {})
+        return frozenset(s.name for s in self.series).union(*(derived.get(s.name, ()) for s in self.series))
+
+    @property
     def at_rest(self) -> bool:
         """Whether something of it can be measured where no update follows: weights, but no gradients."""
         quantities = {quantity for quantity, _ in self.raw}
@@ -65,14 +72,19 @@ def players(scheduled: Iterable[Scheduled], facts: Facts) -> tuple[Player, ...]:
         between = bool(s.instrument.needs & BETWEEN)
         if between and (s.instrument.statistics or Need.RAW in s.instrument.needs):
             raise RecordError(f"{name!r} wants both the probe batch and numbers of an update; make it two instruments")
-        axis = f"{s.schedule.axis}_probe" if between else s.schedule.axis
-        series = tuple(replace(d, axis=axis, instrument=name) for d in s.instrument.declare(facts))
-        for one in series:
+        raw = s.instrument.raw(facts) if isinstance(s.instrument, WantsRaw) else frozenset()
+        player = Player(s.instrument, s.schedule, s.schedule.axis, (), raw)
+        if between:
+            player.axis += "_probe"
+        elif not player.at_rest and isinstance(s.schedule, AtEnd):
+            raise RecordError(f"{name!r} measures an update, and none follows the end; use each_epoch, every or pairs")
+        elif not player.at_rest and isinstance(s.schedule, EachEpoch):
+            player.axis += "_gradient"  # the last epoch has no row there
+        player.series = tuple(replace(d, axis=player.axis, instrument=name) for d in s.instrument.declare(facts))
+        for one in player.series:
             if one.name in taken:
                 raise RecordError(f"series {one.name!r} of {name!r} is already filled by {taken[one.name]}")
             taken[one.name] = repr(name)
-        raw = s.instrument.raw(facts) if isinstance(s.instrument, WantsRaw) else frozenset()
-        player = Player(s.instrument, s.schedule, axis, series, raw)
         if player.compares and not isinstance(s.schedule, Every | Pairs):
             raise RecordError(
                 f"{name!r} compares with the step before, which {s.schedule} cannot know in time; use every or pairs"

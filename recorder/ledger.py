@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from recorder.analysis.health import Finding, Monitor
@@ -24,11 +24,20 @@ class Ledger:
     scalars are not known yet, waits for it, so that the scalars are in that volume too.
     """
 
-    def __init__(self, writer: RunWriter, series: tuple[Series, ...], monitor: Monitor, max_size: int | None) -> None:
+    def __init__(
+        self,
+        writer: RunWriter,
+        series: tuple[Series, ...],
+        monitor: Monitor,
+        max_size: int | None,
+        *,
+        names: Iterable[str] = (),
+    ) -> None:
+        """`names` are those of charts that are no scalars."""
         self.writer = writer
         self.latest: dict[str, float] = {}
         self.budget = Budget(max_size)
-        self.scalars = Scalars()
+        self.scalars = Scalars(names)
         self._monitor = monitor
         self._items = {s.name: s.items for s in series}
         self._waiting: list[Callable[[], None]] = []

@@ -73,7 +73,9 @@ class Session:
         )
         self.moment = Moment(0, epoch_begins=True)
         self.cost = Cost()
-        self.ledger = Ledger(writer, tuple(s for p in setup.players for s in p.series), monitor, setup.max_size)
+        series = tuple(s for p in setup.players for s in p.series)
+        names = frozenset[str]().union(*(p.names for p in setup.players))
+        self.ledger = Ledger(writer, series, monitor, setup.max_size, names=names)
         self._setup = setup
         self._adapter = setup.adapter
         self._conductor = Conductor(setup.players, self.ledger.note, strict=setup.strict)
