@@ -1,7 +1,7 @@
 # make demo    record a training of an MLP on MNIST digits and explore it
 # make test    run the tests
 # Both set up what they need in .venv first: only python3 (3.11 or newer) with pip, git and make have to be there.
-# Another interpreter: make PYTHON=python3.13 demo. Options for pytest: make test ARGS='-k gradient'.
+# Another interpreter: make PYTHON=python3.13 demo. Options: make demo ARGS='--data torchvision', make test ARGS='-k gradient'.
 
 PYTHON ?= python3
 VENV := .venv
@@ -19,7 +19,7 @@ help:
 	@echo 'make check · format · readme · assets · bench · wheel-test · constraints · clean'
 
 demo: $(READY)
-	@$(BIN)/layerscope demo
+	@$(BIN)/layerscope demo $(ARGS)
 
 test: $(READY) $(H5PY_OTHER)/.ready
 	H5PY_OTHER=$(abspath $(H5PY_OTHER)) $(BIN)/python -m pytest -n 2 $(ARGS)
@@ -46,7 +46,7 @@ bench: $(READY)  # every number that the README quotes; takes some minutes
 	$(BIN)/python benchmarks/explorer.py
 	$(BIN)/python benchmarks/crash.py
 
-wheel-test:  # the wheel, without any framework, in an empty environment
+wheel-test: $(READY)  # the wheel in an empty environment, without a framework and with one
 	PYTHON=$(PYTHON) .ci/wheel
 
 constraints: $(READY)  # what is installed now becomes what everybody installs; CUDA's own packages follow from torch's

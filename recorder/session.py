@@ -9,7 +9,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import partial
 from math import prod
@@ -117,7 +117,7 @@ class Session:
 
     def epoch(self, given: Mapping[str, Any]) -> None:
         """End an epoch at this moment."""
-        self._move_to(replace(self.moment, epoch=self.moment.epoch + 1, epoch_begins=True))
+        self._move_to(self.moment._replace(epoch=self.moment.epoch + 1, epoch_begins=True))
         self._settle()
         self.ledger.epoch({name: as_float(value) for name, value in given.items()}, self.moment, time.time())
         self._between()
@@ -131,7 +131,7 @@ class Session:
             self._miss()
         self._aim()
         # No update follows: what is due at the first update of an epoch is measured now as well.
-        self._move_to(replace(self.moment, epoch_begins=True, ended=True))
+        self._move_to(self.moment._replace(epoch_begins=True, ended=True))
         if due := [player for player in self._conductor.due if player.at_rest]:
             collected = self._adapter.read(self._conductor.plan())
             self.ledger.between(

@@ -44,6 +44,12 @@ def test_it_is_recorded_with_every_instrument_there_is(run):
     assert not [e for e in run.events if e.kind == "warning"]
 
 
+def test_each_epochs_histograms_hold_every_entry(run):
+    for name, epochs in (("weight_histogram", 6), ("gradient_histogram", 5)):  # no gradient follows the last epoch
+        counts = run[name].item("linear1.weight").values
+        assert counts.sum(axis=1).tolist() == [784 * 512] * epochs
+
+
 def test_everything_in_it_can_be_charted(run):
     for entry in entries(run):
         assert chart_of(run, entry.name) is not None

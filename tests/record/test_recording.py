@@ -128,8 +128,14 @@ def test_histograms_each_epoch_are_those_of_the_epochs_first_update_and_of_the_e
     assert histogram.step.tolist() == [0, 10, 20, 25]
     assert histogram.epoch.tolist() == [0, 1, 2, 2]
     assert (histogram.values.sum(axis=2) == [3, 2]).all()
-    gradients = run["gradient_histogram"].values.sum(axis=2)
-    assert gradients.tolist() == [[3, 2]] * 3 + [[0, 0]]  # there is no gradient after the last update
+    gradients = run["gradient_histogram"]
+    assert gradients.step.tolist() == [0, 10, 20]  # there is no gradient after the last update
+    assert (gradients.values.sum(axis=2) == [3, 2]).all()
+
+
+def test_what_needs_a_gradient_is_refused_at_the_end(tmp_path):
+    with pytest.raises(RecordError, match="none follows the end"):
+        record(Quadratic(), tmp_path / "q.h5", instruments=[at_end(GradientHistogram())])
 
 
 def test_epoch_rows_where_no_step_follows_are_not_doubled(tmp_path):
