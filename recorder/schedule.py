@@ -7,14 +7,13 @@ before update t. Each schedule is an axis of the run, so that what is recorded i
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, overload
+from typing import NamedTuple, Protocol, overload
 
 from recorder.errors import RecordError
 from recorder.reading import Instrument
 
 
-@dataclass(frozen=True)
-class Moment:
+class Moment(NamedTuple):
     """A point of the training: `step` updates are done, `epoch` epochs are complete."""
 
     step: int
