@@ -77,11 +77,14 @@ def _summary(
 
 def from_stored(stored: np.ndarray, bucket: int = BUCKET) -> Summary:
     """The Summary that a level's entries (stretch, 4, item) came from."""
-    low, mean, high, bad = (stored[:, k].astype(np.float64) for k in range(4))
-    finite = bucket - bad.astype(np.int64)
-    some = finite > 0
-    total = np.where(some, mean * finite, 0.0)
-    return Summary(np.where(some, low, np.inf), np.where(some, high, -np.inf), total, finite, bad.astype(np.int64))
+    low, mean, high = stored[:, 0], stored[:, 1], stored[:, 2]
+    bad = stored[:, 3].astype(np.int64)
+    finite = bucket - bad
+    total = np.multiply(mean, finite, dtype=np.float64)
+    if bad.any():
+        some = finite > 0
+        low, high, total = np.where(some, low, np.inf), np.where(some, high, -np.inf), np.where(some, total, 0.0)
+    return Summary(low, high, total, finite, bad)
 
 
 @dataclass(frozen=True)
