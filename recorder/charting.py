@@ -15,6 +15,7 @@ from recorder.chart import View
 from recorder.default_chart import default_chart
 from recorder.errors import NotRecordedError
 from recorder.runfile.schema import Kind
+from recorder.shares import Shares
 from recorder.view import At, RunView, Window
 
 Drawer = Callable[[RunView, str, At, Window], View]
@@ -50,6 +51,16 @@ def entries(run: RunView) -> tuple[Entry, ...]:
         for derived, draw in getattr(instrument, "derived", {}).get(name, {}).items():
             others[derived] = replace(plain, name=derived, draw=draw)
     return (*scalars.values(), *(e for e in others.values() if e.name not in scalars))
+
+
+def share(run: RunView, name: str) -> Shares | None:
+    """The run with the share of that name in it, derived from counts that it holds."""
+    for series, s in run.series.items():
+        derive = getattr(_instrument(s.instrument), "shares", {}).get(series, {}).get(name)
+        if derive is not None:
+            found: Shares = derive(run)
+            return found
+    return None
 
 
 def find(run: RunView, name: str) -> Entry:

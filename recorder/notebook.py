@@ -15,11 +15,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from recorder.chart import Chart, Plate, View
-from recorder.charting import chart_of
+from recorder.charting import chart_of, share
 from recorder.charting import entries as entries_of
 from recorder.columns import columns
 from recorder.errors import LayerscopeError
 from recorder.runfile.reader import Run
+from recorder.runfile.recorded import Recorded
 from recorder.transform import By, limited, log_y, normalised, smoothed, without_outliers
 from recorder.view import At, Time, Window
 
@@ -96,6 +97,12 @@ class OpenRun(Run):
     def entries(self) -> tuple[str, ...]:
         """Everything that `chart` can draw, by name."""
         return tuple(entry.name for entry in entries_of(self))
+
+    def __getitem__(self, name: str) -> Recorded:
+        """A series, a scalar by its own name, or a share that is derived from counts: run["activation_zero_share"]."""
+        if name not in self and (derived := share(self, name)) is not None:
+            return Recorded(derived, name)
+        return super().__getitem__(name)
 
     def chart(
         self,

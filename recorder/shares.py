@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,6 +12,8 @@ import numpy as np
 from recorder.errors import NotRecordedError
 from recorder.runfile.schema import Clock, Event, Series
 from recorder.view import Envelope, RunView, Window
+
+EVERYTHING = Window(points=sys.maxsize)
 
 
 @dataclass(frozen=True)
@@ -55,6 +58,17 @@ class Shares:
     def rows(self, series: str, item: str, window: Window) -> tuple[Clock, np.ndarray]:
         clock, counts = self.run.rows(self._of(series), item, window)
         return clock, counts / self._whole(item)
+
+    def values(self, series: str, item: str | None = None) -> np.ndarray:
+        """Every row, as in `clock`: (row, item), NaN where an item has none, or (row,) of one item."""
+        if item is not None:
+            return self.rows(series, item, EVERYTHING)[1]
+        steps, items = self.clock(series).step, self.series[series].items
+        values = np.full((len(steps), len(items)), np.nan)
+        for k, one in enumerate(items):
+            clock, shares = self.rows(series, one, EVERYTHING)
+            values[np.searchsorted(steps, clock.step), k] = shares
+        return values
 
     def _of(self, series: str) -> str:
         if series != self.share:

@@ -32,26 +32,29 @@ SERIES = {
 SATURATED = ("count", "uint64", "Activations of a sigmoid- or tanh-like layer within 5 % of its bounds.")
 
 
-def zero_share(run: RunView, series: str, at: At, window: Window) -> View:
+def zero_share(run: RunView) -> Shares:
     """Exact zeros among the layer's activations on the probe batch."""
     doc = "Share of the layer's activations that are exactly 0."
-    return default_chart(
-        Shares(run, series, "activation_zero_share", doc, _numbers(run)), "activation_zero_share", at, window
-    )
+    return Shares(run, "activation_zero_count", "activation_zero_share", doc, _numbers(run))
 
 
-def dead_share(run: RunView, series: str, at: At, window: Window) -> View:
+def dead_share(run: RunView) -> Shares:
     """Dead units among the layer's units."""
     doc = "Share of the layer's units with the same activation on every probe sample and position."
     units = {layer["name"]: int((layer["shape"] or [1])[0]) for layer in run.meta.get("layers", ())}
-    return default_chart(Shares(run, series, "activation_dead_share", doc, units), "activation_dead_share", at, window)
+    return Shares(run, "activation_dead_units", "activation_dead_share", doc, units)
 
 
-def saturated_share(run: RunView, series: str, at: At, window: Window) -> View:
+def saturated_share(run: RunView) -> Shares:
     """Saturated activations among the layer's activations."""
     doc = "Share of the layer's activations within 5 % of its bounds."
-    shares = Shares(run, series, "activation_saturated_share", doc, _numbers(run))
-    return default_chart(shares, "activation_saturated_share", at, window)
+    return Shares(run, "activation_saturated_count", "activation_saturated_share", doc, _numbers(run))
+
+
+def chart_of_share(run: RunView, series: str, at: At, window: Window) -> View:
+    """The share that is derived from a series of counts."""
+    ((name, derive),) = ActivationStatistics.shares[series].items()
+    return default_chart(derive(run), name, at, window)
 
 
 class ActivationStatistics:
@@ -60,10 +63,13 @@ class ActivationStatistics:
     name = "activation_statistics"
     statistics: frozenset[Statistic] = frozenset()
     needs = frozenset({Need.PROBE})
-    derived: ClassVar[Mapping[str, Mapping[str, Drawer]]] = {
+    shares: ClassVar[Mapping[str, Mapping[str, Callable[[RunView], Shares]]]] = {
         "activation_zero_count": {"activation_zero_share": zero_share},
         "activation_dead_units": {"activation_dead_share": dead_share},
         "activation_saturated_count": {"activation_saturated_share": saturated_share},
+    }
+    derived: ClassVar[Mapping[str, Mapping[str, Drawer]]] = {
+        series: dict.fromkeys(derived, chart_of_share) for series, derived in shares.items()
     }
 
     def __init__(self) -> None:

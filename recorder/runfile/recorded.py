@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import numpy as np
 
 from recorder.errors import LayerscopeError, NotRecordedError
-from recorder.runfile.schema import Clock, Kind
+from recorder.runfile.schema import Clock, Kind, Series
 
-if TYPE_CHECKING:
-    from recorder.runfile.reader import Run
+
+class Source(Protocol):
+    """What gives every row of its series: a run, or what is derived from one."""
+
+    @property
+    def series(self) -> Mapping[str, Series]: ...
+    def clock(self, series: str, item: str | None = None) -> Clock: ...
+    def values(self, series: str, item: str | None = None) -> np.ndarray: ...
 
 
 class Recorded:
     """A series of a run, or one item of it; read when asked for."""
 
-    def __init__(self, run: Run, series: str, item: str | None = None) -> None:
+    def __init__(self, run: Source, series: str, item: str | None = None) -> None:
         self._run = run
         self._series = run.series[series]
         self._item = item

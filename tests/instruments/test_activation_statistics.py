@@ -7,6 +7,7 @@ import pytest
 
 from recorder.chart import Chart
 from recorder.charting import chart_of, entries
+from recorder.errors import NotRecordedError
 from recorder.instruments import ActivationStatistics
 from recorder.reading import Facts, LayerFacts
 from recorder.runfile.schema import Clock
@@ -99,3 +100,30 @@ def test_a_share_whose_whole_is_not_known_is_nan():
     clock, rows = run.rows("activation_zero_share", "relu", Window())
     np.testing.assert_allclose(rows, 5 / 15)
     assert clock.step.tolist() == [0, 10, 20]
+
+
+def test_a_share_is_read_by_its_name(tmp_path):
+    import torch
+
+    from recorder import open_run, record
+
+    torch.manual_seed(0)
+    model = torch.nn.Sequential(torch.nn.Linear(4, 6), torch.nn.ReLU(), torch.nn.Linear(6, 2), torch.nn.Tanh())
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with record(model, tmp_path / "r.h5", probe=torch.randn(5, 4), instruments="full", progress=False) as run:
+        for _ in range(3):
+            model(torch.randn(5, 4)).square().mean().backward()
+            optimizer.step()
+            run.step()
+            run.epoch()
+    run = open_run(tmp_path / "r.h5")
+    shares, counted = run["activation_zero_share"], run["activation_zero_count"]
+    wholes = np.array([5 * {"1": 6, "3": 2, "0": 6, "2": 2}[layer] for layer in shares.items])
+    np.testing.assert_allclose(shares.values, counted.values / wholes)
+    np.testing.assert_array_equal(shares.step, counted.step)
+    np.testing.assert_array_equal(shares.item("1").values, shares.values[:, shares.items.index("1")])
+    assert list(shares.to_pandas().columns) == list(counted.items)
+    assert run["activation_dead_share"].values.shape == (4, 4)
+    assert run["activation_saturated_share"].items == ("3",)
+    with pytest.raises(NotRecordedError, match="did you mean 'activation_zero"):
+        run["activation_zero_shares"]
