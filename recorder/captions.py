@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from recorder.runfile.schema import Series
+from recorder.view import RunView
+
 
 def stretch(steps: np.ndarray) -> str:
     """As in "step 7" or "100 rows of steps 0 to 990"."""
@@ -12,6 +15,14 @@ def stretch(steps: np.ndarray) -> str:
     if len(steps) == 1:
         return f"step {int(steps[0]):,}"
     return f"{len(steps):,} rows of steps {int(steps[0]):,} to {int(steps[-1]):,}"
+
+
+def about(run: RunView, series: Series) -> str:
+    """What a series is; on how many samples, where it was measured on the probe batch."""
+    samples = run.meta.get("probe_samples")
+    if not series.axis.endswith("_probe") or not isinstance(samples, int) or samples < 1:
+        return series.doc
+    return f"{series.doc} Probe batch of {many(samples, 'sample', 'samples')}."
 
 
 def many(n: int, one: str, more: str) -> str:

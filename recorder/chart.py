@@ -92,6 +92,7 @@ class Heat:
     category_colours: tuple[str, ...] = ()  # "#rrggbb", one a category
     alpha: float = 1.0
     column_steps: np.ndarray | None = None  # (column,) int64: the step of each column, where x is time
+    column_ends: np.ndarray | None = None  # (column,) int64: the last step that a column stands for, where not its own
 
 
 @dataclass(frozen=True, eq=False)

@@ -74,7 +74,12 @@ def _curves(chart: Chart) -> list[Columns]:
         else:
             group[1].append(f"{name} raw".strip() if m.faint else name or "y")
             group[2].append(m.y)
-    return [_table(chart, (chart.x.label or "x", *names), (x, *arrays)) for x, names, arrays in groups]
+    return [_table(chart, (chart.x.label or "x", *names), (_whole(chart.x, x), *arrays)) for x, names, arrays in groups]
+
+
+def _whole(scale: Scale, x: np.ndarray) -> np.ndarray:
+    """Steps are whole numbers, however a line holds them."""
+    return x.astype(np.int64) if scale.label == "step" and np.array_equal(x, np.round(x)) else x
 
 
 def _points(chart: Chart, m: Points) -> Columns:
@@ -92,13 +97,19 @@ def _points(chart: Chart, m: Points) -> Columns:
 def _heat(chart: Chart, m: Heat) -> Columns:
     height, width = m.values.shape
     steps = m.column_steps
-    across = [f"step {int(s)}" for s in steps] if steps is not None else _places(chart.x, m.x, width)
+    across = _places(chart.x, m.x, width) if steps is None else _steps(steps, m.column_ends)
     values: list[list[object]] = m.values.tolist()
     if m.categories:
         values = [[m.categories[int(v)] if np.isfinite(v) else "" for v in row] for row in m.values]
     names = _places(chart.y, m.y, height)
     rows = tuple((name, *row) for name, row in zip(names, values, strict=True))
     return Columns(chart.title, (chart.y.label or "row", *across), rows)
+
+
+def _steps(first: np.ndarray, last: np.ndarray | None) -> list[str]:
+    """The step of each column, or the first and the last that it stands for."""
+    ends = zip(first.tolist(), first.tolist() if last is None else last.tolist(), strict=True)
+    return [f"step {a}" if a == b else f"steps {a}..{b}" for a, b in ends]
 
 
 def _places(scale: Scale, edges: np.ndarray | None, n: int) -> list[str]:

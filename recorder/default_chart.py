@@ -7,14 +7,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from recorder.captions import many, stretch
-from recorder.chart import Band, Bars, Box, Chart, Heat, Line, Mark, Picture, Plate, Points, Scale, Table, View
+from recorder.captions import about, many, stretch
+from recorder.chart import Band, Bars, Box, Chart, Heat, Limits, Line, Mark, Picture, Plate, Points, Scale, Table, View
 from recorder.errors import NotRecordedError
+from recorder.rules import explained, rules
 from recorder.runfile.schema import Kind, Series
 from recorder.signed_log import binned
+from recorder.stretches import Stretches, stretches
 from recorder.time_axis import bad_stretches, column_edges, places, time_scale
 from recorder.view import At, Envelope, RunView, Window
 
@@ -30,7 +33,7 @@ def default_chart(run: RunView, series: str, at: At, window: Window) -> View:
     """The view of a series by its kind; `at` chooses the item and the step, `window` the stretch of steps."""
     if series not in run.series:
         raise NotRecordedError(f"series {series!r} was not recorded in this run; it holds {', '.join(run.series)}")
-    declared = run.series[series]
+    declared = replace(run.series[series], doc=about(run, run.series[series]))
     if at.item is not None and at.item not in declared.items:
         raise NotRecordedError(f"series {series!r} has no item {at.item!r}; it has {_some(declared.items)}")
     if not declared.items:
@@ -43,35 +46,56 @@ def words(name: str) -> str:
     return name.replace("_", " ")
 
 
-def curve(run: RunView, series: str, item: str, window: Window, *, colour: int = 0) -> tuple[tuple[Mark, ...], str]:
-    """One item over steps: its mean, the band from smallest to largest, shaded where not finite; and what that is."""
+@dataclass(frozen=True, eq=False)
+class Curve:
+    """The marks of one item over steps, where they begin and end along x, and what they are."""
+
+    marks: tuple[Mark, ...]
+    limits: Limits | None
+    caption: str
+
+
+def curve(run: RunView, series: str, item: str, window: Window, *, colour: int = 0) -> Curve:
+    """One item over steps: its mean, the band from smallest to largest, shaded where not finite, and what happened."""
     e = run.window(series, window, item)
+    where = stretches(run, series, item, window, e)
     marks: list[Mark] = []
-    summarised = e.rows > len(e.x)
-    if summarised:
+    if where.summarised:
         marks.append(Band(e.x, e.min, e.max, colour=colour))
-    marks.append(Line(e.x, e.mean, label=item, colour=colour))
-    bad = bad_stretches(e.x, e.nonfinite > 0)
-    marks += bad[:BOXES]
-    caption = _rows(run, series, item, window, e)
-    if summarised:
+    marks.append(Line(e.x, _with_infinities(run, series, item, window, e), label=item, colour=colour))
+    marks += bad_stretches(where.edges, e.nonfinite > 0)[:BOXES]
+    happened = rules(run, where.steps, where.x, item=item)
+    caption = _rows(e, where)
+    if where.summarised:
         caption += f", as the mean of {len(e.x):,} stretches with a band from smallest to largest"
-    return tuple(marks), caption + _not_finite(e)
+    return Curve((*marks, *happened), where.limits, caption + _not_finite(e) + explained(happened))
+
+
+def _with_infinities(run: RunView, series: str, item: str, window: Window, e: Envelope) -> np.ndarray:
+    """The means; where each of them is one row, what was infinite is so again rather than not defined."""
+    if e.rows > len(e.x) or not e.nonfinite.any():
+        return e.mean
+    clock, values = run.rows(series, item, replace(window, points=len(e.x)))
+    values = _numbers(values)
+    return np.where(np.isinf(values), values, e.mean) if np.array_equal(clock.step, e.step) else e.mean
 
 
 def over_steps(run: RunView, series: Series, window: Window) -> Chart:
     """Items x steps as a heat map; a cell that stands for several rows shows the one of largest magnitude."""
     e = run.window(series.name, Window(window.lo, window.hi, min(window.points, COLUMNS), window.x))
     values = np.where(np.abs(e.max) >= np.abs(e.min), e.max, e.min).astype(float)
-    edges = column_edges(e.x)
-    heat = heat_of(values.T, label=labelled(series), x=edges, y=_centred(len(series.items)), column_steps=e.step)
+    where = stretches(run, series.name, None, window, e)
+    heat = heat_of(
+        values.T, label=labelled(series), x=where.edges, y=_centred(len(series.items)), column_steps=where.first
+    )
+    heat = replace(heat, column_ends=where.last) if where.summarised else heat
     mixed = np.isfinite(values) & (e.nonfinite > 0)
     boxes = [
         Box(b.x0, b.x1, row - 0.5, row + 0.5, "not finite", "bad")
         for row in np.flatnonzero(mixed.any(axis=0) if len(values) else [])
-        for b in bad_stretches(e.x, mixed[:, row])
+        for b in bad_stretches(where.edges, mixed[:, row])
     ]
-    caption = f"{series.doc} {len(series.items):,} {series.item_dim}s, {_rows(run, series.name, None, window, e)}"
+    caption = f"{series.doc} {len(series.items):,} {series.item_dim}s, {_rows(e, where)}"
     if e.rows > len(e.x):
         caption += f"; each cell is the value of largest magnitude of about {-(-e.rows // len(e.x)):,} rows"
     return Chart(
@@ -107,23 +131,25 @@ def labelled(series: Series) -> str:
 
 def _scalar(run: RunView, series: Series, at: At, window: Window) -> View:
     if at.item is not None:
-        marks, caption = curve(run, series.name, at.item, window)
-        y = Scale(at.item, series.unit)
-        return Chart(at.item, time_scale(window.x), y, marks, f"{at.item}, {caption}.")
-    drawn = [curve(run, series.name, item, window, colour=k)[0] for k, item in enumerate(series.items)]
-    marks = tuple(mark for one in drawn for mark in one)
-    return Chart(words(series.name), time_scale(window.x), Scale(unit=series.unit), marks, series.doc)
+        one = curve(run, series.name, at.item, window)
+        x, y = time_scale(window.x, one.limits), Scale(at.item, series.unit)
+        return Chart(at.item, x, y, one.marks, f"{at.item}, {one.caption}.")
+    drawn = [curve(run, series.name, item, window, colour=k) for k, item in enumerate(series.items)]
+    marks = tuple(mark for one in drawn for mark in one.marks)
+    ends = [end for one in drawn if one.limits is not None for end in one.limits]
+    x = time_scale(window.x, (min(ends), max(ends)) if ends else None)
+    return Chart(words(series.name), x, Scale(unit=series.unit), marks, series.doc)
 
 
 def _per_item(run: RunView, series: Series, at: At, window: Window) -> View:
     item = series.items[0] if at.item is None else at.item
-    marks, caption = curve(run, series.name, item, window)
-    y = Scale(words(series.name), series.unit)
+    one = curve(run, series.name, item, window)
+    x, y = time_scale(window.x, one.limits), Scale(words(series.name), series.unit)
     if at.item is not None or len(series.items) == 1:
         title = f"{words(series.name)}: {item}"
-        return Chart(title, time_scale(window.x), y, marks, f"{series.doc} {item}, {caption}.")
+        return Chart(title, x, y, one.marks, f"{series.doc} {item}, {one.caption}.")
     heat = over_steps(run, series, window)
-    below = Chart(item, time_scale(window.x), y, marks, f"{item}, {caption}.")
+    below = Chart(item, x, y, one.marks, f"{item}, {one.caption}.")
     return Plate(
         ((heat,), (below,)), heat.title, f"{heat.caption} Below: {below.caption}", heights=(3.0, 2.0), share_x=True
     )
@@ -145,10 +171,12 @@ def _distribution(run: RunView, series: Series, at: At, window: Window) -> View:
     )
     x = places(clock, run.clock(series.name, item), window.x)
     shown = np.where(held[:, None] > 0, both.counts[:-1], np.nan)
-    cells = Heat(shown.T, column_edges(x), both.edges, "count", column_steps=clock.step)
-    bad = bad_stretches(x, counts[:, -1] > 0)
+    edges = column_edges(x)
+    cells = Heat(shown.T, edges, both.edges, "count", column_steps=clock.step)
+    bad = bad_stretches(edges, counts[:, -1] > 0)[:BOXES]
     caption = f"{series.doc} {item}, {stretch(clock.step)}.{both.note}{_outside(series, counts)}"
-    over = Chart(title, time_scale(window.x), both.scale, (cells, *bad[:BOXES]), caption)
+    happened = rules(run, clock.step, x, item=item)
+    over = Chart(title, time_scale(window.x), both.scale, (cells, *bad, *happened), caption)
     n = int(np.asarray(row).sum())
     bars = Bars(both.edges, both.counts[-1] if n else both.counts[-1] * np.nan, label=f"step {step:,}", colour=0)
     now = Chart(f"step {step:,}", both.scale, Scale("count"), (bars,), f"{item} at step {step:,}: {n:,} values.")
@@ -178,7 +206,7 @@ def _vector(run: RunView, series: Series, at: At, window: Window) -> View:
     x = places(clock, run.clock(series.name, item), window.x)
     heat = heat_of(_numbers(values).T, label=labelled(series), x=column_edges(x), y=edges, column_steps=clock.step)
     caption = f"{series.doc} {item}, {len(row):,} {unit}s, {stretch(clock.step)}."
-    over = Chart(title, time_scale(window.x), Scale(unit), (heat,), caption)
+    over = Chart(title, time_scale(window.x), Scale(unit), (heat, *rules(run, clock.step, x, item=item)), caption)
     bars = Bars(edges, _numbers(row), label=f"step {step:,}", colour=0)
     now = Chart(f"step {step:,}", Scale(unit), Scale(words(series.name), series.unit), (bars,), f"Step {step:,}.")
     return Plate(((over,), (now,)), title, f"{caption} Below: step {step:,}.", heights=(3.0, 2.0))
@@ -304,9 +332,9 @@ def _nothing(title: str, series: Series, item: str) -> Chart:
     return Chart(title, caption=f"{series.doc} {item}: nothing recorded in this stretch.")
 
 
-def _rows(run: RunView, series: str, item: str | None, window: Window, e: Envelope) -> str:
-    if e.rows > len(e.x):  # a bucket shows its first step only
-        return f"{e.rows:,} rows of steps {int(e.step[0]):,} to {run.row(series, window.hi, item)[0]:,}"
+def _rows(e: Envelope, where: Stretches) -> str:
+    if where.summarised:  # a bucket shows its first step only
+        return f"{e.rows:,} rows of steps {int(where.first[0]):,} to {int(where.last[-1]):,}"
     return stretch(e.step)
 
 

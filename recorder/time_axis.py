@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from recorder.chart import Box, Scale
+from recorder.chart import Box, Limits, Scale
 from recorder.runfile.schema import Clock
 from recorder.view import Time
 
 
-def time_scale(x: Time) -> Scale:
+def time_scale(x: Time, limits: Limits | None = None) -> Scale:
     """The horizontal scale of a chart over steps, epochs or seconds."""
-    return {"step": Scale("step"), "epoch": Scale("epoch"), "time": Scale("time", "s")}[x]
+    label, unit = {"step": ("step", ""), "epoch": ("epoch", ""), "time": ("time", "s")}[x]
+    return Scale(label, unit, limits=limits)
 
 
 def places(clock: Clock, whole: Clock, x: Time) -> np.ndarray:
@@ -40,9 +41,8 @@ def column_edges(x: np.ndarray) -> np.ndarray:
     return np.array([x[0] - (between[0] - x[0]), *between, x[-1] + (x[-1] - between[-1])])
 
 
-def bad_stretches(x: np.ndarray, bad: np.ndarray) -> tuple[Box, ...]:
-    """One shaded box for each run of neighbouring columns at `x` (column,) in which `bad` (column,) holds."""
-    edges = column_edges(x)
+def bad_stretches(edges: np.ndarray, bad: np.ndarray) -> tuple[Box, ...]:
+    """One shaded box for each run of columns between `edges` (column + 1,) in which `bad` (column,) holds."""
     change = np.diff(np.concatenate([[False], bad, [False]]).astype(np.int8))
     starts, ends = np.flatnonzero(change > 0), np.flatnonzero(change < 0)
     return tuple(

@@ -12,10 +12,11 @@ from typing import Literal
 import numpy as np
 
 from recorder.captions import many
-from recorder.chart import Band, Bars, Chart, Heat, Limits, Line, Mark, Plate, Points, View
+from recorder.chart import Band, Bars, Chart, Heat, Limits, Line, Mark, Plate, Points, Rule, View
 
 By = Literal["global", "row", "column"]
 
+LOGARITHMIC = "Values are spaced by factors."  # what a caption says of a scale that was asked for
 QUANTILES = (0.02, 0.98)  # values beyond these, widened by REACH times their distance, are outliers
 REACH = 0.5
 
@@ -25,10 +26,13 @@ def log_y(view: View, on: bool = True) -> View:
 
     def change(chart: Chart) -> Chart:
         if _has_heat(chart):
-            return replace(chart, marks=tuple(_log_heat(m, on) if isinstance(m, Heat) else m for m in chart.marks))
-        return chart if chart.y.names else replace(chart, y=replace(chart.y, log=on))
+            marks = tuple(_log_heat(m, on) if isinstance(m, Heat) else m for m in chart.marks)
+            changed = replace(chart, marks=marks)
+        else:
+            changed = chart if chart.y.names else replace(chart, y=replace(chart.y, log=on))
+        return _noted(changed, LOGARITHMIC) if _is_log(changed) and not _is_log(chart) else changed
 
-    return _each(view, change)
+    return _each(view, change) if on else _without(_each(view, change), LOGARITHMIC)
 
 
 def smoothed(view: View, factor: float) -> View:
@@ -86,7 +90,9 @@ def limited(view: View, lo: float | None, hi: float | None) -> View:
         values = values[np.isfinite(values)]
         low = lo if lo is not None else float(values.min()) if len(values) else 0.0
         high = hi if hi is not None else float(values.max()) if len(values) else 1.0
-        return _with_limits(chart, (low, high)) if low < high else chart
+        if not low < high:
+            return chart
+        return _noted(_with_limits(chart, (low, high)), f"Shown from {low:.4g} to {high:.4g}.")
 
     return _each(view, change)
 
@@ -108,7 +114,10 @@ def normalised(view: View, by: By) -> View:
 
 
 def overlay(charts: Sequence[Chart], names: Sequence[str] = ()) -> Chart:
-    """Several charts in one: a colour for each chart, its name before its labels; the first gives title and scales."""
+    """Several charts in one: a colour for each chart, its name before its labels; the first gives title and scales.
+
+    What has limits along x shows all of the charts.
+    """
     if not charts:
         raise ValueError("overlay: expected at least one chart, got none")
     if len(charts) == 1 and not names:
@@ -121,9 +130,13 @@ def overlay(charts: Sequence[Chart], names: Sequence[str] = ()) -> Chart:
             if isinstance(m, Line | Band | Bars | Points):
                 label = "" if not m.label else name if len(labels) == 1 else f"{name}: {m.label}"
                 m = replace(m, label=label, colour=k)
+            elif isinstance(m, Rule) and m.label:
+                m = replace(m, label=f"{name}: {m.label}")
             marks.append(m)
     captions = "\n".join(f"{name}: {chart.caption}" for chart, name in zip(charts, names, strict=True) if chart.caption)
-    return replace(charts[0], marks=tuple(marks), caption=captions)
+    ends = [end for chart in charts for end in chart.x.limits or ()]
+    limits = (min(ends), max(ends)) if all(chart.x.limits for chart in charts) else None
+    return replace(charts[0], x=replace(charts[0].x, limits=limits), marks=tuple(marks), caption=captions)
 
 
 def delta(a: Chart, b: Chart) -> Chart:
@@ -163,6 +176,15 @@ def _each(view: View, change: Callable[[Chart], Chart]) -> View:
 
 def _noted(chart: Chart, note: str) -> Chart:
     return replace(chart, caption=f"{chart.caption} {note}".strip())
+
+
+def _without(view: View, note: str) -> View:
+    """The view without a note in its captions."""
+    caption = " ".join(view.caption.replace(note, "").split()) if note in view.caption else view.caption
+    if isinstance(view, Chart):
+        return replace(view, caption=caption)
+    rows = tuple(tuple(replace(c, caption=_without(c, note).caption) for c in row) for row in view.rows)
+    return replace(view, rows=rows, caption=caption)
 
 
 def _heats(chart: Chart) -> list[Heat]:

@@ -71,7 +71,9 @@ class FakeRun:
 
     def rows(self, series: str, item: str, window: Window) -> tuple[Clock, np.ndarray]:
         _, clock, values = self._get(series)
-        k = np.unique(np.linspace(0, len(clock) - 1, min(len(clock), window.points)).astype(int)) if len(clock) else []
+        lo = 0 if window.lo is None else int(np.searchsorted(clock.step, window.lo, side="left"))
+        hi = len(clock) if window.hi is None else int(np.searchsorted(clock.step, window.hi, side="right"))
+        k = np.unique(np.linspace(lo, hi - 1, min(hi - lo, window.points)).astype(int)) if hi > lo else []
         k = np.asarray(k, dtype=int)
         chosen = Clock(clock.step[k], clock.epoch[k], clock.time[k])
         return chosen, values[k, self._column(series, item)]

@@ -50,7 +50,7 @@ def test_a_heat_map_has_a_row_for_each_item_and_a_column_for_each_step() -> None
     above, below = columns(chart_of(RUN, "norm"))
     assert above.header == ("tensor", "step 0", "step 10", "step 20", "step 30")
     assert above.rows[0] == ("w", 4.0, 2.0, 1.0, 0.5)
-    assert below.rows == ((0.0, 4.0), (10.0, 2.0), (20.0, 1.0), (30.0, 0.5))
+    assert below.rows == ((0, 4.0), (10, 2.0), (20, 1.0), (30, 0.5))
 
 
 def test_bins_come_back_as_the_edges_that_were_declared() -> None:
@@ -84,3 +84,12 @@ def test_names_with_commas_quotes_and_lines_survive() -> None:
     first, second = columns(Chart("t", Scale(nasty), Scale("y"), (dots, edges)))
     assert read(first.csv()) == [[nasty, "y", "name"], ["0.0", "0.0", nasty]]
     assert second.header == ("x0", "y0", "x1", "y1", "weight")
+
+
+def test_steps_are_whole_numbers_and_a_column_of_several_steps_names_the_first_and_the_last() -> None:
+    above, below = columns(chart_of(fake_run(steps=10), "gradient_norm", window=Window(points=4)))
+    assert above.header == ("tensor", "steps 0..2", "steps 3..5", "steps 6..7", "steps 8..9")
+    assert [row[0] for row in read(below.csv())[1:]] == ["0", "3", "6", "8"]
+    epochs = columns(chart_of(fake_run(steps=10), "loss", window=Window(x="time")))[0]
+    assert [row[0] for row in epochs.rows][:2] == [0.0, 1.0]
+    assert isinstance(epochs.rows[0][0], float)

@@ -210,3 +210,19 @@ def test_what_was_not_there_at_the_end_is_shown_as_it_last_was() -> None:
     view = chart_of(FakeRun("r", {"histogram": (series, steps, ended)}), "histogram")
     assert marks(view, Bars)[0].label == "step 20"
     assert np.isnan(marks(view, Heat)[0].values[:, -1]).all()
+
+
+def test_what_was_measured_on_the_probe_batch_says_on_how_many_samples() -> None:
+    series, steps, values = RUN.data["norm"]
+    probed = replace(series, axis="each_epoch_probe")
+    run = FakeRun("r", {"norm": (probed, steps, values), "other": (series, steps, values)}, {"probe_samples": 256})
+    assert "Probe batch of 256 samples." in chart_of(run, "norm").caption
+    assert "Probe batch" not in chart_of(run, "other").caption
+
+
+def test_an_infinity_is_drawn_as_one_and_a_nan_as_a_gap() -> None:
+    values = np.array([[1.0], [np.inf], [np.nan], [-np.inf], [2.0]])
+    run = FakeRun("r", {"s": (Series("s", Kind.PER_ITEM, "1", "S.", ("a",)), clock(range(5)), values)})
+    np.testing.assert_array_equal(marks(chart_of(run, "s"), Line)[0].y, values[:, 0])
+    window = Window(lo=1, hi=3)
+    np.testing.assert_array_equal(marks(chart_of(run, "s", window=window), Line)[0].y, values[1:4, 0])

@@ -377,3 +377,19 @@ def test_compressed_text_of_a_pdf_is_text() -> None:
         except zlib.error:
             continue
     assert any(b"BT" in page and (b"Tj" in page or b"TJ" in page) for page in pages)
+
+
+def test_words_along_rules_stand_apart_and_are_said_once() -> None:
+    rules = tuple(
+        Rule(at, label=label)
+        for at, label in ((1.0, "warm-up"), (0.999, "other"), (1.0005, "no room"), (2.0, "skipped"))
+    )
+    chart = Chart("", Scale("step", limits=(0, 3)), marks=(Line(X, X), *rules, Rule(2.2, label="skipped"), Rule(1.0)))
+    sheet = figure(chart)
+    sheet.draw_without_rendering()
+    words = [t for t in sheet.findobj(Label) if t.get_text() in ("warm-up", "other", "no room", "skipped")]
+    assert sorted(t.get_text() for t in words) == ["other", "skipped", "warm-up"]
+    boxes = [t.get_window_extent() for t in words]
+    assert not any(a.overlaps(b) for k, a in enumerate(boxes) for b in boxes[:k])
+    over_cells = figure(Chart("", Scale("step"), marks=(Heat(np.ones((2, 2))), Rule(1.0, label="warm-up"))))
+    assert over_cells.axes[0].get_legend().get_texts()[0].get_text() == "warm-up"

@@ -82,6 +82,16 @@ def test_log_and_back_is_the_same_view() -> None:
         assert text(log_y(log_y(view), on=False)) == text(view)
 
 
+def test_a_scale_and_limits_that_were_asked_for_are_in_the_caption() -> None:
+    assert log_y(line([1, 2])).caption == "A curve. Values are spaced by factors."
+    assert log_y(log_y(line([1, 2]))).caption.count("factors") == 1
+    assert log_y(log_y(line([1, 2])), on=False).caption == "A curve."
+    assert log_y(heat([[-1, 0]])).caption == "A map."  # nothing was changed
+    assert limited(line([1, 5]), 0, None).caption == "A curve. Shown from 0 to 5."
+    view = chart_of(fake_run(), "gradient_norm")
+    assert log_y(log_y(view), on=False).caption == view.caption
+
+
 def test_log_turns_the_values_not_the_names() -> None:
     assert log_y(line([1, 2])).y.log
     logged = log_y(heat([[1, 0, 100]]))

@@ -363,3 +363,33 @@ def test_golden_bars():
         "      -2          0          2",
         "                  w",
     ]
+
+
+def test_words_beside_rules_do_not_overlap_and_repeated_ones_are_said_once():
+    rules = tuple(Rule(at, label=label) for at, label in ((10.0, "first phase"), (14.0, "second phase")))
+    again = tuple(Rule(float(at), label="skipped") for at in range(40, 60, 4))
+    chart = Chart("", Scale("step"), marks=(Line(T[:100], T[:100]), *rules, *again))
+    shown = text(paint(chart, 80, 24, Look()))
+    assert all(shown.count(words) == 1 for words in ("first phase", "second phase", "skipped"))
+    lines = shown.splitlines()
+    assert not any("first phase" in line and "second phase" in line for line in lines)
+
+
+def test_over_a_heat_map_a_rule_is_named_in_the_legend():
+    heat = Heat(np.ones((4, 100)), x=np.arange(101.0), y=np.arange(5.0))
+    painting = paint(Chart("", Scale("step"), marks=(heat, Rule(50.0, label="fine-tuning"))), 80, 24, Look())
+    field = painting.fields[0]
+    assert field is not None
+    assert "│ fine-tuning" in "\n".join(strip.text for strip in painting.strips[: field.top])
+    column = field.column(50.0)
+    assert all(painting.strips[field.top + row].text[column] == "│" for row in range(field.height))
+
+
+def test_infinities_are_counted_as_such_and_of_a_summary_nothing_is():
+    bad = Box(99.0, 101.0, label="not finite", role="bad")
+    y = np.where((T >= 100) & (T < 103), np.inf, NOISE)
+    assert "3 × ∞" in text(paint(Chart("", marks=(Line(T, y), bad)), 80, 24, Look()))
+    gaps = np.where(np.isinf(y), np.nan, y)
+    shown = text(paint(Chart("", marks=(Band(T, gaps, gaps), Line(T, gaps), bad)), 80, 24, Look()))
+    assert "not finite" in shown
+    assert "NaN" not in shown

@@ -165,3 +165,20 @@ def test_the_steps_of_columns_are_their_ticks():
     field = painting.fields[0]
     assert field is not None
     assert painting.strips[field.top + field.height + 1].text.split() == [str(step) for step in steps]
+
+
+def _axis(painting) -> str:
+    field = painting.fields[0]
+    return painting.strips[field.top + field.height + 1].text
+
+
+@pytest.mark.parametrize(("label", "x", "words"), [("epoch", 1.52, "1.52"), ("time", 4.5, "4.5"), ("step", 3.0, "3")])
+def test_the_cursors_label_is_a_place_on_the_axis_and_cuts_no_other_label(label, x, words):
+    edges = np.linspace(0, 10, 101)
+    heat = Heat(rng.random((3, 100)), x=edges, y=np.arange(4.0), column_steps=np.arange(100) * 1000)
+    chart = Chart("", Scale(label), marks=(heat,))
+    untouched = _axis(paint(chart, 60, 20, Look())).split()
+    for at in (x, *np.linspace(0.1, 9.9, 50)):
+        shown = _axis(paint(chart, 60, 20, Look(), cursor=Cursor(x=at))).split()
+        assert len([word for word in shown if word not in untouched]) <= 1
+    assert words in _axis(paint(chart, 60, 20, Look(), cursor=Cursor(x=x))).split()

@@ -40,6 +40,14 @@ def test_heat_cells_read_row_column_and_value(row, column):
     assert read_out(chart, Cursor(x=column + 0.5, y=row + 0.5)) == expected
 
 
+def test_a_cell_of_several_steps_reads_the_first_and_the_last_also_over_epochs():
+    heat = Heat(np.ones((1, 2)), column_steps=np.array([0, 8]), column_ends=np.array([7, 8]))
+    for label in ("step", "epoch", "time"):
+        chart = Chart("", Scale(label), marks=(heat,))
+        assert read_out(chart, Cursor(column=0))[0] == ("step", "0 … 7")
+        assert read_out(chart, Cursor(column=1))[0] == ("step", "8")
+
+
 def test_categories_and_nan_read_by_name():
     chart = Chart("", marks=(Heat(np.array([[0.0, 1.0]]), categories=("red", "green")),))
     assert read_out(chart, Cursor(row=0, column=1))[-1] == ("value", "green")

@@ -6,16 +6,17 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from recorder.chart import Band, Bars, Box, Chart, Edges, Heat, Line, Mark, Points
+from recorder.chart import Band, Bars, Box, Chart, Edges, Heat, Line, Mark, Points, Rule
 from tui.paint.canvas import Canvas, printable
 from tui.paint.heat import limits
 from tui.paint.heatmap import category_colours, ramp, shade_colours
 from tui.paint.look import Look
-from tui.paint.marks import groups
+from tui.paint.marks import RULE_WORDS, groups
 from tui.paint.missing import undrawable
 from tui.paint.palette import rgb
 from tui.paint.plot import PLAIN_DOTS
 from tui.paint.ticks import number
+from tui.words import clip
 
 _BAR = 16  # cells of a colour bar
 
@@ -63,6 +64,8 @@ def entries(chart: Chart, look: Look, *, plain: bool, ground: int) -> list[Entry
         if isinstance(mark, Band) and mark.label in lines:
             continue  # the line that it surrounds speaks for it
         found += [e for e in _of_mark(mark, place, look, plain=plain, ground=ground) if e not in found]
+    if any(isinstance(mark, Heat) for mark in chart.marks):  # words beside a rule would hide cells
+        found += [_of_rule(mark, look) for mark in chart.marks if isinstance(mark, Rule) and mark.label]
     said = (chart.title, chart.y.label)
     swatches = [entry for entry in found if 0 < len(entry.swatch) <= 2]
     if len(swatches) == 1 and swatches[0].text in said:
@@ -99,6 +102,11 @@ def _of_mark(mark: Mark, place: int, look: Look, *, plain: bool, ground: int) ->
         case Edges(label=str(label)) if label:
             return [Entry("──", (rgb(look.colours.foreground),) * 2, printable(label))]
     return []
+
+
+def _of_rule(mark: Rule, look: Look) -> Entry:
+    colour = look.colours.bad if mark.role == "bad" else look.colours.muted
+    return Entry("│" if mark.axis == "x" else "─", (rgb(colour),), clip(printable(mark.label), RULE_WORDS))
 
 
 def _group_name(mark: Points, k: int) -> str:

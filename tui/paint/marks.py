@@ -9,11 +9,17 @@ import numpy as np
 from recorder.chart import Band, Bars, Box, Edges, Heat, Line, Mark, Picture, Points, Rule, Table, Text
 from tui.paint import raster
 from tui.paint.bars import paint_bars
+from tui.paint.canvas import printable
+from tui.paint.field import Field
 from tui.paint.heatmap import paint_heat
-from tui.paint.palette import blend, rgb
+from tui.paint.palette import blend, channels, rgb
 from tui.paint.picture import paint_picture
 from tui.paint.plot import PLAIN_DOTS, Plot
 from tui.paint.table import paint_table
+from tui.words import clip
+
+RULE_WORDS = 24  # cells for what is written beside a rule
+RULE_LINES = 3  # lines in which it may stand
 
 
 def paint_mark(plot: Plot, mark: Mark, colour: int) -> None:
@@ -125,20 +131,49 @@ def _rule(plot: Plot, mark: Rule) -> None:
     if cell is None:
         return
     here = (slice(None), cell) if vertical else (plot.field.height - 1 - cell, slice(None))
-    glyphs, fg = plot.canvas.glyph[plot.area], plot.canvas.fg[plot.area]
-    free = np.isin(glyphs[here], [ord(" "), ord("─"), ord("░"), ord("╱")])
+    glyphs, fg, bg = (layer[plot.area] for layer in (plot.canvas.glyph, plot.canvas.fg, plot.canvas.bg))
+    over_cells = any(isinstance(other, Heat) for other in plot.field.chart.marks)
+    free = np.isin(glyphs[here], [ord(" "), ord("─"), ord("░"), ord("╱")]) | over_cells
+    ink: np.ndarray | int = rgb(colour)
+    if over_cells and plot.look.blends:  # black or white, whichever shows on the value's colour
+        bg[here] = np.where(glyphs[here] == ord("▀"), fg[here], bg[here])
+        ink = np.where(channels(bg[here]).mean(axis=-1) < 128, 0xFFFFFF, 0x000000)
     glyphs[here] = np.where(free, ord("│" if vertical else "─"), glyphs[here])
-    fg[here] = np.where(free, rgb(colour), fg[here])
+    fg[here] = np.where(free, ink, fg[here])
     if mark.role == "cursor" and plot.look.blends:
-        plot.canvas.bg[plot.area][here] = plot.canvas.tint(colours.accent, 0.22)
-    if mark.label:
-        x = plot.field.left + cell + 1 if vertical else plot.field.left + 1
-        y = plot.field.top if vertical else plot.field.top + plot.field.height - 1 - cell
-        room = plot.field.left + plot.field.width - x
-        if vertical and room < len(mark.label):  # to the left of the rule, then
-            x = max(plot.field.left, x - 1 - len(mark.label))
-            room = plot.field.left + cell - x
-        plot.canvas.write(x, y, mark.label, colour, width=room)
+        bg[here] = plot.canvas.tint(colours.accent, 0.22)
+    if mark.label and not over_cells:  # beside a heat map the legend says it
+        _label(plot, mark, cell, colour)
+
+
+def _label(plot: Plot, mark: Rule, cell: int, colour: str) -> None:
+    """A rule's words: along it, or beside its top in one of a few lines where no other rule's words stand."""
+    f = plot.field
+    if mark.axis == "y":
+        plot.canvas.write(f.left + 1, f.top + f.height - 1 - cell, mark.label, colour, width=f.width - 1)
+        return
+    for other, line, left, words in _places(f):
+        if other is mark:
+            plot.canvas.write(f.left + left, f.top + line, words, colour)
+
+
+def _places(f: Field) -> list[tuple[Rule, int, int, str]]:
+    """(rule, line, cell, words) of each label beside upright rules; what is said twice or has no room is left out."""
+    placed: list[tuple[Rule, int, int, str]] = []
+    for mark in f.chart.marks:
+        cell = f.x.cell(mark.at) if isinstance(mark, Rule) and mark.axis == "x" and mark.label else None
+        if not isinstance(mark, Rule) or cell is None:
+            continue
+        words = clip(printable(mark.label), min(RULE_WORDS, f.width))
+        left = cell + 1 if cell + 1 + len(words) <= f.width else cell - len(words)  # to the left of the rule, then
+        for line in range(min(RULE_LINES, f.height)):
+            beside = [p for p in placed if p[1] == line]
+            if left < 0 or any(words == said for *_, said in placed):
+                break
+            if all(left > start + len(said) or start > left + len(words) for _, _, start, said in beside):
+                placed.append((mark, line, left, words))
+                break
+    return placed
 
 
 def _box(plot: Plot, mark: Box) -> None:

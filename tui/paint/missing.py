@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import numpy as np
 
-from recorder.chart import Band, Bars, Chart, Heat, Line, Picture, Points
+from recorder.chart import Band, Bars, Box, Chart, Heat, Line, Picture, Points
 from tui.paint.readout import exact
 
 Carrier = Line | Points | Band | Bars | Heat | Picture  # the marks that carry values of their own
 
 
 def undrawable(chart: Chart) -> dict[str, int]:
-    """How many values no scale can show: {"NaN": 3, "∞": 1, "≤ 0": 5}, without zeros."""
+    """How many values no scale can show: {"NaN": 3, "∞": 1, "≤ 0": 5}, without zeros.
+
+    Of a curve that is summarised there is nothing to count: each of its values stands for many, NaN where none of them
+    is finite, be it NaN or infinite. Such a stretch is shaded, and the caption counts.
+    """
     counts = {"NaN": 0, "∞": 0, "≤ 0": 0}
+    shaded = any(isinstance(mark, Box) and mark.role == "bad" for mark in chart.marks)
+    summarised = shaded and any(isinstance(mark, Band) for mark in chart.marks)
     for mark in chart.marks:
         if not isinstance(mark, Carrier) or not (values := _values(mark)).size:
             continue
         low, high = float(values.min()), float(values.max())
         if not np.isfinite(high - low):
-            counts["NaN"] += int(np.isnan(values).sum())
+            counts["NaN"] += 0 if summarised else int(np.isnan(values).sum())
             counts["∞"] += int(np.isinf(values).sum())
         if chart.y.log and isinstance(mark, Line | Points) and not low > 0:
             counts["≤ 0"] += int(((values <= 0) & (values > -np.inf)).sum())

@@ -25,9 +25,7 @@ def paint_cursor(plot: Plot, cursor: Cursor, labels: int | None) -> None:
         x = cursor.x
         if x is not None:
             paint_mark(plot, Rule(at=x, role="cursor"), 0)
-            value = float(value_at(f.chart.x, x))
-            words = exact(round(value)) if f.chart.x.label == "step" else ticks.number(value)
-            _label(plot, f.x.cell(x), words, framed=labels is not None)
+            _label(plot, f.x.cell(x), _place_name(f, x), framed=labels is not None)
         return
     row, column = heat_cell(heat, cursor)
     x_edges, y_edges = edges(heat)
@@ -35,7 +33,9 @@ def paint_cursor(plot: Plot, cursor: Cursor, labels: int | None) -> None:
     up = None if row is None else f.y.cell(_middle(y_edges, row))
     if across is not None and column is not None:
         _select(plot, across, slice(None) if up is None else slice(f.height - 1 - up, f.height - up))
-        _label(plot, across, _column_name(f, heat, column), framed=labels is not None)
+        along = heat.x is not None and cursor.column is None and cursor.x is not None  # the place itself, not its cell
+        words = _place_name(f, cursor.x) if along and cursor.x is not None else _column_name(f, heat, column)
+        _label(plot, across, words, framed=labels is not None)
     if up is not None and labels:
         line = f.top + f.height - 1 - up, slice(f.left - labels - 1, f.left - 1)
         plot.canvas.fg[line] = rgb(plot.look.colours.accent)
@@ -43,19 +43,37 @@ def paint_cursor(plot: Plot, cursor: Cursor, labels: int | None) -> None:
 
 
 def _label(plot: Plot, cell: int | None, words: str, *, framed: bool) -> None:
-    """The cursor's place, over the labels of the axis."""
+    """The cursor's place, over the labels of the axis; a label that it would cut goes as a whole."""
     f, text = plot.field, f" {words} "
     if framed and cell is not None and len(text) <= f.width:
         left = min(max(f.left + cell - len(text) // 2, f.left), f.left + f.width - len(text))
+        row = plot.canvas.glyph[f.top + f.height + 1]
+        first, last = left, left + len(text)
+        while first > 0 and row[first - 1] != ord(" "):
+            first -= 1
+        while last < len(row) and row[last] != ord(" "):
+            last += 1
+        row[first:last] = ord(" ")
         plot.canvas.write(left, f.top + f.height + 1, text, plot.look.colours.accent, attributes=BOLD | REVERSE)
 
 
+def _place_name(f: Field, x: float) -> str:
+    """A place along x in few cells: a whole step, any other number with four digits."""
+    value = float(value_at(f.chart.x, x))
+    return exact(round(value)) if f.chart.x.label == "step" else ticks.number(value)
+
+
 def _column_name(f: Field, heat: Heat, column: int) -> str:
-    if heat.column_steps is not None:
+    if heat.column_steps is not None and (heat.x is None or f.chart.x.label == "step"):
         return exact(heat.column_steps[column])
     if column < len(f.chart.x.names) and f.chart.x.signed_log is None:
         return clip(printable(f.chart.x.names[column]), 16)
-    return f"{column}" if heat.x is None else exact(float(value_at(f.chart.x, heat.x[column])))
+    if heat.x is None:
+        return f"{column}"
+    middle = _middle(heat.x, column)
+    return (
+        _place_name(f, middle) if heat.column_steps is not None else exact(float(value_at(f.chart.x, heat.x[column])))
+    )
 
 
 def _select(plot: Plot, column: int, rows: slice) -> None:

@@ -140,11 +140,10 @@ def _of_heat(chart: Chart, mark: Heat, cursor: Cursor) -> list[Reading]:
     readings: list[Reading] = []
     x, y = edges(mark)
     if column is not None:
-        if mark.column_steps is not None:
-            place = f"{int(mark.column_steps[column])}"
+        if mark.column_steps is not None:  # also where the axis counts epochs or seconds
+            readings.append(("step", _steps_of(mark, mark.column_steps, column)))
         else:
-            place = _entry(chart.x, x, column, given=mark.x is not None)
-        readings.append((chart.x.label or "column", place))
+            readings.append((chart.x.label or "column", _entry(chart.x, x, column, given=mark.x is not None)))
     if row is not None:
         readings.append((chart.y.label or "row", _entry(chart.y, y, row, given=mark.y is not None)))
     if row is not None and column is not None:
@@ -152,6 +151,12 @@ def _of_heat(chart: Chart, mark: Heat, cursor: Cursor) -> list[Reading]:
         whole = mark.categories and np.isfinite(value) and 0 <= int(value) < len(mark.categories)
         readings.append((mark.label or "value", mark.categories[int(value)] if whole else exact(value)))
     return readings
+
+
+def _steps_of(mark: Heat, steps: np.ndarray, column: int) -> str:
+    first = int(steps[column])
+    last = int(mark.column_ends[column]) if mark.column_ends is not None else first
+    return f"{first}" if first == last else f"{first} … {last}"
 
 
 def _of_picture(mark: Picture, cursor: Cursor) -> list[Reading]:

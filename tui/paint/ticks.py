@@ -85,7 +85,7 @@ def _nice(step: float) -> float:
 def _texts(places: Sequence[float], step: float) -> list[str]:
     """All ticks of an axis with the same decimals, and with one suffix or exponent where numbers are large or small."""
     largest = max((abs(at) for at in places), default=0.0)
-    if largest < 1e-3 and largest > 0:
+    if 0 < largest < 1e-3 or largest >= 1e15:
         scale, suffix = 10.0 ** math.floor(math.log10(largest)), f"e{math.floor(math.log10(largest))}"
     else:
         scale, suffix = _suffix(largest)

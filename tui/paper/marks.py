@@ -23,6 +23,7 @@ BAD = "#D55E00"
 FEW_POINTS = 30  # up to here a curve shows where it was recorded
 MANY_POINTS = 2000  # beyond it dots become pixels, so that a PDF stays small
 DIVERGING = "RdBu_r"
+RULE_WORDS = 28  # the most characters along a rule
 CELL = 40  # the most characters in a cell of a table
 
 
@@ -35,6 +36,7 @@ class Panel:
     colours: str | None = None  # the map of heat maps; None: matplotlib's own setting
     handles: dict[str, Artist] = field(default_factory=dict)
     used: int = 0
+    said: dict[str, tuple[float, float]] = field(default_factory=dict)  # words along a rule: their share of the width
 
     def colour(self, index: int | None) -> Any:
         """The colour of that index in the palette; None takes the next free one."""
@@ -209,7 +211,30 @@ def _rule(m: Rule, panel: Panel) -> None:
         look["linestyle"] = (0, (4, 2))
     thin = 0.7 * matplotlib.rcParams["lines.linewidth"]
     drawn = (panel.ax.axvline if m.axis == "x" else panel.ax.axhline)(m.at, linewidth=thin, zorder=1.9, **look)
-    panel.explain(m.label, drawn)
+    if m.axis == "y" or any(isinstance(other, Heat) for other in panel.chart.marks):  # words would hide cells
+        panel.explain(m.label, drawn)
+    else:
+        _words_along(m, panel, look["color"])
+
+
+def _words_along(m: Rule, panel: Panel, colour: str) -> None:
+    """A rule's words along its upper end, on the side where no other rule's stand; said once, left out without room."""
+    ax, size = panel.ax, float(matplotlib.rcParams["font.size"])
+    (width, height), box = page(ax), ax.get_position()
+    lo, hi = panel.chart.x.limits or ax.get_xlim()
+    at = (m.at - lo) / (hi - lo) if hi > lo else 0.5
+    line = 1.2 * size / (0.9 * box.width * width)
+    for side, span in (("left", (at, at + line)), ("right", (at - line, at))):
+        taken = any(start < span[1] and span[0] < end for start, end in panel.said.values())
+        if not m.label or m.label in panel.said or taken or span[0] < 0 or span[1] > 1:
+            continue
+        panel.said[m.label] = span
+        words = clip(m.label, min(RULE_WORDS, fits(0.9 * box.height * height, size)))
+        ax.annotate(
+            literal(words), xy=(m.at, 1), xycoords=("data", "axes fraction"), textcoords="offset fontsize",
+            xytext=(0.2 if side == "left" else -0.2, -0.2), rotation=90, ha=side, va="top", color=colour, zorder=1.95,
+            fontsize=matplotlib.rcParams["legend.fontsize"],
+        )  # fmt: skip
 
 
 def _box(m: Box, panel: Panel) -> None:
