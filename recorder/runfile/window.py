@@ -124,9 +124,10 @@ def _summary(segment: Segment, starts: np.ndarray, end: int) -> Summary:
         level = Summary(*(getattr(level, n)[:, columns] for n in ("low", "high", "total", "finite", "nonfinite")))
     else:
         level = segment.volume.level(segment.series.name, first, last, columns)
+    own = np.union1d(head, starts[(starts > head) & (starts < tail)])
     at = 1 if starts[0] < head else 0
-    parts.insert(at, level)
-    begins.insert(at, np.arange(first, last) * BUCKET)
+    parts.insert(at, level.merged(own // BUCKET - first))  # first, so that what is joined is small
+    begins.insert(at, own)
     return joined(parts).merged(np.searchsorted(np.concatenate(begins), starts))
 
 
