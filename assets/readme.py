@@ -5,14 +5,55 @@ A part stands between `<!-- NAME: made by make readme -->` and `<!-- end -->`; `
 
 from __future__ import annotations
 
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from recorder.catalogue import table
 
-README = Path(__file__).parents[1] / "README.md"
-PARTS: dict[str, Callable[[], str]] = {"instruments": table}
+ROOT = Path(__file__).parents[1]
+README = ROOT / "README.md"
+RESULTS = ROOT / "benchmarks" / "results"
+
+
+def overhead() -> str:
+    """The measured ratios of recorded to bare training steps, one row a variant, one column a network."""
+    steps = json.loads((RESULTS / "overhead.json").read_text())["steps"]
+    ratios = {(s["variant"], s["network"]): s["whole"] for s in steps}
+    networks = list(dict.fromkeys(s["network"] for s in steps))
+    rows = [["recorded", *networks], ["---", *("---:" for _ in networks)]]
+    for variant in dict.fromkeys(s["variant"] for s in steps):
+        name = variant if " " in variant else f"`{variant}`"
+        rows.append([name, *(f"{ratios[variant, network]:.3f}" for network in networks)])
+    return _markdown(rows)
+
+
+def explorer() -> str:
+    """What the explorer needs on a run of a million steps."""
+    found = json.loads((RESULTS / "explorer.json").read_text())
+    keys = found["keys"].values()
+    rows = [
+        ["measured", "value"],
+        ["---", "---"],
+        ["first frame", f"{found['first_frame_s']:.2f} s"],
+        ["CPU from a key to its frame", f"{_span([k['cpu_ms'] for k in keys])} ms"],
+        ["bytes to the terminal for a key", f"{_span([k['bytes'] / 1000 for k in keys])} kB"],
+        ["memory", f"{found['memory_mib']:.0f} MiB (peak {found['peak_mib']:.0f} MiB)"],
+        ["bytes to the terminal while nothing changes", f"{found['idle_bytes']}"],
+    ]
+    return _markdown(rows)
+
+
+def _span(values: Sequence[float]) -> str:
+    return f"{min(values):.0f} to {max(values):.0f}"
+
+
+def _markdown(rows: Iterable[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
+
+
+PARTS: dict[str, Callable[[], str]] = {"instruments": table, "overhead": overhead, "explorer": explorer}
 
 
 def filled(text: str) -> str:

@@ -27,6 +27,7 @@ TICK = os.sysconf("SC_CLK_TCK")
 # An installed program has its bytecode: this one keeps it among the temporary files, whatever the environment says.
 BYTECODE = str(Path(tempfile.gettempdir()) / "layerscope-benchmark" / "bytecode")
 INSTALLED = {"PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": BYTECODE}
+OUT = Path(__file__).parent / "results" / "explorer.json"
 KEYS = {  # what is pressed, on which screen, how often
     "loss: cursor a column left": ("2", "\x1b[D", 20),
     "loss: a row back": ("2", ",", 20),
@@ -158,14 +159,11 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1_000_000)
     parser.add_argument("--tensors", type=int, default=200)
     parser.add_argument("--repeats", type=int, default=5, help="starts, of which the median is taken")
-    parser.add_argument("--json", type=Path, help="write the numbers there too")
     options = parser.parse_args()
     found = measure(written(options.steps, options.tensors), options.repeats)
     print(table(found))
-    text = json.dumps(found, indent=1)
-    print(text)
-    if options.json is not None:
-        options.json.write_text(text + "\n")
+    OUT.parent.mkdir(exist_ok=True)
+    OUT.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ from recorder.presets import PRESETS
 
 PERIOD, EPOCH = 10, 157  # steps
 EPOCHS = 5  # ends of epochs that are timed
-OUT = Path("runs/benchmarks/overhead.json")
+OUT = Path(__file__).parent / "results" / "overhead.json"
 
 VARIANTS: dict[str, Any] = {
     "scalars only": (),
@@ -213,7 +213,7 @@ def main(periods: int) -> None:
         print(f"{limit.what:32} {limit.ns_an_entry:12.3f} {limit.limit_ns:8.3f} {ratio:8.2f}")
     OUT.parent.mkdir(parents=True, exist_ok=True)
     OUT.write_text(json.dumps({"steps": [asdict(r) for r in rows], "pass": [asdict(p) for p in passes]}, indent=1))
-    print(f"\n{OUT}")
+    print(f"\nwritten: {OUT.name}; `make readme` brings it into the README")
 
 
 if __name__ == "__main__":
