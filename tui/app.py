@@ -16,10 +16,10 @@ from textual.screen import Screen
 from textual.timer import Timer
 
 from tui import messages, quirks
-from tui.ascii_only import as_given
+from tui.charset import as_given, ascii_only
 from tui.follow import Follower
 from tui.memory import give_back_what_is_freed
-from tui.paint.look import Look, ascii_only, detect
+from tui.paint.look import Look, detect
 from tui.palette import Commands
 from tui.requests import Open, Request
 from tui.screens import SCREENS

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,8 +14,8 @@ from recorder.analysis.health import findings
 from recorder.runfile.describe import describe
 from recorder.runfile.listing import RunRecord, list_runs
 from recorder.runfile.reader import Run
-from recorder.runfile.schema import Series
-from tui.words import age, clip, duration, moment, number, plain, size, sparkline
+from tui import contents
+from tui.words import age, aligned, clip, duration, moment, number, plain, size, sparkline
 
 NOTHING = """No runs here yet. Record one:
 
@@ -50,24 +50,14 @@ def json_of_folder(folder: Path) -> str:
 def of_path(path: Path) -> str:
     """One run: where it comes from, how it went, what it holds."""
     with Run.open(path) as run:
-        return "\n".join([*_facts(run), "", *_series(run)])
+        sections = (_facts(run), contents.held(run), contents.items(run), contents.events(run))
+        return "\n\n".join("\n".join(lines) for lines in sections if lines)
 
 
 def json_of_run(path: Path) -> str:
     """One run as a JSON object."""
     with Run.open(path) as run:
         return _json(describe(run))
-
-
-def aligned(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> list[str]:
-    """Rows of cells as lines; the columns in `right` end, the others begin, below each other."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        "  ".join(
-            c.rjust(w) if k in right else c.ljust(w) for k, (c, w) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
-        for row in rows
-    ]
 
 
 def _line(record: RunRecord, folder: Path, now: float) -> tuple[str, ...]:
@@ -106,22 +96,6 @@ def _facts(run: Run) -> list[str]:
         "health": _health(run.events) or "no findings",
     }
     return [f"{name:10}{plain(text)}" for name, text in facts.items() if text.strip()]
-
-
-def _series(run: Run) -> list[str]:
-    rows = [("series", "kind", "items", "rows", "unit", "what")]
-    for s in run.series.values():
-        rows.append((s.name, str(s.kind), _items(s), f"{_rows(run, s):,}", s.unit, clip(s.doc, 80)))
-    return aligned(rows, right=(3,)) if len(rows) > 1 else ["nothing recorded yet"]
-
-
-def _items(s: Series) -> str:
-    few = ", ".join(s.items)
-    return plain(few) if len(few) <= 24 else f"{len(s.items):,} {s.item_dim}s"
-
-
-def _rows(run: Run, s: Series) -> int:
-    return max((len(run.clock(s.name, item)) for item in s.items[:1]), default=0)
 
 
 def _versioned(meta: Mapping[str, Any]) -> str:

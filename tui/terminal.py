@@ -13,10 +13,11 @@ from dataclasses import dataclass
 from textual.strip import Strip
 
 from recorder.chart import Chart, View
+from tui.charset import ascii_only
 from tui.paint.canvas import Canvas
 from tui.paint.chart import Place, paint_chart
 from tui.paint.field import Axis, Field
-from tui.paint.look import COLOUR_MAPS, Depth, Look, Normalise, ascii_only, detect
+from tui.paint.look import COLOUR_MAPS, Depth, Look, Normalise, detect
 from tui.paint.plate import paint_plate
 from tui.paint.readout import Cursor, heat_cell, read_out
 

@@ -104,3 +104,14 @@ def sparkline(values: Sequence[float], width: int) -> str:
     return "".join(
         "!" if not math.isfinite(v) else BLOCKS[round((v - lo) / (hi - lo) * top) if hi > lo else 0] for v in values
     )
+
+
+def aligned(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> list[str]:
+    """Rows of cells as lines; the columns in `right` end, the others begin, below each other."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            c.rjust(w) if k in right else c.ljust(w) for k, (c, w) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]

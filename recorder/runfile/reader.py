@@ -169,6 +169,14 @@ class Run:
             for axis, volumes in found.items()
         }
 
+    def doc_of(self, series: str, item: str) -> str:
+        """What an item is, as it was declared: scalars of steps and scalars of epochs differ."""
+        for volume in reversed(self.volumes):
+            declared = volume.series.get(series)
+            if declared is not None and item in map(clean, declared.items):
+                return clean(declared.doc)
+        return self._declared(series).doc
+
     def bytes_of(self, series: str) -> int:
         """Bytes that a series takes in HDF5."""
         return sum(v.bytes_of(series) for v in self._volumes.values() if series in v.series)
@@ -267,7 +275,7 @@ class Run:
             return Recorded(self, name)
         for s in self.series.values():
             if s.kind is Kind.SCALAR and name in s.items:
-                return Recorded(self, s.name, name)
+                return Recorded(self, s.name, name, doc=self.doc_of(s.name, name))
         raise self._unknown(name)
 
     def __contains__(self, name: object) -> bool:

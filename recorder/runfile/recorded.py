@@ -23,10 +23,11 @@ class Source(Protocol):
 class Recorded:
     """A series of a run, or one item of it; read when asked for."""
 
-    def __init__(self, run: Source, series: str, item: str | None = None) -> None:
+    def __init__(self, run: Source, series: str, item: str | None = None, *, doc: str = "") -> None:
         self._run = run
         self._series = run.series[series]
         self._item = item
+        self._doc = doc  # of the item, where it has a sentence of its own
 
     @property
     def name(self) -> str:
@@ -45,7 +46,7 @@ class Recorded:
 
     @property
     def doc(self) -> str:
-        return self._series.doc
+        return self._doc or self._series.doc
 
     @property
     def items(self) -> tuple[str, ...]:

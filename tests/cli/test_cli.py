@@ -8,9 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from tests.make_run import make_run
+from recorder.runfile.reader import Run
+from recorder.runfile.schema import Event, Kind, Series
+from tests.make_run import BEGAN, Training, make_run
 from tui.cli import COMMANDS, main
 
 ROOT = Path(__file__).parents[2]
@@ -96,6 +99,64 @@ def test_a_run_as_json_lists_its_series(capsys, folder: Path) -> None:
     described = json.loads(out, parse_constant=pytest.fail)
     assert status == 0
     assert {s["name"] for s in described["series"]} == {"scalars", "gradient_norm", "weight_histogram"}
+
+
+@pytest.fixture
+def eventful(tmp_path: Path) -> Path:
+    """A run with scalars of steps and of epochs, and with something of every kind that can happen."""
+    training = Training(tmp_path / "eventful.h5", tensors=2)
+    happened = {
+        0: ("phase", "warm-up"), 5: ("note", "update skipped"), 6: ("note", "update skipped"),
+        10: ("checkpoint", "step-000010.pth"), 20: ("warning", "spectrum failed and is switched off"),
+    }  # fmt: skip
+    for step, (kind, text) in happened.items():
+        training.advance(step - training.step)
+        training.writer.event(Event(kind, text, step, 0, BEGAN + 0.1 * step))
+    training.advance(100 - training.step)
+    late = Series("scalars", Kind.SCALAR, "", "Numbers of each epoch.", ("val_accuracy",), dtype="float64",
+                  item_dim="scalar", axis="epoch")  # fmt: skip
+    training.writer.declare(late)
+    training.writer.append("epoch", step=100, epoch=1, time=BEGAN + 10, values={"scalars": np.array([0.5])})
+    training.close()
+    return tmp_path / "eventful.h5"
+
+
+def test_a_run_in_text_tells_every_event_once_and_each_finding(capsys, eventful: Path) -> None:
+    lines = [" ".join(line.split()) for line in run(capsys, "info", eventful)[1].splitlines()]
+    events = lines[lines.index("step event") + 1 :]
+    assert events == [
+        "0 phase warm-up",
+        "5 note update skipped (2 times, last at step 6)",
+        "10 checkpoint step-000010.pth",
+        "20 warning spectrum failed and is switched off",
+        "60 health exploding in layer0.bias: gradient norm 500, limit 100",
+        "90 health not finite in layer0.bias",
+    ]
+
+
+def test_a_run_in_text_names_each_scalar_with_its_own_rows_and_every_item(capsys, eventful: Path) -> None:
+    lines = [" ".join(line.split()) for line in run(capsys, "info", eventful)[1].splitlines()]
+    assert "loss scalar 100 Scalars of each step." in lines
+    assert "val_accuracy scalar 1 Numbers of each epoch." in lines
+    assert "gradient_norm per_item 2 tensors 100 loss / weight Norm of the tensor's gradient." in lines
+    assert "tensors: layer0.weight, layer0.bias" in lines
+    with Run.open(eventful) as opened:
+        assert opened["val_accuracy"].doc == "Numbers of each epoch."
+        assert opened["loss"].doc == "Scalars of each step."
+
+
+@pytest.mark.parametrize("command", ["ls", "info"])
+def test_where_the_locale_has_only_ascii_nothing_else_is_printed(
+    capsys, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    path = make_run(tmp_path / "größe.h5", steps=50, tensors=1, names=("gewicht.ü",))
+    words = (command, tmp_path if command == "ls" else path)
+    monkeypatch.setenv("LC_ALL", "C.UTF-8")
+    assert not run(capsys, *words)[1].isascii()
+    monkeypatch.setenv("LC_ALL", "C")
+    out = run(capsys, *words)[1]
+    assert out.isascii()
+    assert "gr??e.h5" in out
 
 
 def test_text_never_holds_an_escape_sequence(capsys, folder: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tui.ascii_only import to_ascii
+from tui.charset import to_ascii
 from tui.words import BLOCKS, age, clip, count, duration, number, plain, size, sparkline
 
 

@@ -40,7 +40,8 @@ def run(args: argparse.Namespace) -> int:
 
         return run_explorer(path, fresh=True, color=args.color)
     from tui import summary
+    from tui.charset import said
     from tui.cli import main
 
-    print(summary.of_path(path), end="\n\n", flush=True)
+    print(said(summary.of_path(path)), end="\n\n", flush=True)
     return main(["export", str(path), "--all", "-o", str(path.with_name(f"{path.stem}-figures"))])

@@ -38,8 +38,9 @@ def run(args: argparse.Namespace) -> int:
 
         return run_explorer(path, fresh=args.fresh, color=args.color)
     from tui import summary
+    from tui.charset import said
 
-    print(summary.of_folder(path) if is_folder(path) else summary.of_path(path))
+    print(said(summary.of_folder(path) if is_folder(path) else summary.of_path(path)))
     return 0
 
 

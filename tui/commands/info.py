@@ -13,7 +13,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from tui import summary
+    from tui.charset import said
 
     path: Path = args.run.expanduser()
-    print(summary.json_of_run(path) if args.json else summary.of_path(path))
+    print(summary.json_of_run(path) if args.json else said(summary.of_path(path)))
     return 0

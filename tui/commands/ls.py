@@ -15,9 +15,10 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     from tui import summary
+    from tui.charset import said
 
     folder: Path = args.folder.expanduser()
     if not folder.is_dir():
         raise RunFileError(f"{folder}: no such folder")
-    print(summary.json_of_folder(folder) if args.json else summary.of_folder(folder))
+    print(summary.json_of_folder(folder) if args.json else said(summary.of_folder(folder)))
     return 0

@@ -65,11 +65,3 @@ def detect(environment: Mapping[str, str], *, color: str = "auto") -> Depth:
     if "256color" in term or term in ("xterm-kitty", "alacritty"):
         return Depth.PALETTE
     return Depth.ANSI
-
-
-def ascii_only(environment: Mapping[str, str]) -> bool:
-    """Does the locale leave nothing but ASCII? LC_ALL wins over LC_CTYPE, LC_CTYPE over LANG."""
-    for name in ("LC_ALL", "LC_CTYPE", "LANG"):
-        if value := environment.get(name):
-            return "utf" not in value.lower()
-    return False  # an empty environment is a container more often than an old terminal

@@ -1,0 +1,79 @@
+"""What does a run hold, and what happened in it, as lines of text?"""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+
+from recorder.analysis.health import findings
+from recorder.charting import Entry, entries
+from recorder.runfile.reader import Run
+from recorder.runfile.schema import Event, Kind
+from tui.health import sentence
+from tui.words import aligned, clip, plain
+
+WIDTH = 100
+DOC = 80
+NAMED = 1000  # items beyond this, and events beyond it, are in the JSON
+
+
+def held(run: Run) -> list[str]:
+    """Everything that can be charted: each scalar, each series, what is derived from one; how often and what it is."""
+    rows: list[tuple[str, ...]] = [("entry", "kind", "items", "rows", "unit", "what")]
+    rows += [_entry(run, entry) for entry in entries(run) if entry.series in run.series]
+    return aligned(rows, right=(3,)) if len(rows) > 1 else ["nothing recorded yet"]
+
+
+def items(run: Run) -> list[str]:
+    """The names that `--item` takes, once for all entries that share them."""
+    named: dict[tuple[str, ...], str] = {}
+    for entry in entries(run):
+        if entry.items and entry.kind is not Kind.SCALAR:
+            named.setdefault(entry.items, entry.item_dim)
+    lines: list[str] = []
+    for names, dimension in named.items():
+        more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
+        listed = ", ".join(plain(name) for name in names[:NAMED]) + more
+        lines += textwrap.wrap(
+            f"{plain(dimension)}s: {listed}", WIDTH, subsequent_indent="  ", break_long_words=False,
+            break_on_hyphens=False,
+        )  # fmt: skip
+    return lines
+
+
+def events(run: Run) -> list[str]:
+    """What happened, in the order of steps; the same thing again and again is said once, with how often."""
+    happened = sorted(_happened(run.events), key=lambda one: one[0])
+    rows = [("step", "event", "")]
+    for (kind, text), again in groupby(happened, key=lambda one: one[1:]):
+        steps = [step for step, *_ in again]
+        often = f" ({len(steps)} times, last at step {steps[-1]:,})" if len(steps) > 1 else ""
+        rows.append((f"{steps[0]:,}", plain(kind), plain(text) + often))
+    beyond = [f"and {len(rows) - 1 - NAMED:,} more"] if len(rows) - 1 > NAMED else []
+    return [*aligned(rows[: NAMED + 1], right=(0,)), *beyond] if len(rows) > 1 else []
+
+
+def _entry(run: Run, entry: Entry) -> tuple[str, ...]:
+    derived = entry.item is None and entry.name != entry.series
+    item = entry.item or (entry.items[0] if entry.items else None)
+    rows = len(run.clock(entry.series, item)) if item is not None else 0
+    doc = run.doc_of(entry.series, item) if item is not None else entry.doc
+    return (
+        plain(entry.name),
+        str(entry.kind),
+        f"{len(entry.items):,} {entry.item_dim}{'s' if len(entry.items) != 1 else ''}" if entry.items else "",
+        f"{rows:,}",
+        "1" if derived else entry.unit,
+        f"Derived from {entry.series}." if derived else clip(doc, DOC),
+    )
+
+
+def _happened(noted: Sequence[Event]) -> Iterator[tuple[int, str, str]]:
+    """(step, kind, text) of every event; a finding stands at its first bad step."""
+    for event in noted:
+        found = findings((event,))
+        if found:
+            yield found[0].step, "health", sentence(found[0])
+        else:
+            yield event.step, event.kind, event.text
