@@ -80,7 +80,7 @@ def players(scheduled: Iterable[Scheduled], facts: Facts) -> tuple[Player, ...]:
             raise RecordError(f"{name!r} measures an update, and none follows the end; use each_epoch, every or pairs")
         elif not player.at_rest and isinstance(s.schedule, EachEpoch):
             player.axis += "_gradient"  # the last epoch has no row there
-        player.series = tuple(replace(d, axis=player.axis, instrument=name) for d in s.instrument.declare(facts))
+        player.series = declared(s.instrument, facts, player.axis)
         for one in player.series:
             if one.name in taken:
                 raise RecordError(f"series {one.name!r} of {name!r} is already filled by {taken[one.name]}")
@@ -91,6 +91,30 @@ def players(scheduled: Iterable[Scheduled], facts: Facts) -> tuple[Player, ...]:
             )
         found.append(player)
     return tuple(found)
+
+
+def declared(instrument: Instrument, facts: Facts, axis: str) -> tuple[Series, ...]:
+    """The series that the instrument fills, on this axis."""
+    return tuple(replace(d, axis=axis, instrument=instrument.name) for d in instrument.declare(facts))
+
+
+def more_items(known: Sequence[Series], now: Sequence[Series]) -> list[Series]:
+    """The items that each series has in addition; InstrumentError where more than that has changed."""
+    found = []
+    for before, s in zip(known, now, strict=True):
+        k = len(before.items)
+        if replace(s, items=s.items[:k], ragged=s.ragged[:k]) != before:
+            raise InstrumentError(f"series {s.name!r}: was declared otherwise before tensors came")
+        if len(s.items) > k:
+            found.append(replace(s, items=s.items[k:], ragged=s.ragged[k:]))
+    return found
+
+
+def _longer(column: np.ndarray, tensors: int) -> np.ndarray:
+    """The column of tensors of which some were not there: NaN, counts 0."""
+    blank = np.nan if column.dtype.kind == "f" else 0
+    more = np.full((tensors - len(column), *column.shape[1:]), blank, column.dtype)
+    return np.concatenate([column, more])
 
 
 class Conductor:
@@ -122,6 +146,25 @@ class Conductor:
         for player in self.players:
             player.resting = True
         self._due = self._plan = None
+
+    def welcome(self, facts: Facts, moment: Moment) -> tuple[Series, ...]:
+        """Tensors came, of which `facts` knows now: the items that the instruments' series have in addition."""
+        found: list[Series] = []
+        for player in self._at_updates:
+            if player.resting:
+                continue
+            try:
+                series = declared(player.instrument, facts, player.axis)
+                found += more_items(player.series, series)
+                player.series = series
+                if isinstance(player.instrument, WantsRaw):
+                    player.raw = player.instrument.raw(facts)
+            except Exception as problem:
+                self._switch_off(player, problem, moment)
+        when, table = self._previous
+        self._previous = when, {s: _longer(column, len(facts.tensors)) for s, column in table.items()}
+        self._due = self._plan = None
+        return tuple(found)
 
     @property
     def due(self) -> tuple[Player, ...]:

@@ -40,9 +40,18 @@ class Ledger:
         self.scalars = Scalars(names)
         self._monitor = monitor
         self._items = {s.name: s.items for s in series}
+        self._split: set[str] = set()  # series with items that came later, which are in volumes of their own
         self._waiting: list[Callable[[], None]] = []
         self._row_bytes: dict[str, int] = {}  # axis -> bytes, until more is declared
         writer.declare(*series)
+
+    def more(self, series: Iterable[Series]) -> None:
+        """Series have more items from here on, behind those that they had."""
+        for s in series:
+            self._items[s.name] += s.items
+            self._split.add(s.name)
+            self.writer.declare(s)
+        self._row_bytes.clear()
 
     def note(self, kind: str, text: str, moment: Moment) -> None:
         """Something that happened once."""
@@ -103,7 +112,7 @@ class Ledger:
             self._row_bytes.clear()
 
     def _append(self, axis: str, row: Row, moment: Moment, at: float) -> None:
-        self.writer.append(axis, step=moment.step, epoch=moment.epoch, time=at, values=row)
+        self.writer.append(axis, step=moment.step, epoch=moment.epoch, time=at, values=self._by_item(row))
         if row.keys() != _SCALARS:
             for finding in self._monitor.row(moment.step, self._items, row):
                 self._found(finding, moment)
@@ -112,6 +121,11 @@ class Ledger:
         if self.budget.spend(self._row_bytes[axis]):
             limit, thin = self.budget.max_size, self.budget.thin
             self.note("note", f"max_size={limit}: from here on 1 of {thin} rows is recorded", moment)
+
+    def _by_item(self, row: Row) -> Row:
+        """The row as the writer takes it: by item, where a series is in several volumes."""
+        whole = {n for n in self._split if n in row and not isinstance(row[n], Mapping)}
+        return {**row, **{n: dict(zip(self._items[n], row[n], strict=False)) for n in whole}} if whole else row
 
     def _judge_scalars(self, numbers: Mapping[str, float], moment: Moment) -> None:
         for finding in self._monitor.scalars(moment.step, numbers):

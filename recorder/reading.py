@@ -122,6 +122,7 @@ class Collected:
     raw: Mapping[tuple[Quantity, str], np.ndarray]
     scalars: Mapping[str, float]  # the user's, and learning_rate, gradient_norm_before_clipping, clip_factor, ...
     notes: tuple[tuple[str, str], ...] = ()  # (event kind, text): "update skipped by the gradient scaler"
+    arrived: tuple[TensorFacts, ...] = ()  # tensors that came in this iteration; from here on arrays run over them too
 
 
 class Adapter(Protocol):

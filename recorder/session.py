@@ -9,7 +9,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
 from math import prod
@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from recorder.analysis.health import Health, Monitor
+from recorder.captions import many
 from recorder.checkpoint import Checkpointer, Checkpoints
 from recorder.conductor import Conductor, Player
 from recorder.cost import Cost
 from recorder.forecast import Forecast
 from recorder.ledger import Ledger
-from recorder.reading import Adapter, Collected, Facts, Need, Plan
+from recorder.reading import Adapter, Collected, Facts, Need, Plan, TensorFacts
 from recorder.runfile.schema import State
 from recorder.runfile.writer import RunWriter
 from recorder.scalars import as_float
@@ -77,6 +78,7 @@ class Session:
         names = frozenset[str]().union(*(p.names for p in setup.players))
         self.ledger = Ledger(writer, series, monitor, setup.max_size, names=names)
         self._setup = setup
+        self._facts = facts
         self._adapter = setup.adapter
         self._conductor = Conductor(setup.players, self.ledger.note, strict=setup.strict)
         self._iterations: deque[_Iteration] = deque()
@@ -134,6 +136,7 @@ class Session:
         self._move_to(self.moment._replace(epoch_begins=True, ended=True))
         if due := [player for player in self._conductor.due if player.at_rest]:
             collected = self._adapter.read(self._conductor.plan())
+            self._welcome(collected.arrived, self.moment)
             self.ledger.between(
                 self._conductor.update(due, collected, self.moment, time.time()), self.moment, time.time()
             )
@@ -243,8 +246,17 @@ class Session:
         while self._iterations:
             self._read(self._iterations.popleft())
 
+    def _welcome(self, arrived: tuple[TensorFacts, ...], moment: Moment) -> None:
+        """Tensors came: each has rows from here on."""
+        if arrived:
+            self._facts = replace(self._facts, tensors=(*self._facts.tensors, *arrived))
+            self.ledger.more(self._conductor.welcome(self._facts, moment))
+            names = ", ".join(tensor.name for tensor in arrived)
+            self.ledger.note("note", f"{many(len(arrived), 'tensor', 'tensors')} came during the run: {names}", moment)
+
     def _read(self, iteration: _Iteration) -> None:
         collected = iteration.collect()
+        self._welcome(collected.arrived, iteration.moment)
         for kind, text in collected.notes:
             self.ledger.note(kind, text, iteration.moment)
         moment, at = iteration.moment, iteration.at

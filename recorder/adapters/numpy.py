@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from recorder.adapters.rows import HostRows, Update, merged
+from recorder.adapters.rows import HostRows, Rows, Update, merged
 from recorder.analysis import statistics
 from recorder.errors import RecordError
 from recorder.reading import Collected, Facts, LayerFacts, Plan, Statistic, TensorFacts
@@ -51,7 +51,10 @@ class NumpyAdapter:
         self._probe = None if inputs is None else np.array(inputs)
         self._layers = layers
         self._names = tuple(model.parameters)
+        self._known = set(self._names)
         self._rows = HostRows(self._names)
+        self._ended: list[Rows] = []  # measured in this iteration before more tensors came
+        self._arrived: tuple[TensorFacts, ...] = ()
         self._plan: Callable[[], Plan] = Plan
         self._unwrap: Callable[[], None] | None = None
         self._problem: Exception | None = None
@@ -62,10 +65,7 @@ class NumpyAdapter:
     def facts(self) -> Facts:
         return Facts(
             framework="numpy",
-            tensors=tuple(
-                TensorFacts(name, w.shape, str(w.dtype), name.rpartition(".")[0])
-                for name, w in self._model.parameters.items()
-            ),
+            tensors=tuple(_facts(name, w) for name, w in self._model.parameters.items()),
             layers=tuple(LayerFacts(name, "", x.shape[1:]) for name, x in self.probe().items()),
             probe_samples=0 if self._probe is None else len(self._probe),
             gradient_point="before the update",
@@ -106,6 +106,7 @@ class NumpyAdapter:
         try:
             plan, weights, gradients = self._plan(), self._model.parameters, self._model.gradients
             self._wanted = plan.statistics
+            self._grow()
             updated = [(i, name) for i, name in enumerate(self._names) if gradients.get(name) is not None]
             if plan:
                 self._rows.measure(plan, (Update(i, weights[name], gradients[name]) for i, name in updated))
@@ -115,15 +116,26 @@ class NumpyAdapter:
             self._problem = problem
         self._seconds += perf_counter() - began
 
+    def _grow(self) -> None:
+        """Make room for the tensors that came since the last look."""
+        parameters = self._model.parameters
+        fresh = [name for name in parameters if name not in self._known]
+        if fresh:
+            self._ended.append(self._rows.end())
+            self._names += tuple(fresh)
+            self._known.update(fresh)
+            self._rows.grow(self._names)
+            self._arrived += tuple(_facts(name, parameters[name]) for name in fresh)
+
     def collect(self, scalars: Mapping[str, Any]) -> Callable[[], Collected]:
         if self._problem is not None:
             raise self._problem
         rate = getattr(self._optimizer, "learning_rate", None)
         given = {"learning_rate": rate, **scalars} if is_number(rate) else scalars
         numbers = {name: as_float(value) for name, value in given.items()}
-        rows = merged([self._rows.end()], self._wanted, len(self._names))
-        self._wanted = frozenset()
-        collected = Collected(rows.table, rows.stepped, rows.raw, numbers)
+        rows = merged([*self._ended, self._rows.end()], self._wanted, len(self._names))
+        collected = Collected(rows.table, rows.stepped, rows.raw, numbers, arrived=self._arrived)
+        self._wanted, self._ended, self._arrived = frozenset(), [], ()
         return lambda: collected
 
     def take_seconds(self) -> float:
@@ -132,10 +144,12 @@ class NumpyAdapter:
         return seconds
 
     def read(self, plan: Plan) -> Collected:
+        self._grow()
         self._rows.end()
         self._rows.measure(plan, (Update(i, self._model.parameters[name], None) for i, name in enumerate(self._names)))
         rows = merged([self._rows.end()], plan.statistics, len(self._names))
-        return Collected(rows.table, rows.stepped, rows.raw, {})
+        arrived, self._arrived, self._ended = self._arrived, (), []
+        return Collected(rows.table, rows.stepped, rows.raw, {}, arrived=arrived)
 
     def probe(self) -> Mapping[str, np.ndarray]:
         if self._probe is None:
@@ -154,3 +168,7 @@ class NumpyAdapter:
 
     def model(self) -> Any:
         return self._model
+
+
+def _facts(name: str, tensor: np.ndarray) -> TensorFacts:
+    return TensorFacts(name, tensor.shape, str(tensor.dtype), name.rpartition(".")[0])

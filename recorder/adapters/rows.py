@@ -45,8 +45,13 @@ class HostRows:
         self.names = names
         self._kept: dict[int, statistics.Kept] = {}
         self.keeps = False  # some of what was kept is up to date
-        self._nothing = Rows({}, np.zeros(len(names), bool), {})
         self._several = False  # updates of a tensor in one iteration: five critic steps to one of the generator
+        self.grow(names)
+
+    def grow(self, names: Sequence[str]) -> None:
+        """More tensors came; called between two iterations."""
+        self.names = names
+        self._nothing = Rows({}, np.zeros(len(names), bool), {})
         self._clear()
 
     def _clear(self) -> None:
@@ -111,17 +116,19 @@ def no_row(statistic: Statistic, tensors: int) -> np.ndarray:
 
 
 def merged(parts: Sequence[Rows], wanted: frozenset[Statistic], tensors: int) -> Rows:
-    """The rows of several devices as one, with every wanted statistic."""
-    if len(parts) == 1 and parts[0].table.keys() == wanted:
+    """The rows of several devices as one, with every wanted statistic; what came later stands behind."""
+    if len(parts) == 1 and parts[0].table.keys() == wanted and len(parts[0].stepped) == tensors:
         return parts[0]
     table = {s: no_row(s, tensors) for s in wanted}
     stepped = np.zeros(tensors, bool)
     raw: dict[tuple[Quantity, str], np.ndarray] = {}
     for part in parts:
-        stepped |= part.stepped
+        known = len(part.stepped)
+        stepped[:known] |= part.stepped
         raw.update(part.raw)
         for statistic, column in part.table.items():
-            table.setdefault(statistic, no_row(statistic, tensors))[part.stepped] = column[part.stepped]
+            whole = table.setdefault(statistic, no_row(statistic, tensors))
+            whole[:known][part.stepped] = column[part.stepped]
     return Rows(table, stepped, raw)
 
 

@@ -19,7 +19,7 @@ import torch
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from recorder.adapters.rows import merged
+from recorder.adapters.rows import Rows, merged
 from recorder.adapters.torch_cuda import CudaPass, later
 from recorder.adapters.torch_names import named_models, named_modules
 from recorder.adapters.torch_optimizers import Optimizers, dtype_name
@@ -64,6 +64,8 @@ class TorchAdapter:
         self._notes: list[tuple[str, str]] = []
         self._noted: set[str] = set()
         self._problem: Exception | None = None
+        self._ended: list[Callable[[], Rows]] = []  # measured in this iteration before more tensors came
+        self._arrived: tuple[TensorFacts, ...] = ()
         self._wanted: frozenset[Statistic] = frozenset()  # by the last update of this iteration
         self._fired: set[int] = set()  # ids of the optimizers whose update was seen in this iteration
         self._seconds = 0.0
@@ -146,6 +148,7 @@ class TorchAdapter:
         began = perf_counter()
         try:
             members = self._optimizers.members(optimizer)
+            self._grow()
             if members:
                 self._fired.add(id(optimizer))
                 self._rates.update(self._optimizers.learning_rates(optimizer))
@@ -166,6 +169,19 @@ class TorchAdapter:
                 self._note_once("note", "updates replayed from a CUDA graph are not recorded")
                 continue
             self._pass(device).update(plan, there, scale, skipped)
+
+    def _grow(self) -> None:
+        """Make room for the tensors that came since the last look."""
+        if not self._optimizers.arrived:
+            return
+        self._arrived += tuple(self._optimizers.arrived)
+        self._optimizers.arrived.clear()
+        self._names = tuple(self._optimizers.parameters)
+        self._owners = {id(p): name for name, m in self._models.items() for p in m.parameters()}
+        statistics.warm_up({host_view(p).dtype for p in self._optimizers.parameters.values() if not p.is_cuda})
+        for there in self._passes.values():
+            self._ended.append(there.rows())
+            there.grow(self._names)
 
     def _pass(self, device: torch.device) -> Pass:
         if device not in self._passes:
@@ -193,14 +209,14 @@ class TorchAdapter:
         if self._problem is not None:
             raise self._problem
         wanted, self._wanted = self._wanted, frozenset()
-        for name in self._optimizers.new:
-            self._note_once("note", f"tensor {name!r} came after the start of the run: it is not recorded")
-        rows = [p.rows() for p in self._passes.values()]
+        self._grow()
+        rows = [*self._ended, *(p.rows() for p in self._passes.values())]
+        tensors, arrived = len(self._names), self._arrived
         clips, skips, notes = self._clips, self._skips, self._notes
         norms = {f"gradient_norm_before_clipping{label}": norm for label, (_, norm) in clips.items()}
         numbers = numbers_later({**self._rates, **norms, **scalars})
         skipped = numbers_later({str(k): s for k, s in enumerate(skips)}) if skips else dict
-        self._clips, self._skips, self._notes = {}, [], []
+        self._clips, self._skips, self._notes, self._ended, self._arrived = {}, [], [], [], ()
         self._fired.clear()
 
         def read() -> Collected:
@@ -209,8 +225,8 @@ class TorchAdapter:
                 norm = found[f"gradient_norm_before_clipping{label}"]
                 found[f"clip_factor{label}"] = float(np.minimum(1.0, limit / (norm + 1e-6)))
             notes.extend(("note", SKIPPED) for skip in skipped().values() if skip)
-            whole = merged([r() for r in rows], wanted, len(self._names))
-            return Collected(whole.table, whole.stepped, whole.raw, found, tuple(notes))
+            whole = merged([r() for r in rows], wanted, tensors)
+            return Collected(whole.table, whole.stepped, whole.raw, found, tuple(notes), arrived)
 
         return read
 
@@ -224,19 +240,17 @@ class TorchAdapter:
         seconds, self._seconds = self._seconds, 0.0
         return seconds
 
-    def new_tensors(self) -> tuple[TensorFacts, ...]:
-        """Tensors that optimizers update and that came after the start; they have no rows."""
-        return tuple(self._optimizers.new.values())
-
     # -- between updates ------------------------------------------------------------------------------------------
 
     def read(self, plan: Plan) -> Collected:
+        self._grow()
         for unread in self._passes.values():
             unread.rows()  # of an iteration that has not ended
         for device, there in _by_device(list(enumerate(self._optimizers.parameters.values()))).items():
             self._pass(device).look(plan, there)
         whole = merged([p.rows()() for p in self._passes.values()], plan.statistics, len(self._names))
-        return Collected(whole.table, whole.stepped, whole.raw, {})
+        arrived, self._arrived, self._ended = self._arrived, (), []
+        return Collected(whole.table, whole.stepped, whole.raw, {}, arrived=arrived)
 
     def probe(self) -> Mapping[str, np.ndarray]:
         return {} if self._probe is None else {name: x.cpu().numpy() for name, x in self._probe.run().items()}

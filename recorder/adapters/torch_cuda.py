@@ -125,6 +125,10 @@ class CudaPass:
         if ("update", name) in plan.raw and i in self._valid:
             self._raw["update", name] = later(_wide(weight) - _wide(self._kept[i]))
 
+    def grow(self, names: Sequence[str]) -> None:
+        self.names = names
+        self._clear()
+
     def rows(self) -> Callable[[], Rows]:
         stepped, parts, raw = self._stepped, self._parts, self._raw
         self._clear()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import count
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -28,14 +29,14 @@ class _Seen:
 class Optimizers:
     """The optimizers that are watched: those the user named, or all that own a parameter of the models.
 
-    The tensors of a run are fixed at its start. A parameter that takes the place of one of the same name and shape has
-    its row; any other that comes later is told in `new`, and has none.
+    A parameter that takes the place of one of the same name and shape has its row; any other that comes later has a row
+    behind those that are there, and is told in `arrived`.
     """
 
     def __init__(self, models: Models, optimizer: Any = None) -> None:
         self.models = models
         self.parameters: dict[str, torch.Tensor] = dict(named_parameters(models))
-        self.new: dict[str, TensorFacts] = {}
+        self.arrived: list[TensorFacts] = []  # until the adapter takes note of them
         self._index = {id(p): i for i, p in enumerate(self.parameters.values())}
         self._seen: WeakKeyDictionary[Optimizer, _Seen] = WeakKeyDictionary()
         self._rates: WeakKeyDictionary[Optimizer, tuple[str, bool]] = WeakKeyDictionary()
@@ -94,19 +95,24 @@ class Optimizers:
 
     def _learn(self, parameters: list[torch.Tensor], before: Mapping[int, None]) -> None:
         names = {id(p): name for name, p in named_parameters(self.models)}
-        positions = {name: i for i, name in enumerate(self.parameters)}
         for k, p in enumerate(parameters):
             if id(p) in self._index:
                 continue
-            name = names.get(id(p), "")
-            if name in self.parameters and self.parameters[name].shape == p.shape:
-                self._index[id(p)] = positions[name]
-                self.parameters[name] = p
-            elif name or (before and id(p) not in before):
-                name = name or f"parameter {k} of an optimizer"
-                self.new[name] = TensorFacts(
-                    name, tuple(p.shape), dtype_name(p), name.rpartition(".")[0], p.requires_grad
-                )
+            if name := names.get(id(p), ""):
+                self._take_in(name, p)
+            elif before and id(p) not in before:
+                numbered = (f"parameter {n} of an optimizer" for n in count(k))
+                self._take_in(next(name for name in numbered if name not in self.parameters), p)
+
+    def _take_in(self, name: str, p: torch.Tensor) -> None:
+        """Give the parameter its row: that of its name, unless the one there has another shape."""
+        layer = name.rpartition(".")[0]
+        if name in self.parameters and self.parameters[name].shape != p.shape:
+            name = f"{name} ({' x '.join(map(str, p.shape))})"
+        if name not in self.parameters:
+            self.arrived.append(TensorFacts(name, tuple(p.shape), dtype_name(p), layer, p.requires_grad))
+        self.parameters[name] = p
+        self._index[id(p)] = list(self.parameters).index(name)
 
 
 def _labelled(optimizer: Any) -> Iterator[tuple[str, Optimizer]]:

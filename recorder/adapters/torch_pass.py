@@ -41,6 +41,10 @@ class Pass(Protocol):
         """End the iteration: a thunk for its rows."""
         ...
 
+    def grow(self, names: Sequence[str]) -> None:
+        """More tensors came; called after `rows`, before the next update."""
+        ...
+
 
 class HostPass:
     """On the CPU, at once; tensors elsewhere than on CPU and CUDA are copied first."""
@@ -70,6 +74,10 @@ class HostPass:
     def rows(self) -> Callable[[], Rows]:
         rows = self._rows.end()
         return lambda: rows
+
+    def grow(self, names: Sequence[str]) -> None:
+        self._names = names
+        self._rows.grow(names)
 
     def _before(self, plan: Plan, i: int, parameter: torch.Tensor, gradient: torch.Tensor) -> Update:
         if not gradient.is_sparse:

@@ -134,6 +134,7 @@ class Monitor:
         if self._norms is None or self._lowest is None:
             self._norms = np.full((self.limits.rows, len(norms)), np.nan)
             self._lowest = np.full(len(norms), np.inf)
+        self._norms, self._lowest = _wider(self._norms, len(norms), np.nan), _wider(self._lowest, len(norms), np.inf)
         for i in _where(norms > self.limits.explode_norm):
             self._say(found, "exploding", names[i], step, norms[i], self.limits.explode_norm)
         if self._seen >= self.limits.at_least and self.limits.explode_ratio < np.inf:
@@ -154,7 +155,8 @@ class Monitor:
         if self._weak is None or self._weak_since is None:
             self._weak = np.zeros(len(norms), dtype=np.int64)
             self._weak_since = np.zeros(len(norms), dtype=np.int64)
-        limit = self.limits.vanish_ratio * weights
+        self._weak, self._weak_since = _wider(self._weak, len(norms), 0), _wider(self._weak_since, len(norms), 0)
+        limit = self.limits.vanish_ratio * _wider(weights, len(norms), np.nan)
         weak = norms < limit  # NaN, "not stepped", is no weakness
         if not np.count_nonzero(weak):
             self._weak.fill(0)
@@ -168,6 +170,12 @@ class Monitor:
         if (finding, item) not in self._said:
             self._said.add((finding, item))
             found.append(Finding(finding, item, step, float(value), float(limit)))
+
+
+def _wider(known: np.ndarray, tensors: int, blank: float) -> np.ndarray:
+    """With room for the tensors that came later; the very array where there are none."""
+    more = tensors - known.shape[-1]
+    return np.concatenate([known, np.full((*known.shape[:-1], more), blank, known.dtype)], -1) if more > 0 else known
 
 
 def _where(found: np.ndarray) -> list[int]:

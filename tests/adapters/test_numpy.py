@@ -154,3 +154,25 @@ def test_a_checkpoint_is_an_npz(net, tmp_path):
     NumpyAdapter(net, optimizer=GradientDescent(net, 1)).save(tmp_path / "step.npz")
     with np.load(tmp_path / "step.npz") as loaded:
         assert {name: loaded[name].tolist() for name in loaded} == {n: w.tolist() for n, w in net.parameters.items()}
+
+
+def test_a_tensor_that_comes_later_has_a_row_behind_the_others(net, rng):
+    optimizer = GradientDescent(net, 0.1)
+    adapter = NumpyAdapter(net, optimizer=optimizer)
+    adapter.attach(lambda: EVERYTHING)
+    x = rng.standard_normal((16, 4)).astype(np.float32)
+    net.backward(x)
+    optimizer.step()
+    known = len(net.parameters)
+    assert len(adapter.collect({})().stepped) == known
+    net.backward(x)
+    optimizer.step()
+    net.parameters["late"], net.gradients["late"] = np.ones(4), np.full(4, 3.0)
+    optimizer.step()  # a second update in one iteration
+    row = adapter.collect({})()
+    assert [(t.name, t.shape) for t in row.arrived] == [("late", (4,))]
+    assert row.stepped.all()
+    norms = row.table[Statistic.GRADIENT_NORM]
+    np.testing.assert_allclose(norms, [norm(net.gradients[n]) for n in net.parameters], rtol=1e-6)
+    assert len(norms) == known + 1
+    assert adapter.read(EVERYTHING).arrived == ()

@@ -370,35 +370,85 @@ def test_distributed_data_parallel(tmp_path):
 # -- tensors that come, go and are shared --------------------------------------------------------------------------
 
 
-def test_a_parameter_group_added_later_is_told_once():
+def test_tensors_added_later_have_rows_behind_the_others():
     model = network()
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     with Watched(model, optimizer=optimizer) as watched:
         backward(model)
         optimizer.step()
-        assert watched.step().notes == ()
-        model.add_module("head", nn.Linear(2, 3))
-        optimizer.add_param_group({"params": model.head.parameters(), "lr": 0.5})
+        assert watched.step().arrived == ()
+        before = None
+        model.append(nn.Linear(2, 3))
         loose = nn.Parameter(torch.zeros(7))
+        optimizer.add_param_group({"params": model[5].parameters(), "lr": 0.5})
         optimizer.add_param_group({"params": [loose]})
-        notes = []
-        for _ in range(2):
+        for first in (True, False):
             optimizer.zero_grad()
             backward(model)
-            gradients, _ = saved(model)
-            del gradients["head.weight"], gradients["head.bias"]
+            loose.grad = torch.ones(7)
+            gradients, weights = saved(model)
+            gradients["parameter 8 of an optimizer"] = np.ones(7)
+            weights["parameter 8 of an optimizer"] = loose.detach().double().numpy().copy()
             optimizer.step()
             row = watched.step()
-            notes += row.notes
-            assert {n for n, s in zip(watched.names, row.stepped, strict=True) if s} == set(gradients)
-        assert [text.split("'")[1] for _, text in notes] == ["head.weight", "head.bias", "parameter 8 of an optimizer"]
-        new = watched.adapter.new_tensors()
-        assert [(t.name, t.shape, t.layer) for t in new][:2] == [
-            ("head.weight", (3, 2), "head"),
-            ("head.bias", (3,), "head"),
-        ]
+            if first:
+                assert [(t.name, t.shape, t.layer) for t in row.arrived] == [
+                    ("5.weight", (3, 2), "5"),
+                    ("5.bias", (3,), "5"),
+                    ("parameter 8 of an optimizer", (7,), ""),
+                ]
+                watched.names += [t.name for t in row.arrived]
+            else:
+                assert row.arrived == ()
+                assert_measured(watched, row, gradients, weights, before)
+            norms = watched.column(row, Statistic.GRADIENT_NORM)
+            assert norms == {name: pytest.approx(norm(g), rel=1e-6) for name, g in gradients.items()}
+            before = weights
         assert row.scalars["learning_rate"] == 0.1
         assert row.scalars["learning_rate/1"] == 0.5
+
+
+def test_tensors_that_come_between_two_updates_of_one_iteration():
+    model, late = network(), nn.Linear(4, 2)
+    first = torch.optim.SGD(model.parameters(), 0.1)
+    with Watched(model) as watched:
+        for k in range(3):
+            backward(model)
+            gradients, _ = saved(model)
+            first.step()
+            if k == 1:
+                model[0].late = late
+                second = torch.optim.SGD(late.parameters(), 0.1)
+            if k:
+                late(torch.randn(5, 4)).square().sum().backward()
+                theirs, _ = saved(late)
+                gradients |= {f"0.late.{name}": g for name, g in theirs.items()}
+                second.step()
+            row = watched.step()
+            watched.names += [t.name for t in row.arrived]
+            norms = watched.column(row, Statistic.GRADIENT_NORM)
+            assert norms == {name: pytest.approx(norm(g), rel=1e-6) for name, g in gradients.items()}
+            first.zero_grad()
+            late.zero_grad()
+
+
+def test_a_replaced_tensor_of_another_shape_has_a_row_of_its_own():
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with Watched(model) as watched:
+        backward(model)
+        optimizer.step()
+        watched.step()
+        model[4] = nn.Linear(8, 5)
+        optimizer = torch.optim.SGD(model.parameters(), 0.1)
+        backward(model)
+        gradients, _ = saved(model)
+        optimizer.step()
+        row = watched.step()
+        watched.names += [t.name for t in row.arrived]
+        found = watched.column(row, Statistic.GRADIENT_NORM)
+        assert found["4.weight (5 x 8)"] == pytest.approx(norm(gradients["4.weight"]), rel=1e-6)
+        assert np.isnan(found["4.weight"])
 
 
 def test_a_new_optimizer_with_a_replaced_layer_goes_on_in_its_rows():

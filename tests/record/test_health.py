@@ -137,3 +137,19 @@ def test_a_recording_notes_what_it_finds(tmp_path):
     assert said["exploding", "b"] == norms.step[np.argmax(norms.values > 1e3)]
     assert said["saturated", "tanh"] == 0
     assert ("exploding", "a") in said
+
+
+def test_a_tensor_that_comes_later_is_judged_without_a_past():
+    health = Health(rows=20, at_least=10)
+    monitor = Monitor(health)
+    items = {"gradient_norm": ("a",), "weight_norm": ("a",)}
+    found = []
+    for step in range(60):
+        if step == 30:
+            items = {"gradient_norm": ("a", "late"), "weight_norm": ("a", "late")}
+        n = len(items["gradient_norm"])
+        norms = np.array([1.0, 900.0 if step == 55 else 1.0])[:n]
+        if step != 30:  # weights are recorded at other steps than gradients
+            found += monitor.row(step, items, {"weight_norm": np.ones(n)})
+        found += monitor.row(step, items, {"gradient_norm": norms})
+    assert [(f.finding, f.item, f.step) for f in found] == [("exploding", "late", 55)]

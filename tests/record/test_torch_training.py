@@ -316,3 +316,48 @@ def test_updates_that_cannot_be_seen_are_told_once(tmp_path, steps):
     with open_run(tmp_path / "a.h5") as run:
         assert [e.kind for e in run.events] == ["warning"]
         assert len(run["loss"].values) == steps
+
+
+@pytest.mark.parametrize("instruments", ["light", "full"])
+def test_a_head_added_later_is_recorded_like_the_rest(tmp_path, instruments):
+    """Each number of the new tensors is that of gradients and weights saved by hand."""
+    model, optimizer = fresh()
+    gradients, weights = [], []
+    with record(model, tmp_path / "r.h5", instruments=instruments, progress=False, strict=True) as run:
+        for step in range(24):
+            if step == 6:
+                model.append(nn.Linear(3, 2))
+                optimizer.add_param_group({"params": model[-1].parameters(), "lr": 0.1})
+            if step == 12:
+                run.epoch(val_accuracy=0.5)
+            optimizer.zero_grad()
+            model(IMAGES[:8]).square().mean().backward()
+            gradients.append({n: p.grad.double().norm().item() for n, p in model.named_parameters()})
+            weights.append({n: p.detach().double().clone() for n, p in model.named_parameters()})
+            optimizer.step()
+            run.step(loss=float(step))
+    with open_run(tmp_path / "r.h5") as run:
+        sizes = {n: p.numel() for n, p in model.named_parameters()}
+        assert run["gradient_norm"].items == run["update_ratio"].items == tuple(sizes)
+        for name in sizes:
+            found, since = run["gradient_norm"].item(name), 6 if name.startswith("10.") else 0
+            np.testing.assert_allclose(found.values, [gradients[s][name] for s in found.step], rtol=1e-5)
+            due = [s for s in range(since, 24) if instruments == "full" or s % 10 < 2]
+            assert found.step.tolist() == due
+            ratios = run["update_ratio"].item(name)
+            assert ratios.step.tolist() == [s for s in due if instruments == "full" or s % 10 == 1]
+            for step, ratio in zip(ratios.step, ratios.values, strict=True):
+                before = weights[step - 1][name] if step > since else torch.zeros(1)
+                if before.any():
+                    assert ratio == pytest.approx(
+                        ((weights[step][name] - before).norm() / before.norm()).item(), rel=1e-4
+                    )
+                else:  # nothing to compare with, or a bias that began at 0
+                    assert np.isnan(ratio)
+            if instruments == "full":
+                counts = run["weight_histogram"].item(name)
+                assert counts.step.tolist() == [s for s in (0, 12, 24) if s >= since]
+                assert (counts.values.sum(axis=1) == sizes[name]).all()
+        assert run["gradient_norm"].values.shape == (len(run["gradient_norm"].step), len(sizes))
+        assert run.chart("gradient_norm", "10.weight").caption
+        assert [e.text for e in run.events if e.kind == "note"] == ["2 tensors came during the run: 10.weight, 10.bias"]
