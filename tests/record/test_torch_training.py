@@ -15,7 +15,8 @@ from torch import nn
 from torch.optim.optimizer import _global_optimizer_pre_hooks
 from torch.utils.data import DataLoader, Dataset, TensorDataset
 
-from recorder import Checkpoints, each_epoch, open_run, record
+from recorder import Checkpoints, at_end, each_epoch, every, open_run, record
+from recorder.instruments import RawSnapshots
 from recorder.runfile.schema import State
 
 IMAGES = torch.randn(96, 1, 6, 6, generator=torch.Generator().manual_seed(1))
@@ -316,6 +317,34 @@ def test_updates_that_cannot_be_seen_are_told_once(tmp_path, steps):
     with open_run(tmp_path / "a.h5") as run:
         assert [e.kind for e in run.events] == ["warning"]
         assert len(run["loss"].values) == steps
+
+
+def test_a_late_tensor_has_raw_snapshots_and_is_there_at_the_end(tmp_path):
+    model, optimizer = fresh()
+    instruments = [every(1, RawSnapshots("10.*")), at_end("weight_norm")]
+    model.append(nn.Linear(3, 2))
+    optimizer.add_param_group({"params": model[-1].parameters(), "lr": 0.1})
+    gradients = []
+    with record(model, tmp_path / "r.h5", instruments=instruments, progress=False, strict=True) as run:
+        for step in range(4):
+            if step == 2:
+                model[-1].extra = nn.Linear(2, 1)
+                optimizer.add_param_group({"params": model[-1].extra.parameters()})
+            optimizer.zero_grad()
+            out = model(IMAGES[:8])
+            (out if step < 2 else model[-1].extra(out)).square().mean().backward()
+            gradients.append({n: p.grad.numpy().copy() for n, p in model.named_parameters()})
+            optimizer.step()
+            run.step()
+    with open_run(tmp_path / "r.h5") as run:
+        for name, since in (("10.weight", 0), ("10.extra.weight", 3)):  # one step after it came: copies are planned
+            rows = run["raw_gradient"].item(name)
+            kept = {int(s): v for s, v in zip(rows.step, rows.values, strict=True)}
+            assert [s for s in kept if np.isfinite(kept[s]).any()] == list(range(since, 4))
+            for step in range(since, 4):
+                np.testing.assert_array_equal(kept[step], gradients[step][name])
+        norms = dict(zip(run["weight_norm"].items, run["weight_norm"].values[-1], strict=True))
+        assert norms == {n: pytest.approx(p.detach().norm().item(), rel=1e-5) for n, p in model.named_parameters()}
 
 
 @pytest.mark.parametrize("instruments", ["light", "full"])
