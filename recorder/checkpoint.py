@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from queue import SimpleQueue
-from typing import Any, Literal
+from typing import Literal
 
 from recorder.errors import RecordError
 from recorder.schedule import EachEpoch, Every, Moment, Schedule, each_epoch
@@ -162,18 +162,6 @@ class Checkpointer:
                     _sidecar(path).unlink(missing_ok=True)
             except OSError:
                 continue  # thinned out before it was hashed, or the disk is full: a hash is no reason to stop
-
-
-def listed(folder: Path) -> tuple[Saved, ...]:
-    """The hashed checkpoints of a folder by step, read from their JSON without opening them."""
-    found = []
-    for sidecar in folder.glob("step-*.json"):
-        try:
-            said: dict[str, Any] = json.loads(sidecar.read_text())
-            found.append(Saved(**said))
-        except (OSError, ValueError, TypeError):
-            continue
-    return tuple(sorted(found, key=lambda s: s.step))
 
 
 def _sidecar(path: Path) -> Path:

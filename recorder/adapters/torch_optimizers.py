@@ -71,10 +71,6 @@ class Optimizers:
         """Those known so far."""
         return list(self._rates)
 
-    def forget(self) -> None:
-        self._seen.clear()
-        self._rates.clear()
-
     def _watch(self, optimizer: Optimizer, label: str) -> _Seen:
         seen = self._look(optimizer, before=None)
         if seen.members:
