@@ -17,9 +17,9 @@ from recorder.instruments.update_ratio import UpdateRatio
 from recorder.instruments.weight_histogram import WeightHistogram
 from recorder.instruments.weight_norm import WeightNorm
 from recorder.reading import Facts, Instrument, Need
-from recorder.schedule import Schedule, Scheduled, each_epoch, every, pairs
+from recorder.schedule import Named, Schedule, Scheduled, each_epoch, every, pairs
 
-Ask = str | Instrument | Scheduled
+Ask = str | Instrument | Scheduled | Named
 
 PRESETS: Mapping[str, Callable[[], tuple[Scheduled, ...]]] = {
     "light": lambda: (
@@ -75,16 +75,17 @@ def chosen(asked: Ask | Sequence[Ask], facts: Facts) -> tuple[Scheduled, ...]:
 def _one(ask: Ask) -> Scheduled:
     if isinstance(ask, Scheduled):
         return ask
+    if isinstance(ask, Named):
+        return Scheduled(ask.schedule, _by_name(ask.name))
     if isinstance(ask, str):
-        ask = by_name(ask)
+        ask = _by_name(ask)
     schedule = DEFAULT_SCHEDULES.get(getattr(ask, "name", ""), every(10))
     if not isinstance(ask, type) and not callable(getattr(ask, "measure", None)):
         raise RecordError(f"instruments: expected presets, names or instruments, got {ask!r}")
     return Scheduled(schedule, ask)
 
 
-def by_name(name: str) -> Instrument:
-    """The instrument of that name with its usual options; RecordError names a near one."""
+def _by_name(name: str) -> Instrument:
     known = {i.name: i for i in INSTRUMENTS}
     if name in known:
         return known[name]()

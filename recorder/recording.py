@@ -18,11 +18,11 @@ from recorder.checkpoint import Checkpoints
 from recorder.conductor import players
 from recorder.errors import LayerscopeError, RecordError
 from recorder.naming import writer_at
+from recorder.number import is_number
 from recorder.presets import Ask, chosen
 from recorder.provenance import model_facts, provenance
 from recorder.reading import Facts
 from recorder.runfile.schema import State
-from recorder.scalars import is_number
 from recorder.session import Session, Setup
 from recorder.summary import ProgressLine, Summary
 from recorder.unwatched import Unwatched

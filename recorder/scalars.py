@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import nan
-from typing import Any
 
 from recorder.runfile.schema import Kind, Series
 
@@ -76,21 +75,3 @@ class Scalars:
             name = f"{where}/{name}"
         self._taken.add(name)
         return name
-
-
-def is_number(value: Any) -> bool:
-    """Whether this is exactly one number, told without waiting for a device."""
-    if isinstance(value, str | bytes) or value is None:
-        return False
-    shape = getattr(value, "shape", None)
-    if shape is None:
-        return hasattr(value, "__float__")
-    dtype = getattr(value, "dtype", None)
-    if getattr(dtype, "is_complex", False) or getattr(dtype, "kind", "f") not in "biufV":  # V: bfloat16 and the like
-        return False
-    return all(n == 1 for n in shape) and hasattr(value, "__float__")
-
-
-def as_float(value: Any) -> float:
-    """One number as a float, also where it is the only entry of an array or tensor."""
-    return float(value.item() if hasattr(value, "item") else value)

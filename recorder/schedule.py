@@ -146,19 +146,25 @@ class Scheduled:
             raise RecordError(f"{self.schedule}: expected an instrument or the name of one, got {self.instrument!r}")
 
 
-def _around(schedule: Schedule, instrument: Instrument | str) -> Scheduled:
-    if isinstance(instrument, str):
-        from recorder.presets import by_name  # late: presets are made of schedules
+@dataclass(frozen=True)
+class Named:
+    """A schedule around the name of an instrument, which is looked up at the door: `every(10, "gradient_norm")`."""
 
-        return Scheduled(schedule, by_name(instrument))
-    return Scheduled(schedule, instrument)
+    schedule: Schedule
+    name: str
+
+
+def _around(schedule: Schedule, instrument: Instrument | str) -> Scheduled | Named:
+    return Named(schedule, instrument) if isinstance(instrument, str) else Scheduled(schedule, instrument)
 
 
 @overload
 def every(n: int, *, start: int = 0) -> Every: ...
 @overload
-def every(n: int, instrument: Instrument | str, *, start: int = 0) -> Scheduled: ...
-def every(n: int, instrument: Instrument | str | None = None, *, start: int = 0) -> Every | Scheduled:
+def every(n: int, instrument: Instrument, *, start: int = 0) -> Scheduled: ...
+@overload
+def every(n: int, instrument: str, *, start: int = 0) -> Named: ...
+def every(n: int, instrument: Instrument | str | None = None, *, start: int = 0) -> Every | Scheduled | Named:
     """Measure at each n-th step: `every(10, GradientNorm())` or `every(10, "gradient_norm")` at 0, 10, 20, ..."""
     schedule = Every(n, start)
     return schedule if instrument is None else _around(schedule, instrument)
@@ -167,8 +173,10 @@ def every(n: int, instrument: Instrument | str | None = None, *, start: int = 0)
 @overload
 def pairs(n: int) -> Pairs: ...
 @overload
-def pairs(n: int, instrument: Instrument | str) -> Scheduled: ...
-def pairs(n: int, instrument: Instrument | str | None = None) -> Pairs | Scheduled:
+def pairs(n: int, instrument: Instrument) -> Scheduled: ...
+@overload
+def pairs(n: int, instrument: str) -> Named: ...
+def pairs(n: int, instrument: Instrument | str | None = None) -> Pairs | Scheduled | Named:
     """Measure at two neighbouring steps of n: `pairs(10, GradientNorm())` at steps 0, 1, 10, 11, 20, 21, ..."""
     return Pairs(n) if instrument is None else _around(Pairs(n), instrument)
 
@@ -176,8 +184,10 @@ def pairs(n: int, instrument: Instrument | str | None = None) -> Pairs | Schedul
 @overload
 def each_epoch() -> EachEpoch: ...
 @overload
-def each_epoch(instrument: Instrument | str) -> Scheduled: ...
-def each_epoch(instrument: Instrument | str | None = None) -> EachEpoch | Scheduled:
+def each_epoch(instrument: Instrument) -> Scheduled: ...
+@overload
+def each_epoch(instrument: str) -> Named: ...
+def each_epoch(instrument: Instrument | str | None = None) -> EachEpoch | Scheduled | Named:
     """Measure at the start and after each `run.epoch()`."""
     return EachEpoch() if instrument is None else _around(EachEpoch(), instrument)
 
@@ -185,7 +195,9 @@ def each_epoch(instrument: Instrument | str | None = None) -> EachEpoch | Schedu
 @overload
 def at_end() -> AtEnd: ...
 @overload
-def at_end(instrument: Instrument | str) -> Scheduled: ...
-def at_end(instrument: Instrument | str | None = None) -> AtEnd | Scheduled:
+def at_end(instrument: Instrument) -> Scheduled: ...
+@overload
+def at_end(instrument: str) -> Named: ...
+def at_end(instrument: Instrument | str | None = None) -> AtEnd | Scheduled | Named:
     """Measure once, when the training has ended without an error."""
     return AtEnd() if instrument is None else _around(AtEnd(), instrument)

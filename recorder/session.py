@@ -23,10 +23,10 @@ from recorder.conductor import Conductor, Player
 from recorder.cost import Cost
 from recorder.forecast import Forecast
 from recorder.ledger import Ledger
+from recorder.number import as_float
 from recorder.reading import Adapter, Collected, Facts, Need, Plan, TensorFacts
 from recorder.runfile.schema import State
 from recorder.runfile.writer import RunWriter
-from recorder.scalars import as_float
 from recorder.schedule import Moment, every
 from recorder.summary import Summary
 from recorder.unwatched import Unwatched

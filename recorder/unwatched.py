@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from recorder.errors import RecordError
+from recorder.number import as_float
 from recorder.reading import Collected, Facts, Plan
-from recorder.scalars import as_float
 
 
 class Unwatched:

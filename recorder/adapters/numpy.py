@@ -23,8 +23,8 @@ import numpy as np
 from recorder.adapters.rows import HostRows, Rows, Update, merged
 from recorder.analysis import statistics
 from recorder.errors import RecordError
+from recorder.number import as_float, is_number
 from recorder.reading import Collected, Facts, LayerFacts, Plan, Statistic, TensorFacts
-from recorder.scalars import as_float, is_number
 
 
 class NumpyAdapter:

@@ -27,8 +27,8 @@ from recorder.adapters.torch_pass import HostPass, Members, Pass, host_view
 from recorder.adapters.torch_probe import Layers, Probe
 from recorder.adapters.torch_taps import clipping, scaled_step
 from recorder.analysis import statistics
+from recorder.number import as_float
 from recorder.reading import Collected, Facts, LayerFacts, Plan, Statistic, TensorFacts
-from recorder.scalars import as_float
 
 GRADIENT_POINT = "before the update, after reduction and clipping, without the loss scale"
 SKIPPED = "update skipped by the gradient scaler: a gradient was not finite"

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 
 from recorder.analysis import histogram
+from recorder.number import as_float
 from recorder.reading import Collected, Facts, LayerFacts, Plan, Statistic, TensorFacts
-from recorder.scalars import as_float
 
 CURVATURE = {"a": np.array([1.0, 2.0, 3.0]), "b": np.array([[4.0, 0.5]])}
 

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 
 from recorder import open_run, record
 from recorder.chart import Plate
-from recorder.scalars import Scalars, as_float, is_number
+from recorder.number import as_float, is_number
+from recorder.scalars import Scalars
 from tests.record.quadratic import Quadratic
 
 names = st.sampled_from(["loss", "accuracy", "lr", "a/b", "[/b]", "ü"])

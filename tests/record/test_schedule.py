@@ -8,6 +8,8 @@ from hypothesis import strategies as st
 
 from recorder.errors import RecordError
 from recorder.instruments import GradientNorm
+from recorder.presets import chosen
+from recorder.reading import Facts
 from recorder.schedule import Every, Moment, Pairs, Scheduled, at_end, each_epoch, every, pairs
 
 steps = st.integers(0, 10_000)
@@ -92,8 +94,9 @@ def test_schedules_wrap_instruments():
     ],
 )
 def test_an_instrument_may_be_named(given, schedule):
-    assert given.schedule == schedule
-    assert isinstance(given.instrument, GradientNorm)
+    (found,) = chosen(given, Facts("", (), ()))
+    assert found.schedule == schedule
+    assert isinstance(found.instrument, GradientNorm)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +109,7 @@ def test_an_instrument_may_be_named(given, schedule):
 )
 def test_what_is_no_instrument_is_refused(wrong, text):
     with pytest.raises(RecordError, match=text):
-        every(10, wrong)
+        chosen(every(10, wrong), Facts("", (), ()))
 
 
 @pytest.mark.parametrize("wrong", [lambda: every(0), lambda: every(-3), lambda: every(2, start=-1), lambda: pairs(1)])

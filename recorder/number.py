@@ -1,0 +1,23 @@
+"""What is one number, whatever library it comes from?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def is_number(value: Any) -> bool:
+    """Whether this is exactly one number, told without waiting for a device."""
+    if isinstance(value, str | bytes) or value is None:
+        return False
+    shape = getattr(value, "shape", None)
+    if shape is None:
+        return hasattr(value, "__float__")
+    dtype = getattr(value, "dtype", None)
+    if getattr(dtype, "is_complex", False) or getattr(dtype, "kind", "f") not in "biufV":  # V: bfloat16 and the like
+        return False
+    return all(n == 1 for n in shape) and hasattr(value, "__float__")
+
+
+def as_float(value: Any) -> float:
+    """One number as a float, also where it is the only entry of an array or tensor."""
+    return float(value.item() if hasattr(value, "item") else value)
