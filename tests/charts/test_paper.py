@@ -393,3 +393,13 @@ def test_words_along_rules_stand_apart_and_are_said_once() -> None:
     assert not any(a.overlaps(b) for k, a in enumerate(boxes) for b in boxes[:k])
     over_cells = figure(Chart("", Scale("step"), marks=(Heat(np.ones((2, 2))), Rule(1.0, label="warm-up"))))
     assert over_cells.axes[0].get_legend().get_texts()[0].get_text() == "warm-up"
+
+
+def test_the_ends_of_a_curve_stand_within_the_frame() -> None:
+    chart = Chart("", Scale("step", limits=(0, 3)), Scale("y", limits=(0, 3)), (Line(X, X),))
+    ax = figure(chart).axes[0]
+    lo, hi = ax.get_xlim()
+    assert lo < 0 < 3 < hi < 3.3
+    assert ax.get_ylim() == (0, 3)
+    heat = Chart("", Scale("step", limits=(0, 3)), marks=(Heat(np.ones((2, 3)), x=X),))
+    assert figure(heat).axes[0].get_xlim() == (0, 3)

@@ -19,6 +19,7 @@ from tui.words import clip
 BESIDE = 4  # a legend of more entries stands beside the chart
 MOST_ENTRIES = 20
 NAMES = 0.36  # of the figure's width, at most, for the names of rows
+AIR = 0.02  # of the width, beside a curve: its ends are dots, which the frame would cut
 LINE = 1.12  # the height of a line in ems
 SMALLER = 0.77  # names shrink to this before some are left out
 COUNTED = ("step", "time", "parameter", "unit", "draw", "entry")  # 200k rather than 2 x 10^5
@@ -83,15 +84,19 @@ def _has_data(chart: Chart) -> bool:
 
 def _limit(chart: Chart, ax: Axes) -> None:
     heat = any(isinstance(m, Heat) for m in chart.marks)
-    ax.margins(x=0 if heat or any(isinstance(m, Bars) for m in chart.marks) else 0.02)
+    tight = heat or any(isinstance(m, Bars) for m in chart.marks)
+    ax.margins(x=0 if tight else AIR)
     if heat:
         ax.margins(y=0)
     heights = _heights(chart)
     if heights and not heat and all(not v.any() for v in heights):
         ax.set_ylim(-0.02, 1)  # nothing but zeros: no room below them
-    for scale, set_limits in ((chart.x, ax.set_xlim), (chart.y, ax.set_ylim)):
-        if scale.limits is not None and scale.limits[0] < scale.limits[1]:
-            set_limits(*scale.limits)
+    if chart.x.limits is not None and chart.x.limits[0] < chart.x.limits[1]:
+        lo, hi = chart.x.limits
+        air = 0 if tight or chart.x.log else AIR * (hi - lo)
+        ax.set_xlim(lo - air, hi + air)
+    if chart.y.limits is not None and chart.y.limits[0] < chart.y.limits[1]:
+        ax.set_ylim(*chart.y.limits)
     if chart.y.reverse:
         ax.invert_yaxis()
     if chart.x.reverse:
