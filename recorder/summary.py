@@ -62,7 +62,8 @@ class Summary:
     @property
     def caption(self) -> str:
         limit = f", at most {size(self.max_size)}" if self.max_size else ""
-        return f"{self.cost}; {size(self.written)} so far, {self.forecast}{limit}"
+        more = "" if self.scalars else ", and the scalars that the loop will give"
+        return f"{self.cost}; {size(self.written)} so far, {self.forecast}{more}{limit}"
 
     @property
     def cost(self) -> str:
@@ -80,7 +81,8 @@ class Summary:
         """One line for a terminal."""
         loss = f" · loss {self.loss:.4g}" if self.loss is not None else ""
         where = f"layerscope {clean(self.path.name)} · step {self.steps:,} · epoch {self.epochs}"
-        text = f"{where}{loss} · {size(self.written)} · +{self.share} time"
+        grows = f"{size(self.written)}, {size(self.forecast.bytes(steps=10_000))} per 10,000 steps"
+        text = f"{where}{loss} · {grows} · +{self.share} time"
         return Text(text, style="dim", no_wrap=True, overflow="ellipsis")
 
 

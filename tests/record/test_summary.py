@@ -16,12 +16,14 @@ def test_the_table_says_what_how_often_how_much_and_at_what_cost(tmp_path):
     model = Quadratic()
     with record(model, tmp_path / "[b]odd[/b].h5", instruments=["full", every(7, WeightNorm())], progress=False) as run:
         assert "no step yet" in str(run)
+        assert "and the scalars that the loop will give" in " ".join(str(run).split())
         for _ in range(20):
             model.update()
             run.step(loss=1.0)
         text = str(run)
     lines = {line.split("│")[1].strip(): line for line in text.splitlines() if line.startswith("│")}
     assert "[b]odd[/b].h5" in text
+    assert "scalars that the loop will give" not in " ".join(text.split())
     assert "each step" in lines["gradient_norm"]
     assert "every 7 steps" in lines["weight_norm"]
     assert "each epoch" in lines["weight_histogram"]
@@ -37,6 +39,7 @@ def test_names_cannot_command_the_terminal(tmp_path):
         model.update()
         run.step(**{"\x1b]0;title\x07loss\u202e": 1.0})
         text, line = str(run), run.summary.line.plain
+        assert " per 10,000 steps" in line
     assert "]0;titleloss" in text
     for said in (text, line):
         assert not {"\x1b", "\x07", "\u202e"} & set(said)
