@@ -152,6 +152,7 @@ class Table:
 
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
+    row: int | None = None  # where the cursor stands: marked, and shown where not all rows fit
 
 
 Mark = Line | Band | Bars | Points | Heat | Picture | Rule | Box | Edges | Text | Table

@@ -1,7 +1,7 @@
 """Which charts does a run offer, and how is one of them drawn?
 
 An entry is what the explorer lists, the command line exports and a notebook charts: each scalar by its own name,
-every other series by the series' name, and the views that an instrument derives from what it stored.
+every other series by the series' name, the views that an instrument derives from what it stored, and the events.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
 
+from recorder import events
 from recorder.chart import View
 from recorder.default_chart import default_chart
 from recorder.errors import NotRecordedError
@@ -23,7 +24,10 @@ Drawer = Callable[[RunView, str, At, Window], View]
 
 @dataclass(frozen=True)
 class Entry:
-    """One thing that can be charted: its name, the series behind it, and the item it is bound to (a scalar)."""
+    """One thing that can be charted: its name, the series behind it, and the item it is bound to (a scalar).
+
+    The run's events are an entry too, with no series behind it.
+    """
 
     name: str
     series: str
@@ -50,6 +54,8 @@ def entries(run: RunView) -> tuple[Entry, ...]:
         others[name] = replace(plain, draw=getattr(instrument, "chart", default_chart))
         for derived, draw in getattr(instrument, "derived", {}).get(name, {}).items():
             others[derived] = replace(plain, name=derived, draw=draw)
+    if run.events and events.NAME not in others:
+        others[events.NAME] = Entry(events.NAME, "", Kind.TABLE, "", events.DOC, item_dim="event", draw=events.chart)
     return (*scalars.values(), *(e for e in others.values() if e.name not in scalars))
 
 

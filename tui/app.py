@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
@@ -272,8 +273,17 @@ def run_explorer(path: Path, *, fresh: bool = False, color: str | None = None) -
     explorer = Explorer(Disk(path), look=look, place=Place() if fresh else load(state), state=state)
     with suppress(ValueError):  # a signal can only be handled in the main thread
         signal.signal(signal.SIGHUP, lambda *_: _hung_up(explorer))
-    explorer.run()
+    asyncio.run(_until_it_ends(explorer))
     return explorer.return_code or 0
+
+
+async def _until_it_ends(explorer: Explorer) -> None:
+    """Run; who asks it to end (SIGTERM: kill, a batch system) gets what `q` does, with the status that says so."""
+    with suppress(ValueError, RuntimeError):  # as above; or the system knows no such handlers
+        asyncio.get_running_loop().add_signal_handler(
+            signal.SIGTERM, lambda: explorer.exit(return_code=128 + signal.SIGTERM)
+        )
+    await explorer.run_async()
 
 
 def _hung_up(explorer: Explorer) -> None:

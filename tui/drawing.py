@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from recorder import events
 from recorder.chart import Chart, Heat, Plate, View
 from recorder.charting import Entry, chart_of, find
 from recorder.default_chart import default_chart
@@ -97,6 +98,9 @@ def is_log(view: View) -> bool:
 def recorded(run: RunView, request: Draw) -> tuple[np.ndarray, np.ndarray]:
     """The steps at which the entry has rows, and their places along the x axis of its charts."""
     entry = find(run, request.entry)
+    if not entry.series:
+        happened = events.steps(run)
+        return happened, happened
     item = entry.item if entry.item is not None else (request.item if request.item in entry.items else None)
     steps = run.clock(entry.series, item).step
     if request.window.x == "step" or not len(steps):

@@ -26,6 +26,10 @@ PRESETS = ("single", "double", "slide")
 LONGEST = 80  # characters of one part of a file's name
 
 
+class ExistsError(ExportError):
+    """A file is in the way."""
+
+
 @dataclass(frozen=True)
 class Written:
     """A file that was written: where, and how large it is."""
@@ -39,7 +43,13 @@ class Written:
     @property
     def scp(self) -> str:
         """The command that fetches the file from another machine."""
-        return f"scp {getpass.getuser()}@{socket.getfqdn()}:{shlex.quote(str(self.path))} ."
+        return f"scp {getpass.getuser()}@{host()}:{shlex.quote(str(self.path))} ."
+
+
+def host() -> str:
+    """What other machines call this one, as far as it knows."""
+    name = socket.getfqdn()
+    return socket.gethostname() if not name or "localhost" in name else name
 
 
 def export(
@@ -74,11 +84,14 @@ def export(
         files[path.with_name(f"{path.stem}.txt")] = lambda: f"{view.caption}\n".encode()
     if not force:
         for file in files:
-            if os.path.lexists(file):
-                raise ExportError(
-                    f"{file} exists already; nothing was written. Choose another path or overwrite with --force"
-                )
+            check_free(file)
     return tuple(_write(file, content()) for file, content in files.items())
+
+
+def check_free(file: Path) -> None:
+    """ExistsError where there is a file, or a link, of that name."""
+    if os.path.lexists(file):
+        raise ExistsError(f"{file} exists already; nothing was written. Choose another path or overwrite with --force")
 
 
 def stem(entry: str, *, item: str | None = None, step: int | None = None) -> str:

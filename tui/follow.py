@@ -15,18 +15,19 @@ from pathlib import Path
 from textual.message import Message
 
 from recorder.charting import entries, find
-from recorder.errors import LayerscopeError, NotRecordedError
+from recorder.errors import ExportError, LayerscopeError, NotRecordedError
 from recorder.runfile.schema import Kind, State
-from recorder.transform import normalised
 from tui import messages
 from tui.drawing import Remembered, draw, recorded
+from tui.export import ExistsError, Written
 from tui.requests import Draw, Export, Open, ReadItems, ReadScalars, Request, WatchRuns
+from tui.sheets import POINTS, plate_of, steps_of, view_of
 from tui.source import OpenedRun, Record, Source
 
 PERIOD = 1.0  # seconds between two looks at a growing run
 LISTING_SHARE = 10  # a listing that took t seconds is not repeated for 10 t: at most a tenth of one core
 FIRST_BATCH = 0.1  # seconds of listing before the first runs are shown
-PAPER_POINTS = 2000  # more than a printed line of 7.2 in can show
+MOST = 100  # figures at once: half a minute in which nothing else is read
 LEAVING = 10.0  # seconds that a disk which does not answer may hold up quitting
 ORDER: tuple[type, ...] = (Open, WatchRuns, Export, Draw, ReadScalars, ReadItems)
 
@@ -82,7 +83,7 @@ class Follower(threading.Thread):
                 else:
                     self._look()
             except LayerscopeError as error:
-                self._failed(request, str(error))
+                self._failed(request, str(error), exists=isinstance(error, ExistsError))
             except Exception as error:  # what a file holds must never end the explorer
                 self._failed(request, f"{type(error).__name__}: {error}")
             with self._news:
@@ -113,9 +114,9 @@ class Follower(threading.Thread):
             due.append(self._next_look)
         return max(min(due) - time.monotonic(), 0.0) if due else None
 
-    def _failed(self, request: Request | None, text: str) -> None:
+    def _failed(self, request: Request | None, text: str, *, exists: bool = False) -> None:
         if request is not None:
-            self._post(messages.Failed(request, text))
+            self._post(messages.Failed(request, text, exists=exists))
         elif self._listing is not None:  # the folder went away: show what was found, and look again later
             self._end_listing()
             self._show(complete=True)
@@ -217,26 +218,34 @@ class Follower(threading.Thread):
             self._post(messages.RunsListed(self._listed, complete=complete))
 
     def _export(self, request: Export) -> None:
-        from tui.export import export  # matplotlib loads here, on this thread, when it is first needed
+        from tui.export import check_free, export  # matplotlib loads here, on this thread, when it is first needed
 
-        asked = replace(request.draw, window=replace(request.draw.window, points=PAPER_POINTS))
-        view = draw(self._of(asked.run), asked)
-        if asked.options.normalise != "global":
-            view = normalised(view, asked.options.normalise)
-        self._post(
-            messages.Exported(
-                export(
-                    view,
-                    request.path,
-                    format=request.format,
-                    preset=request.preset,
-                    colours=asked.options.colours,
-                    force=request.force,
-                    csv=request.csv,
-                    caption=request.caption,
-                )
-            )
-        )
+        asked = replace(request.draw, window=replace(request.draw.window, points=POINTS))
+        run = self._of(asked.run)
+        figures = _every_step(run, asked, request.path) if request.every_step else {request.path: asked}
+        if not request.force:
+            for path in figures:
+                check_free(path)
+        written: list[Written] = []
+        for path, one in figures.items():
+            view = view_of(run, one)
+            if request.panels:
+                others = [view_of(run, replace(one, entry=name)) for name in request.panels]
+                view = plate_of([view, *others], preset=request.preset)
+            written += export(
+                view, path, format=request.format, preset=request.preset, style=request.style or None,
+                colours=one.options.colours, force=request.force, csv=request.csv, caption=request.caption,
+                letters=bool(request.panels),
+            )  # fmt: skip
+        self._post(messages.Exported(written))
+
+
+def _every_step(run: OpenedRun, asked: Draw, path: Path) -> dict[Path, Draw]:
+    """A figure for each recorded step, as in norm-step-500.pdf."""
+    steps = steps_of(run, find(run, asked.entry), item=asked.item, lo=asked.window.lo, hi=asked.window.hi)
+    if len(steps) > MOST:
+        raise ExportError(f"that would be {len(steps):,} figures; zoom in, or use layerscope export --step all")
+    return {path.with_name(f"{path.stem}-step-{step}{path.suffix}"): replace(asked, step=step) for step in steps}
 
 
 def _scalars(run: OpenedRun, request: ReadScalars) -> dict[str, float]:

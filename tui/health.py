@@ -2,19 +2,11 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 
 from recorder.analysis.health import Finding, Health
-from tui.words import number, plain
-
-_VALUE = {
-    "not_finite": "",
-    "exploding": "gradient norm",
-    "vanishing": "gradient norm",
-    "dead_units": "units",
-    "saturated": "share of activations",
-}
+from recorder.events import said
+from tui.words import plain
 
 
 def rules(limits: Health | None = None) -> tuple[tuple[str, str], ...]:
@@ -44,9 +36,5 @@ def badge(found: Sequence[Finding], width: int) -> str:
 
 
 def sentence(finding: Finding) -> str:
-    """As in "exploding in fc1.weight: gradient norm 2140, limit 1000"."""
-    text = f"{kind(finding)} in {plain(finding.item)}"
-    if what := _VALUE.get(finding.finding, ""):
-        text += f": {what} {number(finding.value)}"
-        text += f", limit {number(finding.limit)}" if math.isfinite(finding.limit) and finding.limit else ""
-    return text
+    """As in "exploding in fc1.weight: gradient norm 2140, limit 1000" or "dead units in relu2: 0.4 % of its units"."""
+    return plain(said(finding))

@@ -94,8 +94,9 @@ class Exported(Posted):
 class Failed(Posted):
     """A request could not be answered; the text says why and what to do."""
 
-    def __init__(self, request: Request, text: str) -> None:
+    def __init__(self, request: Request, text: str, *, exists: bool = False) -> None:
         self.request, self.text = request, text
+        self.exists = exists  # a file was in the way
         super().__init__()
 
 

@@ -60,6 +60,9 @@ class Export:
     csv: bool = False
     caption: bool = False
     force: bool = False
+    panels: tuple[str, ...] = ()  # entries beside this one, lettered
+    style: str = ""  # a .mplstyle file or the name of a style
+    every_step: bool = False  # a figure for each recorded step
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ def test_a_run_is_opened_and_told_about(started: Start) -> None:
     follower, box = started(one(run))
     follower.ask(Open(run.path))
     facts = box.wait(lambda m: isinstance(m, messages.RunRead)).facts
-    assert [e.name for e in facts.entries] == ["loss", "learning_rate", "gradient_norm", "weight_histogram"]
+    assert [e.name for e in facts.entries] == ["loss", "learning_rate", "gradient_norm", "weight_histogram", "events"]
     assert (facts.last_step, facts.state, facts.version) == (499, State.DONE, 0)
     assert [f.step for f in facts.findings] == [166, 250]
 

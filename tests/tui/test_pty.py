@@ -98,9 +98,22 @@ def test_hang_up_keeps_the_place_and_reopening_restores_it(runs: Path, tmp_path:
         t.press("q")
         t.wait()
     with layerscope("runs/mlp2.h5", "--fresh", cwd=tmp_path) as t:
-        t.shows("4 entries", "step 119")
+        t.shows("5 entries", "step 119")
         t.press("q")
         t.wait()
+
+
+def test_who_asks_it_to_end_gets_the_terminal_back_and_the_place_is_kept(runs: Path, tmp_path: Path) -> None:
+    with layerscope("runs/mlp2.h5", cwd=tmp_path) as t:
+        t.shows("step 119 / 119")
+        t.press("3")
+        t.shows("8 tensors  gradient_norm")
+        os.kill(t.pid, signal.SIGTERM)
+        assert t.wait() == 128 + signal.SIGTERM
+        for sequence in (b"\x1b[?1049l", b"\x1b[?25h", b"\x1b[?1000l", b"\x1b[?2004l"):
+            assert sequence in t.raw
+        assert b"Traceback" not in t.raw
+    assert load(state(tmp_path, runs / "mlp2.h5")).screen == "layers"
 
 
 def test_a_cut_connection_ends_it(runs: Path, tmp_path: Path) -> None:
@@ -201,7 +214,7 @@ def test_resizing_goes_from_tabs_to_list_and_detail(runs: Path, tmp_path: Path) 
     import termios
 
     with layerscope("runs/mlp2.h5", cwd=tmp_path) as t:
-        t.shows("4 entries  loss")
+        t.shows("5 entries  loss")
         t.screen.resize(40, 120)
         fcntl.ioctl(t.fd, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
         t.shows("$ python train.py --lr 0.1", "learning_rate", "8 tensors")

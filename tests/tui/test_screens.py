@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from recorder.runfile.schema import State
+from recorder.runfile.schema import Event, State
 from recorder.view import Envelope, Window
 from tests.fakes import clock
 from tests.tui.driving import HUGE, NARROW, WIDE, Driven, drive
@@ -466,6 +466,49 @@ def test_a_sign_appears_when_reading_takes_long() -> None:
         assert "reading…" not in driven.text
 
     drive(one(run), test)
+
+
+def test_what_is_read_fast_shows_no_sign(monkeypatch: pytest.MonkeyPatch) -> None:
+    signs: list[bool] = []
+    monkeypatch.setattr("tui.app.PATIENCE", 30.0)  # fast, however slow the machine that tests
+    monkeypatch.setattr("tui.screens.page.Page.busy", lambda self, on: signs.append(on))
+
+    async def test(driven: Driven) -> None:
+        await driven.press("plus", "3", "right_square_bracket", "2", "left")
+
+    drive(one(opened()), test)
+    assert signs
+    assert not any(signs)
+
+
+def test_the_events_of_a_run_are_an_entry_of_their_own() -> None:
+    events = [Event("checkpoint", f"step-{step}.pth", step, 0, 1.7e9 + step) for step in range(0, 500, 10)]
+    events += [Event("warning", "instrument x is switched off: it failed", 333, 3, 1.7e9), *FINDINGS]
+
+    async def test(driven: Driven) -> None:
+        while driven.app.place.chosen.get("overview") != "events":
+            await driven.press("right_square_bracket")
+        names(driven, "53 events", "step-490.pth", "rows 39 to 53 of 53")  # the newest are seen
+        await driven.press("colon")
+        await driven.type("333")
+        await driven.press("enter")
+        names(driven, "Step 333, warning: instrument x is switched off: it failed")
+        await driven.press("exclamation_mark")
+        names(driven, "not finite in layer1.weight", "step 166")
+        await driven.press("full_stop")
+        assert driven.app.place.step == 170
+
+    drive(one(opened(events=events)), test, size=NARROW)
+
+
+def test_the_label_of_a_line_that_tensors_share_is_the_chosen_ones() -> None:
+    async def test(driven: Driven) -> None:
+        await driven.press("3")
+        for name in ("layer0.weight", "layer0.bias", "layer1.weight", "layer1.bias"):
+            assert any(f"{name}┤" in line or f"{name}│" in line for line in driven.lines), driven.text
+            await driven.press("j")
+
+    drive(one(opened()), test, size=NARROW)
 
 
 def test_the_smoothed_value_stands_beside_the_recorded_one() -> None:

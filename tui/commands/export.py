@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING
 
 from recorder.errors import ExportError, NotRecordedError
 from tui.export import FORMATS, PRESETS, Written, stem
+from tui.sheets import POINTS, panel_of, plate_of, steps_of, view_of
 
 if TYPE_CHECKING:
-    from recorder.chart import Chart, View
+    from recorder.chart import View
     from recorder.charting import Entry
     from recorder.runfile.reader import Run
     from tui.requests import Draw
 
 MOST = 1000  # figures of one command, unless forced
-POINTS = 2000  # along x: more than a printed line of 7.2 in can show
 
 
 @dataclass(frozen=True)
@@ -119,12 +119,11 @@ def _of_entry(opened: Run, entry: Entry, args: argparse.Namespace) -> Iterator[S
     from tui.drawing import depends_on_step
 
     item = args.item if args.item in entry.items else None
-    if not depends_on_step(entry) or args.step is None:
+    if not entry.series or not depends_on_step(entry) or args.step is None:
         yield Sheet(stem(entry.name, item=item), (_request(opened, entry, args, args.step),))
         return
     if args.step == "all":
-        steps = opened.clock(entry.series, item or (entry.items[0] if entry.items else None)).step.tolist()
-        steps = [s for s in steps if (args.lo is None or s >= args.lo) and (args.hi is None or s <= args.hi)]
+        steps = steps_of(opened, entry, item=item, lo=args.lo, hi=args.hi)
     else:
         steps = [opened.row(entry.series, args.step, item)[0]]
     for step in steps:
@@ -170,38 +169,18 @@ def _paths(sheets: list[Sheet], args: argparse.Namespace) -> list[Path]:
 
 
 def _write(opened: Run, sheet: Sheet, path: Path, args: argparse.Namespace) -> tuple[Written, ...]:
-    from recorder.chart import plate
     from tui.export import export
 
-    views = [_view(opened, request) for request in sheet.views]
+    views = [view_of(opened, request) for request in sheet.views]
     view: View
     if args.plate is not None:
-        panels = [_panel(one, args.panel or 1) for one in views]
-        captions = " ".join(f"({chr(97 + k % 26)}) {panel.caption}" for k, panel in enumerate(panels))
-        view = plate(panels, columns=1 if args.preset in (None, "single") else 2, caption=captions)
+        view = plate_of(views, preset=args.preset, panel=args.panel or 1)
     else:
-        view = views[0] if args.panel is None else _panel(views[0], args.panel)
+        view = views[0] if args.panel is None else panel_of(views[0], args.panel)
     return export(
         view, path, format=args.format, preset=args.preset, style=args.style, colours=args.colours, force=args.force,
         csv=args.csv, caption=args.caption, letters=args.plate is not None,
     )  # fmt: skip
-
-
-def _view(opened: Run, request: Draw) -> View:
-    from recorder.transform import normalised
-    from tui.drawing import draw
-
-    view, by = draw(opened, request), request.options.normalise
-    return view if by == "global" else normalised(view, by)  # colours run over the whole map anyway
-
-
-def _panel(view: View, number: int) -> Chart:
-    from recorder.chart import Chart
-
-    charts = (view,) if isinstance(view, Chart) else view.charts
-    if number > len(charts):
-        raise ExportError(f"--panel {number}: the view has {len(charts)} panel{'s' if len(charts) > 1 else ''}")
-    return charts[number - 1]
 
 
 def _no_such_item(chosen: list[Entry], item: str) -> None:

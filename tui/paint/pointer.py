@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
-from recorder.chart import Heat, Rule
+from recorder.chart import Heat, Rule, Table
 from recorder.signed_log import value_at
 from tui.paint import ticks
+from tui.paint.axes import shortened
 from tui.paint.canvas import BOLD, REVERSE, printable
 from tui.paint.field import Field, edges
 from tui.paint.look import Depth
@@ -20,6 +21,8 @@ from tui.words import clip
 def paint_cursor(plot: Plot, cursor: Cursor, labels: int | None) -> None:
     """Draw the cursor; `labels` is the width of the labels beside the axis, None where there is no axis."""
     f = plot.field
+    if any(isinstance(mark, Table) for mark in f.chart.marks):
+        return  # a table marks its own row
     heat = next((mark for mark in f.chart.marks if isinstance(mark, Heat)), None)
     if heat is None:
         x = cursor.x
@@ -36,8 +39,11 @@ def paint_cursor(plot: Plot, cursor: Cursor, labels: int | None) -> None:
         along = heat.x is not None and cursor.column is None and cursor.x is not None  # the place itself, not its cell
         words = _place_name(f, cursor.x) if along and cursor.x is not None else _column_name(f, heat, column)
         _label(plot, across, words, framed=labels is not None)
-    if up is not None and labels:
+    if up is not None and row is not None and labels:
         line = f.top + f.height - 1 - up, slice(f.left - labels - 1, f.left - 1)
+        if row < len(f.chart.y.names) and f.chart.y.signed_log is None:  # several rows may share the line: it is named
+            name = shortened(printable(f.chart.y.names[row]), labels)
+            plot.canvas.write(f.left - labels - 1, line[0], name.rjust(labels), plot.look.colours.accent)
         plot.canvas.fg[line] = rgb(plot.look.colours.accent)
         plot.canvas.attributes[line] = BOLD
 

@@ -26,8 +26,12 @@ def paint_table(plot: Plot, mark: Table) -> None:
     columns = widths(table, f.width)
     right = [_numeric([row[k] for row in table.rows if k < len(row)]) for k in range(len(columns))]
     lines = [table.columns, *table.rows]
-    shown = lines if len(lines) <= f.height else lines[: max(f.height - 1, 1)]
+    rows = slice(0, len(table.rows))
+    if len(lines) > f.height:
+        rows = _around(mark.row or 0, len(table.rows), max(f.height - 2, 0))
+    shown = [table.columns, *table.rows[rows]]
     for y, line in enumerate(shown[: f.height]):
+        chosen = y > 0 and mark.row == rows.start + y - 1
         x = f.left
         for k, width in enumerate(columns):
             text = clip(line[k] if k < len(line) else "", width)
@@ -35,12 +39,20 @@ def paint_table(plot: Plot, mark: Table) -> None:
             colour = plot.look.colours.muted if y == 0 else plot.look.colours.foreground
             if x < f.left + f.width:
                 plot.canvas.write(
-                    x, f.top + y, text, colour, width=f.left + f.width - x, attributes=BOLD if y == 0 else 0
+                    x, f.top + y, text, colour, width=f.left + f.width - x, attributes=BOLD if y == 0 or chosen else 0
                 )
             x += width + GAP
     if len(shown) < len(lines) and f.height > 1:
         words = f"{len(lines) - len(shown)} more of {len(table.rows)} rows"
+        if mark.row is not None:
+            words = f"rows {rows.start + 1} to {rows.stop} of {len(table.rows)}"
         plot.canvas.write(f.left, f.top + f.height - 1, words, plot.look.colours.muted, width=f.width)
+
+
+def _around(row: int, rows: int, room: int) -> slice:
+    """As many rows as there is room for, with that row in their middle where it can be."""
+    first = max(min(row - room // 2, rows - room), 0)
+    return slice(first, min(first + room, rows))
 
 
 def _numeric(cells: list[str]) -> bool:

@@ -298,10 +298,11 @@ class ChartPage(Page):
     def action_export(self) -> None:
         from tui.screens.export import ExportDialog
 
-        if self._asked is None:
+        entry = self.entry
+        if self._asked is None or entry is None:
             self.explorer.say("Nothing is drawn yet that could be exported.")
         else:
-            self.app.push_screen(ExportDialog(self._asked))
+            self.app.push_screen(ExportDialog(self._asked, stepwise=bool(entry.series) and depends_on_step(entry)))
 
 
 def command(draw: Draw) -> str:

@@ -21,11 +21,16 @@ if TYPE_CHECKING:
     from tui.app import Explorer
 
 WIDTHS = {"single": "3.5 in", "double": "7.2 in", "slide": "10 in"}
+MOST = 3  # files that are named
+STEPS = ("this step", "every recorded step")
 BESIDE = ("figure", "+ numbers (csv)", "+ caption (txt)", "+ both")
 
 
 class ExportDialog(ModalScreen[None]):
-    """Format, width, what goes beside the figure, and the path; Enter writes, from any field."""
+    """How, what and where; Enter writes, from any field.
+
+    A view of one step may be written for every step, as NAME-step-N; other entries may stand beside it as panels.
+    """
 
     DEFAULT_CSS = """
     ExportDialog { align: center middle; background: $background 50%; }
@@ -43,13 +48,15 @@ class ExportDialog(ModalScreen[None]):
         Binding("enter", "write", "Write", show=False, priority=True),
         Binding("down", "app.focus_next", show=False),
         Binding("up", "app.focus_previous", show=False),
+        Binding("y", "copy", show=False),
     ]
 
-    def __init__(self, draw: Draw) -> None:
+    def __init__(self, draw: Draw, *, stepwise: bool = False) -> None:
         super().__init__()
         self._draw = draw
+        self._stepwise = stepwise  # the view shows one step
         self._refused: Path | None = None  # the path that exists already: a second Enter overwrites it
-        self._named = True  # the path is still ours to change with the format
+        self._scp = ""
 
     def compose(self) -> ComposeResult:
         d = self._draw
@@ -65,6 +72,16 @@ class ExportDialog(ModalScreen[None]):
             with Horizontal():
                 yield Static("write", classes="label", markup=False)
                 yield Choice(BESIDE, id="beside")
+            if self._stepwise:
+                with Horizontal():
+                    yield Static("steps", classes="label", markup=False)
+                    yield Choice(STEPS, id="steps")
+            with Horizontal():
+                yield Static("panels", classes="label", markup=False)
+                yield Input(id="panels", placeholder="entries beside this one, lettered: loss, accuracy")
+            with Horizontal():
+                yield Static("style", classes="label", markup=False)
+                yield Input(id="style", placeholder="a .mplstyle file, or the name of a style")
             with Horizontal():
                 yield Static("path", classes="label", markup=False)
                 yield Input(self._path("pdf"), id="path", select_on_focus=False)
@@ -73,13 +90,16 @@ class ExportDialog(ModalScreen[None]):
     def on_mount(self) -> None:
         self.query_one("#format").focus()
 
-    def _path(self, format: str) -> str:
-        return file_name(self._draw.entry, item=self._draw.item, step=self._draw.step, format=format)
+    def _path(self, format: str, *, every: bool = False) -> str:
+        step = None if every else self._draw.step
+        return file_name(self._draw.entry, item=self._draw.item, step=step, format=format)
 
     def on_choice_changed(self, event: Choice.Changed) -> None:
-        path = self.query_one("#path", Input)
+        path, ending = self.query_one("#path", Input), self._chosen("format")
         if event.choice.id == "format":
             path.value = str(Path(path.value).with_suffix(f".{event.value}")) if path.value else self._path(event.value)
+        elif event.choice.id == "steps" and path.value in (self._path(ending), self._path(ending, every=True)):
+            path.value = self._path(ending, every=event.value == STEPS[1])  # the steps name themselves
         self._refused = None
 
     def on_input_changed(self) -> None:
@@ -87,7 +107,7 @@ class ExportDialog(ModalScreen[None]):
 
     def action_write(self) -> None:
         """Ask the reading thread to write; the dialog stays and says what came of it."""
-        path = Path(self.query_one("#path", Input).value or self._path(self._chosen("format"))).expanduser().absolute()
+        path = Path(self._typed("path") or self._path(self._chosen("format"))).expanduser().absolute()
         beside = self._chosen("beside")
         self.tell("writing…")
         cast("Explorer", self.app).ask(
@@ -99,22 +119,39 @@ class ExportDialog(ModalScreen[None]):
                 csv=beside in (BESIDE[1], BESIDE[3]),
                 caption=beside in (BESIDE[2], BESIDE[3]),
                 force=self._refused == path,
+                panels=tuple(name for name in self._typed("panels").replace(",", " ").split()),
+                style=self._typed("style").strip(),
+                every_step=self._stepwise and self._chosen("steps") == STEPS[1],
             )
         )
 
     def _chosen(self, id: str) -> str:
         return self.query_one(f"#{id}", Choice).value
 
+    def _typed(self, id: str) -> str:
+        return self.query_one(f"#{id}", Input).value
+
+    def action_copy(self) -> None:
+        """Copy the command that fetches the figure: on the screen it may be broken over lines."""
+        if self._scp:
+            cast("Explorer", self.app).copy(self._scp)
+
     def receive(self, message: messages.Exported | messages.Failed) -> None:
         """What was written, or why not."""
         if isinstance(message, messages.Exported):
             self._refused = None
-            lines = [str(written) for written in message.written]
-            self.tell("\n".join([*lines, *(written.scp for written in message.written[:1])]))
+            lines = [str(written) for written in message.written[:MOST]]
+            if len(message.written) > MOST:
+                lines.append(f"and {len(message.written) - MOST:,} more")
+            self._scp = message.written[0].scp if message.written else ""
+            self.query_one("#format").focus()  # where y is no letter of a path
+            self.tell(
+                "\n".join([*lines, *([self._scp, "y copies this command"] if self._scp else ["nothing to write"])])
+            )
         elif isinstance(message.request, Export):
-            exists = message.request.path.exists() and not message.request.force
-            self._refused = message.request.path if exists else None
-            self.tell(f"{message.request.path} exists already. Enter again overwrites it." if exists else message.text)
+            self._refused = message.request.path if message.exists else None
+            found = message.text.partition("; nothing was written")[0]
+            self.tell(f"{found}. Enter again overwrites it." if message.exists else message.text)
 
     def tell(self, text: str) -> None:
         """Show a message at the foot of the dialog."""

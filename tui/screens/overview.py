@@ -50,9 +50,9 @@ class Overview(RunPage):
         """A scalar's value, or how many items the entry has."""
         facts = self.explorer.facts
         entry = facts.entry(name) if facts is not None else None
-        if entry is not None and entry.kind is not Kind.SCALAR:
-            many = "" if len(entry.items) == 1 else "s"
-            return f"{count(len(entry.items))} {entry.item_dim}{many}", self.inks.muted
+        if facts is not None and entry is not None and entry.kind is not Kind.SCALAR:
+            held = len(entry.items if entry.series else facts.events)
+            return f"{count(held)} {entry.item_dim}{'' if held == 1 else 's'}", self.inks.muted
         return super().annotation(name)
 
     def update(self) -> None:
