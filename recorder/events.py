@@ -20,18 +20,18 @@ _SHARES = {"dead_units": "units", "saturated": "activations"}  # findings whose 
 
 def steps(run: RunView) -> np.ndarray:
     """The steps at which something happened, ascending, each once."""
-    return np.unique(np.array([step for step, _, _, _ in _told(run)], dtype=np.int64))
+    return np.unique(np.array([step for step, _, _, _ in told(run)], dtype=np.int64))
 
 
 def chart(run: RunView, series: str, at: At, window: Window) -> Chart:  # noqa: ARG001 - no series is behind it
     """The events within the window as a table; the one at or before the cursor is told in full."""
     lo, hi = (-math.inf if window.lo is None else window.lo), (math.inf if window.hi is None else window.hi)
-    told = [one for one in _told(run) if lo <= one[0] <= hi]
-    if not told:
+    shown = [one for one in told(run) if lo <= one[0] <= hi]
+    if not shown:
         return Chart(NAME, caption=f"{DOC} Nothing in this stretch.")
-    row = max(sum(at.step is None or step <= at.step for step, _, _, _ in told) - 1, 0)
-    rows = tuple((f"{step:,}", f"{epoch:,}", kind, text) for step, epoch, kind, text in told)
-    step, _, kind, text = told[row]
+    row = max(sum(at.step is None or step <= at.step for step, _, _, _ in shown) - 1, 0)
+    rows = tuple((f"{step:,}", f"{epoch:,}", kind, text) for step, epoch, kind, text in shown)
+    step, _, kind, text = shown[row]
     caption = f"{many(len(rows), 'event', 'events')}. Step {step:,}, {kind}: {text}"
     return Chart(NAME, marks=(Table(("step", "epoch", "kind", "what happened"), rows, row=row),), caption=caption)
 
@@ -48,7 +48,7 @@ def said(finding: Finding) -> str:
     return f"{text}: {value}" + (f", limit {limit}" if math.isfinite(finding.limit) and finding.limit else "")
 
 
-def _told(run: RunView) -> list[tuple[int, int, str, str]]:
+def told(run: RunView) -> list[tuple[int, int, str, str]]:
     """(step, epoch, kind, words) by step; a finding stands at its first bad step."""
     return sorted((_words(event) for event in run.events), key=lambda one: one[0])
 

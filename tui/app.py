@@ -13,6 +13,7 @@ from typing import Any, ClassVar, Literal
 
 from textual.app import App
 from textual.binding import Binding
+from textual.message import Message
 from textual.screen import Screen
 from textual.timer import Timer
 
@@ -199,18 +200,23 @@ class Explorer(App[int]):
 
     # -- what the reading thread says --------------------------------------------------------------------------------
 
+    def tell(self, message: Message) -> None:
+        """Pass it to the page; one that is being taken down has no widgets left to show it with."""
+        if self.page.is_mounted and self.page.children:
+            self.page.receive(message)
+
     def on_run_read(self, message: messages.RunRead) -> None:
         self.facts = message.facts
-        self.page.receive(message)
+        self.tell(message)
 
     def on_runs_listed(self, message: messages.RunsListed) -> None:
         self._pages["runs"].receive(message)
 
     def on_drawn(self, message: messages.Drawn) -> None:
-        self.page.receive(message)
+        self.tell(message)
 
     def on_values_read(self, message: messages.ValuesRead) -> None:
-        self.page.receive(message)
+        self.tell(message)
 
     def on_exported(self, message: messages.Exported) -> None:
         from tui.screens.export import ExportDialog
@@ -230,7 +236,7 @@ class Explorer(App[int]):
             self.place = replace(self.place, run="")
             self.show_screen("runs")
         else:
-            self.page.receive(message)
+            self.tell(message)
 
     def on_done(self, message: messages.Done) -> None:
         if message.count == self._asked and self._waiting is not None:

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Iterator, Sequence
 from itertools import groupby
 
-from recorder.analysis.health import findings
 from recorder.charting import Entry, entries
+from recorder.events import told
 from recorder.runfile.reader import Run
-from recorder.runfile.schema import Event, Kind
-from tui.health import sentence
+from recorder.runfile.schema import Kind
 from tui.words import aligned, clip, plain
 
 WIDTH = 100
@@ -44,9 +42,8 @@ def items(run: Run) -> list[str]:
 
 def events(run: Run) -> list[str]:
     """What happened, in the order of steps; the same thing again and again is said once, with how often."""
-    happened = sorted(_happened(run.events), key=lambda one: one[0])
     rows = [("step", "event", "")]
-    for (kind, text), again in groupby(happened, key=lambda one: one[1:]):
+    for (kind, text), again in groupby(told(run), key=lambda one: one[2:]):
         steps = [step for step, *_ in again]
         often = f" ({len(steps)} times, last at step {steps[-1]:,})" if len(steps) > 1 else ""
         rows.append((f"{steps[0]:,}", plain(kind), plain(text) + often))
@@ -67,13 +64,3 @@ def _entry(run: Run, entry: Entry) -> tuple[str, ...]:
         "1" if derived else entry.unit,
         f"Derived from {entry.series}." if derived else clip(doc, DOC),
     )
-
-
-def _happened(noted: Sequence[Event]) -> Iterator[tuple[int, str, str]]:
-    """(step, kind, text) of every event; a finding stands at its first bad step."""
-    for event in noted:
-        found = findings((event,))
-        if found:
-            yield found[0].step, "health", sentence(found[0])
-        else:
-            yield event.step, event.kind, event.text

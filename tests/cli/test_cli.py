@@ -183,7 +183,7 @@ def test_what_exists_is_kept_unless_forced(capsys, folder: Path) -> None:
 def test_all_entries_land_in_a_folder(capsys, folder: Path) -> None:
     status, out, _ = run(capsys, "export", folder / "mlp.h5", "--all", "-o", "figures", "--format", "svg")
     assert status == 0
-    names = {"loss.svg", "learning_rate.svg", "gradient_norm.svg", "weight_histogram.svg"}
+    names = {"loss.svg", "learning_rate.svg", "gradient_norm.svg", "weight_histogram.svg", "events.svg"}
     assert {p.name for p in Path("figures").iterdir()} == names
     assert len(out.splitlines()) == len(names)
 

@@ -21,7 +21,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> OpenRun:
 
 
 def test_a_run_lists_what_it_can_chart(run: OpenRun) -> None:
-    assert run.entries == ("loss", "learning_rate", "gradient_norm", "weight_histogram")
+    assert run.entries == ("loss", "learning_rate", "gradient_norm", "weight_histogram", "events")
     assert "gradient_norm" in run
 
 
