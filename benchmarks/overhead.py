@@ -51,7 +51,7 @@ VARIANTS: dict[str, Any] = {
         name: (name,)
         for name in (
             "gradient_norm", "weight_norm", "update_ratio", "activation_statistics", "weight_histogram",
-            "gradient_histogram", "activation_histogram",
+            "gradient_histogram", "activation_histogram", "raw_snapshots", "raw_activations",
         )
     },
 }  # fmt: skip

@@ -13,6 +13,7 @@ from __future__ import annotations
 import os
 import struct
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -141,11 +142,14 @@ class Tail:
     def stop(self) -> int:
         return self.first + len(self.rows)
 
-    def refresh(self, logs: dict[int, Path]) -> None:
-        """Read what is new in the logs, given by first row; those that are gone were committed."""
+    def refresh(self, logs: Mapping[int, Path]) -> bool:
+        """Read what is new in the logs, given by first row; whether all of them were still there.
+
+        One that went meanwhile was committed first: `join` then finds its rows below `committed`.
+        """
         known: dict[int, np.ndarray] = {}
         for first, path in sorted(logs.items()):
-            rows = self._logs.get(first, self.rows[:0])
+            rows = self._logs.get(first, np.zeros(0, self._row))
             try:
                 with open(path, "rb") as file:
                     file.seek(len(rows) * frame_dtype(self._row).itemsize)
@@ -154,12 +158,20 @@ class Tail:
                 continue
             known[first] = np.concatenate([rows, new]) if len(new) else rows
         self._logs = known
+        return len(known) == len(logs)
+
+    def join(self, committed: int) -> None:
+        """Keep the unbroken chain of logs that carries on from row `committed`; what is before it is in the file."""
         chain: list[np.ndarray] = []
-        for first, rows in known.items():
-            if not chain:
-                self.first = stop = first
-            if first != stop:  # rows are missing before this log: a whole prefix ends here
-                break
+        start = stop = 0
+        for first, rows in self._logs.items():
+            if first != stop or not chain:
+                if first > committed:  # rows are missing before this log: a whole prefix ends here
+                    break
+                chain, start, stop = [], first, first
             chain.append(rows)
             stop += len(rows)
+        if stop < committed:
+            chain = []
+        self.first = start
         self.rows = chain[0] if len(chain) == 1 else np.concatenate(chain) if chain else np.zeros(0, self._row)

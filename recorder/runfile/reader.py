@@ -298,7 +298,7 @@ class Run:
         for _ in range(4):
             try:
                 return self._look()
-            except FileNotFoundError:  # a part was packed away between the listing and now: look again
+            except FileNotFoundError:  # something went into another file between the listing and now: look again
                 self._reset()
         return self._look()
 

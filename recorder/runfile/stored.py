@@ -50,12 +50,14 @@ class _Axis:
 
     def refresh(self, logs: Mapping[int, Path]) -> bool:
         before = self.count
-        self.tail.refresh(dict(logs))
+        whole = self.tail.refresh(logs)
         if self.count_in_file is not None:
             self.count_in_file.refresh()
             self.committed = max(self.committed, int(self.count_in_file[()]))
-        joined = len(self.tail) and self.tail.first <= self.committed
-        self.count = max(before, self.committed, self.tail.stop if joined else 0)
+        elif not whole:
+            raise FileNotFoundError("a log was moved into a file that was not there a moment ago")
+        self.tail.join(self.committed)
+        self.count = max(before, self.committed, self.tail.stop if len(self.tail) else 0)
         return self.count != before
 
 

@@ -291,11 +291,13 @@ class RunWriter:
 
 def _reserve(path: Path, folder: Path, extend: bool) -> Lock:
     path.parent.mkdir(parents=True, exist_ok=True)
+    if alive(folder):  # with or without its file yet
+        raise RunExistsError(
+            f"{path}: a run is being recorded by {holder(folder)}; choose another path. Nothing was touched"
+        )
     if extend:
         if not path.exists() and not folder.exists():
             raise RecordError(f"{path}: there is no run to extend")
-        if alive(folder):
-            raise RunExistsError(f"{path}: is being recorded by {holder(folder)}; nothing was touched")
         folder.mkdir(exist_ok=True)
         (folder / "lock").unlink(missing_ok=True)
         return Lock(folder)
@@ -304,9 +306,9 @@ def _reserve(path: Path, folder: Path, extend: bool) -> Lock:
     try:
         folder.mkdir()
     except FileExistsError:
-        what = f"a run is being recorded by {holder(folder)}" if alive(folder) else "a run that was cut short is there"
         raise RunExistsError(
-            f"{folder}: {what}; choose another path, or finish it with: layerscope repair {path}. Nothing was touched"
+            f"{folder}: a run that was cut short is there; choose another path, or finish it with: "
+            f"layerscope repair {path}. Nothing was touched"
         ) from None
     return Lock(folder)
 

@@ -78,22 +78,38 @@ def test_a_tail_follows_a_log_however_it_grows(tmp_path_factory: pytest.TempPath
             block.fields["step"][block.blank()] = 7 + written
             block.append()
             written += 1
-        tail.refresh({7: path})
+        assert tail.refresh({7: path})
+        tail.join(committed=7)
         assert tail.rows["step"].tolist() == list(range(7, 7 + written))
     block.discard()
-    tail.refresh({7: path})
+    assert not tail.refresh({7: path})
+    tail.join(committed=7 + written)
     assert len(tail) == 0
     assert not path.exists()
 
 
-def test_a_tail_joins_logs_that_meet_and_stops_at_a_gap(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("committed", "rows"),
+    [
+        (0, range(0)),  # rows 0 to 3 are nowhere: a whole prefix ends there
+        (4, range(4, 12)),
+        (6, range(4, 12)),  # where both have a row, the log wins
+        (12, range(4, 12)),
+        (16, range(0)),
+        (20, range(20, 24)),  # the logs in the gap were committed while the others were read
+        (24, range(20, 24)),
+        (30, range(0)),
+    ],
+)
+def test_a_tail_is_the_chain_of_logs_that_carries_on_from_the_file(tmp_path: Path, committed: int, rows: range) -> None:
     paths = {first: tmp_path / str(first) for first in (4, 8, 20)}
     for first, path in paths.items():
         filled(path, 4, first=first).close()
     tail = Tail(ROW)
     tail.refresh(paths)
-    assert tail.first == 4
-    assert tail.rows["step"].tolist() == list(range(4, 12))
+    tail.join(committed)
+    assert tail.rows["step"].tolist() == list(rows)
+    assert not rows or tail.first == rows.start
 
 
 def test_a_full_disk_loses_nothing_once_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
