@@ -121,7 +121,7 @@ def on_screen(view: View) -> View:
 
 
 def within(view: View, x: float) -> float:
-    """A place along x moved into the chart: a summarised chart ends at the first row of its last stretch."""
+    """A place along x moved into the chart, where the cursor stands outside of what is drawn."""
     chart = view.charts[0] if isinstance(view, Plate) else view
     lo, hi = x_limits(chart)
     return min(max(x, lo), hi)
