@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from recorder.catalogue import table
+from recorder.recording.catalogue import table
 
 ROOT = Path(__file__).parents[1]
 README = ROOT / "README.md"

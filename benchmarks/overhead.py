@@ -38,7 +38,7 @@ from torch import nn
 
 from recorder import record
 from recorder.analysis.statistics import FLAGS, Kept, Table
-from recorder.presets import PRESETS
+from recorder.recording.presets import PRESETS
 
 PERIOD, EPOCH = 10, 157  # steps
 EPOCHS = 5  # ends of epochs that are timed

@@ -17,25 +17,25 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from recorder import instruments as instruments
     from recorder.analysis.health import Health as Health
-    from recorder.checkpoint import Checkpoints as Checkpoints
     from recorder.notebook import open_run as open_run
-    from recorder.recording import Recording as Recording
-    from recorder.recording import record as record
+    from recorder.recording.checkpoint import Checkpoints as Checkpoints
+    from recorder.recording.record import Recording as Recording
+    from recorder.recording.record import record as record
     from recorder.schedule import at_end as at_end
     from recorder.schedule import each_epoch as each_epoch
     from recorder.schedule import every as every
     from recorder.schedule import pairs as pairs
 
 _HOMES = {
-    "Checkpoints": "recorder.checkpoint",
+    "Checkpoints": "recorder.recording.checkpoint",
     "Health": "recorder.analysis.health",
-    "Recording": "recorder.recording",
+    "Recording": "recorder.recording.record",
     "at_end": "recorder.schedule",
     "each_epoch": "recorder.schedule",
     "every": "recorder.schedule",
     "open_run": "recorder.notebook",
     "pairs": "recorder.schedule",
-    "record": "recorder.recording",
+    "record": "recorder.recording.record",
 }
 
 __all__ = [

@@ -23,7 +23,9 @@ class Scale:
     limits: Limits | None = None
     names: tuple[str, ...] = ()  # categorical: name k stands at position k
     reverse: bool = False  # first name at the top
-    signed_log: tuple[int, int] | None = None  # positions stand for values over decades: see recorder/signed_log.py
+    signed_log: tuple[int, int] | None = (
+        None  # values over decades: see charting/signed_log.py
+    )
 
 
 @dataclass(frozen=True, eq=False)

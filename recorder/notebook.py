@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from recorder.chart import Chart, Plate, View
-from recorder.charting import chart_of, share
-from recorder.charting import entries as entries_of
-from recorder.columns import columns
+from recorder.charting.columns import columns
+from recorder.charting.transform import By, limited, log_y, normalised, smoothed, without_outliers
+from recorder.entries import chart_of, share
+from recorder.entries import entries as entries_of
 from recorder.errors import LayerscopeError
 from recorder.runfile.reader import Run
 from recorder.runfile.recorded import Recorded
-from recorder.transform import By, limited, log_y, normalised, smoothed, without_outliers
 from recorder.view import At, Time, Window
 
 if TYPE_CHECKING:  # matplotlib is loaded when a chart is shown

@@ -15,7 +15,7 @@ from recorder.runfile.writer import RunWriter
 
 ROOT = Path(__file__).parents[1]
 FRAMEWORKS = ("torch", "torchvision", "tensorflow", "keras", "jax")
-RECORDING = ("recorder.recording", "recorder.adapters")
+RECORDING = ("recorder.recording.record", "recorder.adapters")
 
 
 def loaded(code: str, wanted: tuple[str, ...], *, path: Path = ROOT, cwd: Path = ROOT) -> list[str]:
@@ -44,7 +44,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 DOORS = {
     "recorder": (*FRAMEWORKS, "numpy", "h5py", "numba", "matplotlib", "textual"),
-    "recorder.recording": (*FRAMEWORKS, "matplotlib", "textual", "plotext"),
+    "recorder.recording.record": (*FRAMEWORKS, "matplotlib", "textual", "plotext"),
     "recorder.adapters": (*FRAMEWORKS, "h5py"),
     "recorder.instruments": (*FRAMEWORKS, "h5py", "matplotlib", "textual"),
     "recorder.runfile.reader": (*FRAMEWORKS, "numba", "matplotlib", "textual"),

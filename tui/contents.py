@@ -5,8 +5,8 @@ from __future__ import annotations
 import textwrap
 from itertools import groupby
 
-from recorder.charting import Entry, entries
-from recorder.events import told
+from recorder.charting.events import told
+from recorder.entries import Entry, entries
 from recorder.runfile.reader import Run
 from recorder.runfile.schema import Kind
 from tui.words import aligned, clip, plain

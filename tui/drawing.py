@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
-from recorder import events
 from recorder.chart import Chart, Heat, Plate, View
-from recorder.charting import Entry, chart_of, find
-from recorder.default_chart import default_chart
+from recorder.charting import events
+from recorder.charting.default_chart import default_chart
+from recorder.charting.transform import limited, log_y, smoothed, without_outliers
+from recorder.entries import Entry, chart_of, find
 from recorder.errors import NotRecordedError
 from recorder.runfile.schema import Kind
-from recorder.transform import limited, log_y, smoothed, without_outliers
 from recorder.view import At, RunView, Window
 from tui.paint.field import x_limits
 from tui.requests import Draw

@@ -74,7 +74,7 @@ def export(
     chosen = format or format_of(path)
     files: dict[Path, Callable[[], bytes]] = {path: lambda: _figure(view, chosen, preset, style, colours, letters)}
     if csv:
-        from recorder.columns import columns
+        from recorder.charting.columns import columns
 
         tables = columns(view)
         stems = [path.stem] if len(tables) == 1 else [f"{path.stem}-{k + 1}" for k in range(len(tables))]

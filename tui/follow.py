@@ -14,7 +14,7 @@ from pathlib import Path
 
 from textual.message import Message
 
-from recorder.charting import entries, find
+from recorder.entries import entries, find
 from recorder.errors import ExportError, LayerscopeError, NotRecordedError
 from recorder.runfile.schema import Kind, State
 from tui import messages

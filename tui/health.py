@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from recorder.analysis.health import Finding, Health
-from recorder.events import said
+from recorder.charting.events import said
 from tui.words import plain
 
 

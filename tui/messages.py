@@ -12,7 +12,7 @@ from textual.message import Message
 
 from recorder.analysis.health import Finding, findings
 from recorder.chart import View
-from recorder.charting import Entry
+from recorder.entries import Entry
 from recorder.runfile.schema import Event, State
 from tui.export import Written
 from tui.requests import Draw, Request

@@ -9,7 +9,7 @@ from recorder.errors import ExportError
 
 if TYPE_CHECKING:  # numpy is imported when a figure is drawn
     from recorder.chart import Chart, Plate, View
-    from recorder.charting import Entry
+    from recorder.entries import Entry
     from recorder.view import RunView
     from tui.requests import Draw
 
@@ -18,7 +18,7 @@ POINTS = 2000  # along x: more than a printed line of 7.2 in can show
 
 def view_of(run: RunView, request: Draw) -> View:
     """The view as it is printed."""
-    from recorder.transform import normalised
+    from recorder.charting.transform import normalised
     from tui.drawing import draw
 
     view, by = draw(run, request), request.options.normalise

@@ -16,7 +16,7 @@ from recorder.reading import Adapter
 
 # framework's module -> (its class of models, the adapter's module, the adapter's class)
 ADAPTERS: Mapping[str, tuple[str, str, str]] = {
-    "torch": ("torch.nn.Module", "recorder.adapters.torch", "TorchAdapter"),
+    "torch": ("torch.nn.Module", "recorder.adapters.torch.adapter", "TorchAdapter"),
 }
 SUPPORTED = (
     "a torch.nn.Module, a dict of them, or for a loop of your own an object with `parameters` and `gradients`, "

@@ -14,10 +14,10 @@ import numpy as np
 
 from recorder.analysis.activation import BOUNDS, activation_statistics
 from recorder.chart import View
-from recorder.default_chart import default_chart
+from recorder.charting.default_chart import default_chart
+from recorder.charting.shares import Shares
 from recorder.reading import Facts, Need, Reading, Statistic
 from recorder.runfile.schema import Kind, Series
-from recorder.shares import Shares
 from recorder.view import At, RunView, Window
 
 Drawer = Callable[[RunView, str, At, Window], View]

@@ -15,11 +15,11 @@ from pathlib import Path
 import torch
 from torch import nn
 
-from recorder.checkpoint import Checkpoints
 from recorder.instruments.raw_activations import RawActivations
 from recorder.instruments.raw_snapshots import RawSnapshots
 from recorder.recipes.digits import Source, load
-from recorder.recording import record
+from recorder.recording.checkpoint import Checkpoints
+from recorder.recording.record import record
 from recorder.schedule import each_epoch
 
 WIDTHS = (784, 512, 256, 128)

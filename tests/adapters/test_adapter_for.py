@@ -9,7 +9,7 @@ import torch
 
 from recorder.adapters import adapter_for
 from recorder.adapters.numpy import NumpyAdapter
-from recorder.adapters.torch import TorchAdapter
+from recorder.adapters.torch.adapter import TorchAdapter
 from recorder.errors import RecordError
 from tests.adapters.nets import GradientDescent, NumpyNet
 

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from recorder.adapters.numpy import NumpyAdapter
-from recorder.adapters.torch import TorchAdapter
+from recorder.adapters.torch.adapter import TorchAdapter
 from recorder.errors import RecordError
 from recorder.reading import Plan, Statistic
 from tests.adapters.nets import GradientDescent, NumpyNet

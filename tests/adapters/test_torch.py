@@ -7,7 +7,7 @@ import pytest
 import torch
 from torch import nn
 
-from recorder.adapters.torch import TorchAdapter, numbers_later
+from recorder.adapters.torch.adapter import TorchAdapter, numbers_later
 from recorder.errors import RecordError
 from recorder.reading import LayerFacts, TensorFacts
 

@@ -14,8 +14,8 @@ from torch import nn
 from torch.nn.utils import clip_grad_norm_  # the import style that a replaced attribute would miss
 from torch.optim.optimizer import _global_optimizer_pre_hooks
 
-from recorder.adapters.torch import SKIPPED
-from recorder.adapters.torch_taps import clipping, scaled_step
+from recorder.adapters.torch.adapter import SKIPPED
+from recorder.adapters.torch.taps import clipping, scaled_step
 from recorder.reading import Plan, Statistic
 from tests.adapters.watching import EVERYTHING, NOTHING, Watched, assert_measured, norm, saved
 

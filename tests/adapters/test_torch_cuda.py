@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 from torch import nn
 
-from recorder.adapters.torch import TorchAdapter
-from recorder.adapters.torch_cuda import CudaPass, counts, later, nonfinite, norms
-from recorder.adapters.torch_pass import HostPass, Members
+from recorder.adapters.torch.adapter import TorchAdapter
+from recorder.adapters.torch.cuda import CudaPass, counts, later, nonfinite, norms
+from recorder.adapters.torch.host import HostPass, Members
 from recorder.analysis import histogram
 from recorder.reading import Plan, Statistic
 from tests.adapters.watching import EVERYTHING, NOTHING
@@ -96,7 +96,7 @@ def test_counts_are_the_same_integers(device, bits):
 
 @on_devices
 def test_counts_in_portions(device, monkeypatch):
-    monkeypatch.setattr("recorder.adapters.torch_cuda.PORTION", 7)
+    monkeypatch.setattr("recorder.adapters.torch.cuda.PORTION", 7)
     values = torch.randn(100)
     np.testing.assert_array_equal(counts(values.to(device), 100).cpu(), histogram.counts(values.numpy()))
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from torch import nn
 
-from recorder.adapters.torch import TorchAdapter
-from recorder.adapters.torch_probe import CALLS
+from recorder.adapters.torch.adapter import TorchAdapter
+from recorder.adapters.torch.probe import CALLS
 from recorder.errors import RecordError
 from recorder.reading import Plan
 

@@ -8,7 +8,7 @@ import numpy as np
 import torch
 
 from recorder.adapters.rows import no_row
-from recorder.adapters.torch import TorchAdapter
+from recorder.adapters.torch.adapter import TorchAdapter
 from recorder.reading import Collected, Plan, Statistic
 
 EVERYTHING = Plan(frozenset(Statistic), keep_weights=True)

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recorder.chart import Chart
-from recorder.charting import chart_of
+from recorder.entries import chart_of
 from recorder.errors import ExportError
 from tests.fakes import fake_run
 from tui.export import LONGEST, export, file_name, format_of

@@ -6,12 +6,12 @@ import numpy as np
 import pytest
 
 from recorder.chart import Chart
-from recorder.charting import chart_of, entries
+from recorder.charting.shares import Shares
+from recorder.entries import chart_of, entries
 from recorder.errors import NotRecordedError
 from recorder.instruments import ActivationStatistics
 from recorder.reading import Facts, LayerFacts
 from recorder.runfile.schema import Clock
-from recorder.shares import Shares
 from recorder.view import At, Window
 from tests.fakes import FakeRun
 from tests.instruments.readings import FACTS, reading

@@ -7,11 +7,11 @@ import re
 import numpy as np
 import pytest
 
-from recorder.catalogue import rows, table
-from recorder.conductor import checked, players
 from recorder.instruments import INSTRUMENTS
-from recorder.presets import DEFAULT_SCHEDULES, PRESETS
 from recorder.reading import Need
+from recorder.recording.catalogue import rows, table
+from recorder.recording.conductor import checked, players
+from recorder.recording.presets import DEFAULT_SCHEDULES, PRESETS
 from recorder.schedule import Scheduled, every
 from tests.instruments.readings import FACTS, reading
 

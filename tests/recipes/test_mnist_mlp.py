@@ -13,7 +13,7 @@ import torch
 
 from recorder import __main__ as command
 from recorder import open_run
-from recorder.charting import chart_of, entries
+from recorder.entries import chart_of, entries
 from recorder.errors import RecordError
 from recorder.instruments import INSTRUMENTS
 from recorder.recipes import digits, mnist_mlp

@@ -22,7 +22,7 @@ from tui.sheets import POINTS, panel_of, plate_of, steps_of, view_of
 
 if TYPE_CHECKING:
     from recorder.chart import View
-    from recorder.charting import Entry
+    from recorder.entries import Entry
     from recorder.runfile.reader import Run
     from tui.requests import Draw
 
@@ -94,7 +94,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _sheets(opened: Run, args: argparse.Namespace) -> list[Sheet]:
     """What is to be written, checked before the first file is."""
-    from recorder.charting import entries, find
+    from recorder.entries import entries, find
 
     if sum((bool(args.names), args.all, args.plate is not None)) != 1:
         held = ", ".join(e.name for e in entries(opened)) or "nothing yet"

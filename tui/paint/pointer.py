@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from recorder.chart import Heat, Rule, Table
-from recorder.signed_log import value_at
+from recorder.charting.signed_log import value_at
 from tui.paint import ticks
 from tui.paint.axes import shortened
 from tui.paint.canvas import BOLD, REVERSE, printable

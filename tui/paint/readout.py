@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recorder.chart import Band, Bars, Box, Chart, Heat, Line, Mark, Picture, Plate, Points, Rule, Scale, View
-from recorder.signed_log import value_at
+from recorder.charting.signed_log import value_at
 from tui.paint.field import edges
 
 Reading = tuple[str, str]

@@ -11,7 +11,7 @@ from typing import Any
 from textual.message import Message
 
 from recorder.chart import Heat, Plate, View
-from recorder.charting import Entry
+from recorder.entries import Entry
 from recorder.runfile.schema import Kind
 from recorder.view import Window
 from tui import messages

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from recorder.charting import Entry
+from recorder.entries import Entry
 from recorder.runfile.schema import Kind
 from tui.requests import ReadItems
 from tui.screens.run_page import RunPage

@@ -8,7 +8,7 @@ from typing import Any
 
 from textual.containers import Vertical
 
-from recorder.charting import Entry
+from recorder.entries import Entry
 from recorder.runfile.schema import Kind
 from tui.provenance import provenance
 from tui.requests import ReadScalars

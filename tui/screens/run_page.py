@@ -11,7 +11,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
 from textual.message import Message
 
-from recorder.charting import Entry
+from recorder.entries import Entry
 from recorder.runfile.schema import Kind
 from tui import messages
 from tui.filter import FilterError, name_filter, natural_key, wrong_names

@@ -1,0 +1,292 @@
+"""How is a PyTorch training watched without changing it?
+
+One hook runs before every optimizer step, for optimizers that own the model's parameters, and measures what the update
+is about to use: gradients after reduction (DDP) and clipping, divided by the gradient scaler's factor where the
+optimizer does that itself. With a closure (LBFGS, Lightning) the first evaluation is measured. No object of the user's
+is altered: the hook is torch's global one, and the probe's hooks live for one forward pass.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import torch
+from torch.optim import Optimizer
+from torch.optim.optimizer import register_optimizer_step_pre_hook
+
+from recorder.adapters.rows import Rows, merged
+from recorder.adapters.torch.cuda import CudaPass, later
+from recorder.adapters.torch.host import HostPass, Members, Pass, host_view
+from recorder.adapters.torch.names import named_models, named_modules
+from recorder.adapters.torch.optimizers import Optimizers, dtype_name
+from recorder.adapters.torch.probe import Layers, Probe
+from recorder.adapters.torch.taps import clipping, scaled_step
+from recorder.analysis import statistics
+from recorder.number import as_float
+from recorder.reading import Collected, Facts, LayerFacts, Plan, Statistic, TensorFacts
+
+GRADIENT_POINT = "before the update, after reduction and clipping, without the loss scale"
+SKIPPED = "update skipped by the gradient scaler: a gradient was not finite"
+
+
+class TorchAdapter:
+    """Watches a `torch.nn.Module` or a dict of them; see `recorder.reading.Adapter`.
+
+    optimizer  one, a list or a dict; None: every optimizer that owns one of the model's parameters
+    probe      what the model takes, see `probe.Probe`
+    layers     names, globs or module classes to probe; None: the leaves
+    """
+
+    def __init__(self, model: Any, *, optimizer: Any = None, probe: Any = None, layers: Layers = None) -> None:
+        self._models = named_models(model)
+        self._optimizers = Optimizers(self._models, optimizer)
+        self._probe = None if probe is None else Probe(self._models, probe, layers)
+        self._names = tuple(self._optimizers.parameters)
+        self._owners = {id(p): name for name, m in self._models.items() for p in m.parameters()}
+        self.lag = int(any(p.is_cuda for p in self._optimizers.parameters.values()))
+        self._facts: Facts | None = None
+        self._limits: tuple[str, ...] = ()  # of the probe
+        self._plan: Callable[[], Plan] = Plan
+        self._hook: Any = None
+        self._pid = -1
+        self._clear()
+
+    def _clear(self) -> None:
+        self._passes: dict[torch.device, Pass] = {}
+        self._rates: dict[str, Any] = {}
+        self._clips: dict[str, tuple[float, Any]] = {}  # model -> (maximum norm, norm)
+        self._skips: list[torch.Tensor] = []
+        self._notes: list[tuple[str, str]] = []
+        self._noted: set[str] = set()
+        self._problem: Exception | None = None
+        self._ended: list[Callable[[], Rows]] = []  # measured in this iteration before more tensors came
+        self._arrived: tuple[TensorFacts, ...] = ()
+        self._wanted: frozenset[Statistic] = frozenset()  # by the last update of this iteration
+        self._fired: set[int] = set()  # ids of the optimizers whose update was seen in this iteration
+        self._seconds = 0.0
+
+    # -- before the first step ------------------------------------------------------------------------------------
+
+    def facts(self) -> Facts:
+        if self._facts is None:
+            parameters = self._optimizers.parameters
+            self._facts = Facts(
+                framework="torch",
+                tensors=tuple(
+                    TensorFacts(name, tuple(p.shape), dtype_name(p), name.rpartition(".")[0], p.requires_grad)
+                    for name, p in parameters.items()
+                ),
+                layers=self._layers(),
+                probe_samples=0 if self._probe is None else self._probe.samples,
+                gradient_point=GRADIENT_POINT,
+                device=", ".join(dict.fromkeys(str(p.device) for p in parameters.values())),
+            )
+        return self._facts
+
+    def _layers(self) -> tuple[LayerFacts, ...]:
+        if self._probe is None:
+            return ()
+        found = self._probe.run()
+        self._limits = tuple(self._probe.notes)
+        modules = dict(named_modules(self._models))
+        return tuple(
+            LayerFacts(name, type(modules[name.partition(":")[0]]).__name__, tuple(x.shape[1:]))
+            for name, x in found.items()
+        )
+
+    def attach(self, plan: Callable[[], Plan]) -> None:
+        self.detach()
+        self._plan, self._pid = plan, os.getpid()
+        self._notes = [("note", text) for text in self._limits]
+        statistics.warm_up({host_view(p).dtype for p in self._optimizers.parameters.values() if not p.is_cuda})
+        for optimizer in self._optimizers.watched():
+            self._rates.update(self._optimizers.learning_rates(optimizer))
+        self._hook = register_optimizer_step_pre_hook(torch.compiler.disable(self._before_step))
+        clipping.listen(self._clipped)
+        scaled_step.listen(self._scaled)
+
+    def detach(self) -> None:
+        if self._hook is not None:
+            self._hook.remove()
+            self._hook = None
+        clipping.leave(self._clipped)
+        scaled_step.leave(self._scaled)
+        self._plan = Plan
+        self._clear()
+
+    # -- during training ------------------------------------------------------------------------------------------
+
+    def _before_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
+        """The hook; `args` begin with the optimizer. What fails here is raised in `collect`, not in the training."""
+        if self._problem is not None or os.getpid() != self._pid:
+            return None
+        closure = kwargs["closure"] if "closure" in kwargs else args[1] if len(args) > 1 else None
+        if not callable(closure):
+            self._measure(optimizer)
+            return None
+
+        first = True
+
+        def evaluate(*a: Any, **k: Any) -> Any:
+            nonlocal first
+            loss = closure(*a, **k)
+            if first:
+                first = False
+                self._measure(optimizer)
+            return loss
+
+        if "closure" in kwargs:
+            return args, {**kwargs, "closure": evaluate}
+        return (args[0], evaluate, *args[2:]), kwargs
+
+    def _measure(self, optimizer: Optimizer) -> None:
+        began = perf_counter()
+        try:
+            members = self._optimizers.members(optimizer)
+            self._grow()
+            if members:
+                self._fired.add(id(optimizer))
+                self._rates.update(self._optimizers.learning_rates(optimizer))
+                self._update(members, getattr(optimizer, "grad_scale", None), getattr(optimizer, "found_inf", None))
+        except Exception as problem:
+            self._problem = problem
+        self._seconds += perf_counter() - began
+
+    def _update(self, members: Members, scale: Any, skipped: Any) -> None:
+        if isinstance(skipped, torch.Tensor):
+            self._skips.append(skipped.detach())
+        plan = self._plan()
+        self._wanted = plan.statistics
+        if not plan and not any(there.keeps for there in self._passes.values()):
+            return
+        for device, there in _by_device(members).items():
+            if device.type == "cuda" and torch.cuda.is_current_stream_capturing():
+                self._note_once("note", "updates replayed from a CUDA graph are not recorded")
+                continue
+            self._pass(device).update(plan, there, scale, skipped)
+
+    def _grow(self) -> None:
+        """Make room for the tensors that came since the last look."""
+        if not self._optimizers.arrived:
+            return
+        self._arrived += tuple(self._optimizers.arrived)
+        self._optimizers.arrived.clear()
+        self._names = tuple(self._optimizers.parameters)
+        self._owners = {id(p): name for name, m in self._models.items() for p in m.parameters()}
+        statistics.warm_up({host_view(p).dtype for p in self._optimizers.parameters.values() if not p.is_cuda})
+        for there in self._passes.values():
+            self._ended.append(there.rows())
+            there.grow(self._names)
+
+    def _pass(self, device: torch.device) -> Pass:
+        if device not in self._passes:
+            self._passes[device] = CudaPass(self._names) if device.type == "cuda" else HostPass(self._names)
+        return self._passes[device]
+
+    def _clipped(
+        self, _result: Any, parameters: Any, max_norm: Any, total_norm: Any, *_args: Any, **_kwargs: Any
+    ) -> None:
+        owners = {self._owners[id(p)] for p in parameters if id(p) in self._owners} if self._here() else set()
+        if owners:
+            label = f"/{owners.pop()}" if len(owners) == 1 and "" not in self._models else ""
+            self._clips[label] = float(max_norm), total_norm.detach()
+
+    def _scaled(self, _result: Any, _scaler: Any, optimizer: Optimizer, *_args: Any, **_kwargs: Any) -> None:
+        if self._here() and self._problem is None and self._optimizers.members(optimizer):
+            if id(optimizer) not in self._fired:
+                self._notes.append(("note", SKIPPED))
+            self._fired.discard(id(optimizer))
+
+    def _here(self) -> bool:
+        return os.getpid() == self._pid
+
+    def collect(self, scalars: Mapping[str, Any]) -> Callable[[], Collected]:
+        if self._problem is not None:
+            raise self._problem
+        wanted, self._wanted = self._wanted, frozenset()
+        self._grow()
+        rows = [*self._ended, *(p.rows() for p in self._passes.values())]
+        tensors, arrived = len(self._names), self._arrived
+        clips, skips, notes = self._clips, self._skips, self._notes
+        norms = {f"gradient_norm_before_clipping{label}": norm for label, (_, norm) in clips.items()}
+        numbers = numbers_later({**self._rates, **norms, **scalars})
+        skipped = numbers_later({str(k): s for k, s in enumerate(skips)}) if skips else dict
+        self._clips, self._skips, self._notes, self._ended, self._arrived = {}, [], [], [], ()
+        self._fired.clear()
+
+        def read() -> Collected:
+            found = numbers()
+            for label, (limit, _) in clips.items():
+                norm = found[f"gradient_norm_before_clipping{label}"]
+                found[f"clip_factor{label}"] = float(np.minimum(1.0, limit / (norm + 1e-6)))
+            notes.extend(("note", SKIPPED) for skip in skipped().values() if skip)
+            whole = merged([r() for r in rows], wanted, tensors)
+            return Collected(whole.table, whole.stepped, whole.raw, found, tuple(notes), arrived)
+
+        return read
+
+    def _note_once(self, kind: str, text: str) -> None:
+        if text not in self._noted:
+            self._noted.add(text)
+            self._notes.append((kind, text))
+
+    def take_seconds(self) -> float:
+        """Seconds spent inside optimizer steps since the last call."""
+        seconds, self._seconds = self._seconds, 0.0
+        return seconds
+
+    # -- between updates ------------------------------------------------------------------------------------------
+
+    def read(self, plan: Plan) -> Collected:
+        self._grow()
+        for unread in self._passes.values():
+            unread.rows()  # of an iteration that has not ended
+        for device, there in _by_device(list(enumerate(self._optimizers.parameters.values()))).items():
+            self._pass(device).look(plan, there)
+        whole = merged([p.rows()() for p in self._passes.values()], plan.statistics, len(self._names))
+        arrived, self._arrived, self._ended = self._arrived, (), []
+        return Collected(whole.table, whole.stepped, whole.raw, {}, arrived=arrived)
+
+    def probe(self) -> Mapping[str, np.ndarray]:
+        return {} if self._probe is None else {name: x.cpu().numpy() for name, x in self._probe.run().items()}
+
+    def save(self, path: Path) -> None:
+        states = {name: model.state_dict() for name, model in self._models.items()}
+        torch.save(states.get("", states), path)
+
+    def model(self) -> Any:
+        return self._models[""] if "" in self._models else dict(self._models)
+
+
+def numbers_later(values: Mapping[str, Any]) -> Callable[[], dict[str, float]]:
+    """A thunk for the values as floats; those on a GPU are copied behind the work that is queued there."""
+    ready: dict[str, float] = {}
+    waiting: dict[torch.device, dict[str, torch.Tensor]] = {}
+    for name, value in values.items():
+        ready[name] = np.nan  # the order of the names is that of the values
+        if isinstance(value, torch.Tensor):
+            value = value.detach()
+            if value.is_cuda:
+                waiting.setdefault(value.device, {})[name] = value.reshape(()).double()
+                continue
+        ready[name] = as_float(value)
+    copies = [(list(group), later(torch.stack(list(group.values())))) for group in waiting.values()]
+
+    def read() -> dict[str, float]:
+        for names, copied in copies:
+            ready.update(zip(names, map(float, copied()), strict=True))
+        return ready
+
+    return read
+
+
+def _by_device(members: Members) -> dict[torch.device, Members]:
+    groups: dict[torch.device, list[tuple[int, torch.Tensor]]] = {}
+    for member in members:
+        groups.setdefault(member[1].device, []).append(member)
+    return dict(groups)

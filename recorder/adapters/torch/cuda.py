@@ -1,0 +1,216 @@
+"""How are the statistics of an update taken on a GPU, without the training ever waiting for them?
+
+The sums are torch's multi-tensor kernels, the histograms a sort: a number of launches that hardly grows with the number
+of tensors, no atomics, no synchronisation. The result travels to pinned memory behind the computation and is read an
+iteration later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import cache
+
+import numpy as np
+import torch
+
+from recorder.adapters.rows import Rows, no_row
+from recorder.adapters.torch.host import Members, unscaled
+from recorder.analysis import histogram
+from recorder.reading import Plan, Quantity, Statistic
+
+Later = Callable[[], np.ndarray]
+
+OF_GRADIENTS = {Statistic.GRADIENT_NORM, Statistic.GRADIENT_NONFINITE, Statistic.GRADIENT_HISTOGRAM}
+PORTION = 1 << 22  # entries sorted at a time: 36 MB of scratch memory
+
+
+class CudaPass:
+    """The measurements of one iteration on one GPU; see `host.Pass`. Its code runs on any device."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self.names = names
+        self._kept: dict[int, torch.Tensor] = {}
+        self._valid: set[int] = set()
+        self._several = False  # updates of one tensor in one iteration
+        self._clear()
+
+    @property
+    def keeps(self) -> bool:
+        return bool(self._valid)
+
+    def _clear(self) -> None:
+        self._stepped = np.zeros(len(self.names), bool)
+        self._parts: list[tuple[list[int], list[Statistic], Later]] = []
+        self._raw: dict[tuple[Quantity, str], Later] = {}
+
+    def update(self, plan: Plan, members: Members, scale: torch.Tensor | None, skipped: torch.Tensor | None) -> None:
+        members = [(i, p) for i, p in members if p.grad is not None]
+        if not members:
+            return
+        positions = [i for i, _ in members]
+        if plan:
+            self._several |= bool(self._stepped[positions].any())
+            self._stepped[positions] = True
+            gradients = [_entries(p, scale) for _, p in members]
+            self._measure(plan, members, gradients, skipped)
+            for i, p in members:
+                self._copy(plan, i, p, scale)
+        if plan.keep_weights or (self._several and Statistic.UPDATE_NORM in plan.statistics):
+            self._keep(members)
+            self._valid.update(positions)
+        else:
+            self._valid.difference_update(positions)
+
+    def look(self, plan: Plan, members: Members) -> None:
+        if members:
+            self._stepped[[i for i, _ in members]] = True
+            self._measure(plan, members, None, None)
+
+    def _measure(
+        self, plan: Plan, members: Members, gradients: list[torch.Tensor] | None, skipped: torch.Tensor | None
+    ) -> None:
+        positions = [i for i, _ in members]
+        weights = [_real(p.detach()) for _, p in members]
+        wanted = [s for s in Statistic if s in plan.statistics and (gradients is not None or s not in OF_GRADIENTS)]
+        columns = [self._column(s, positions, weights, gradients or []) for s in wanted]
+        if columns:
+            table = torch.cat([c.double() for c in columns], dim=1)
+            done = torch.ones_like(table[:, :1]) if skipped is None else (skipped == 0).double().expand(len(table), 1)
+            self._parts.append((positions, wanted, later(torch.cat([done.to(table.device), table], dim=1))))
+
+    def _column(
+        self, statistic: Statistic, positions: list[int], weights: list[torch.Tensor], gradients: list[torch.Tensor]
+    ) -> torch.Tensor:
+        """-> (tensor, 1 or 204)"""
+        match statistic:
+            case Statistic.GRADIENT_NORM:
+                return norms(gradients)[:, None]
+            case Statistic.WEIGHT_NORM:
+                return norms(weights)[:, None]
+            case Statistic.UPDATE_NORM:
+                return self._update_norms(positions, weights)[:, None]
+            case Statistic.GRADIENT_NONFINITE:
+                return nonfinite(gradients)[:, None]
+            case Statistic.WEIGHT_NONFINITE:
+                return nonfinite(weights)[:, None]
+            case Statistic.GRADIENT_HISTOGRAM:
+                return torch.stack([counts(g, w.numel()) for g, w in zip(gradients, weights, strict=True)])
+            case Statistic.WEIGHT_HISTOGRAM:
+                return torch.stack([counts(w, w.numel()) for w in weights])
+
+    def _update_norms(self, positions: list[int], weights: list[torch.Tensor]) -> torch.Tensor:
+        known = [n for n, i in enumerate(positions) if i in self._valid and self._kept[i].shape == weights[n].shape]
+        result = torch.full((len(positions),), torch.nan, dtype=torch.float64, device=weights[0].device)
+        if known:
+            now, before = [_wide(weights[n]) for n in known], [_wide(self._kept[positions[n]]) for n in known]
+            changes = torch._foreach_sub(now, before)
+            index = torch.tensor(known, pin_memory=result.is_cuda).to(result.device, non_blocking=True)
+            result[index] = norms(changes)
+        return result
+
+    def _keep(self, members: Members) -> None:
+        weights = [_real(p.detach()) for _, p in members]
+        for (i, _), weight in zip(members, weights, strict=True):
+            if i not in self._kept or self._kept[i].shape != weight.shape or self._kept[i].dtype != weight.dtype:
+                self._kept[i] = torch.empty_like(weight)
+        torch._foreach_copy_([self._kept[i] for i, _ in members], weights)
+
+    def _copy(self, plan: Plan, i: int, parameter: torch.Tensor, scale: torch.Tensor | None) -> None:
+        name, weight = self.names[i], _real(parameter.detach())
+        if ("gradient", name) in plan.raw and parameter.grad is not None:
+            gradient = parameter.grad.to_dense() if parameter.grad.is_sparse else parameter.grad
+            self._raw["gradient", name] = later(_real(unscaled(gradient, scale)))
+        if ("weight", name) in plan.raw:
+            self._raw["weight", name] = later(weight)
+        if ("update", name) in plan.raw and i in self._valid:
+            self._raw["update", name] = later(_wide(weight) - _wide(self._kept[i]))
+
+    def grow(self, names: Sequence[str]) -> None:
+        self.names = names
+        self._clear()
+
+    def rows(self) -> Callable[[], Rows]:
+        stepped, parts, raw = self._stepped, self._parts, self._raw
+        self._clear()
+
+        def read() -> Rows:
+            table: dict[Statistic, np.ndarray] = {}
+            for positions, wanted, part in parts:
+                done, numbers = np.split(part(), [1], axis=1)
+                measured = np.array(positions)[done[:, 0] == 1]
+                stepped[np.setdiff1d(positions, measured)] = False
+                first = 0
+                for statistic in wanted:
+                    column = table.setdefault(statistic, no_row(statistic, len(stepped)))
+                    width = column[0].size
+                    block = numbers[done[:, 0] == 1, first : first + width]
+                    column[measured] = block.reshape(len(block), *column.shape[1:])
+                    first += width
+            return Rows(table, stepped, {key: copied() for key, copied in raw.items()})
+
+        return read
+
+
+def later(tensor: torch.Tensor) -> Later:
+    """Start a copy to host memory behind the work that is queued; the thunk waits for it."""
+    if not tensor.is_cuda:
+        copied = _wide(tensor).numpy(force=True).copy()
+        return lambda: copied
+    with torch.cuda.device(tensor.device):
+        wide = _wide(tensor).contiguous()
+        pinned = torch.empty(wide.shape, dtype=wide.dtype, pin_memory=True)
+        pinned.copy_(wide, non_blocking=True)
+        done = torch.cuda.Event()
+        done.record()
+
+    def wait() -> np.ndarray:
+        done.synchronize()
+        return pinned.numpy().copy()
+
+    return wait
+
+
+def norms(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+    """-> (tensor,) float64 Euclidean norms, summed in float64."""
+    return torch.stack([n.double() for n in torch._foreach_norm(list(tensors), 2, dtype=torch.float64)])
+
+
+def nonfinite(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
+    """-> (tensor,) float64 numbers of NaN and infinite entries: those that zero times is not zero."""
+    marks = torch._foreach_mul(list(tensors), 0.0)
+    return torch.stack([torch.linalg.vector_norm(m, 0, dtype=torch.float64) for m in marks])
+
+
+def counts(entries: torch.Tensor, size: int) -> torch.Tensor:
+    """-> (204,) int64, the histogram of `analysis.histogram`; entries missing to `size` are zeros."""
+    edges = _edges(entries.device)
+    levels = torch.arange(histogram.COLUMNS, dtype=torch.int16, device=entries.device)
+    upto = torch.zeros(histogram.COLUMNS, dtype=torch.int64, device=entries.device)
+    for portion in entries.reshape(-1).split(PORTION):
+        x = portion.double()
+        rank = torch.bucketize(x.abs(), edges, right=True)
+        column = torch.where(x < 0, histogram.CENTRE - rank, histogram.CENTRE + rank)
+        column = torch.where(x.isnan(), histogram.NAN, column).to(torch.int16)
+        upto += torch.searchsorted(column.sort().values, levels, right=True)
+    upto[histogram.CENTRE :] += size - entries.numel()
+    return torch.diff(upto, prepend=upto.new_zeros(1))
+
+
+@cache
+def _edges(device: torch.device) -> torch.Tensor:
+    return torch.from_numpy(histogram.MAGNITUDES.copy()).to(device)
+
+
+def _entries(parameter: torch.Tensor, scale: torch.Tensor | None) -> torch.Tensor:
+    """The gradient's numbers; of a sparse one those that are stored."""
+    gradient = parameter.grad
+    assert gradient is not None
+    return _real(unscaled(gradient.coalesce().values() if gradient.is_sparse else gradient, scale))
+
+
+def _real(tensor: torch.Tensor) -> torch.Tensor:
+    return torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
+
+
+def _wide(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor if tensor.dtype in (torch.float64, torch.float32, torch.int64) else tensor.float()

@@ -1,0 +1,138 @@
+"""Which optimizers update the recorded tensors, what are they called, and what are their learning rates?"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from itertools import count
+from typing import Any
+from weakref import WeakKeyDictionary
+
+import torch
+from torch.optim import Optimizer
+
+from recorder.adapters.torch.host import Members
+from recorder.adapters.torch.names import Models, named_parameters
+from recorder.errors import RecordError
+from recorder.reading import TensorFacts
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What was found out about an optimizer while it had these parameters."""
+
+    ids: list[int]
+    parameters: list[torch.Tensor]  # keeps the ids from being used again
+    members: Members
+
+
+class Optimizers:
+    """The optimizers that are watched: those the user named, or all that own a parameter of the models.
+
+    A parameter that takes the place of one of the same name and shape has its row; any other that comes later has a row
+    behind those that are there, and is told in `arrived`.
+    """
+
+    def __init__(self, models: Models, optimizer: Any = None) -> None:
+        self.models = models
+        self.parameters: dict[str, torch.Tensor] = dict(named_parameters(models))
+        self.arrived: list[TensorFacts] = []  # until the adapter takes note of them
+        self._index = {id(p): i for i, p in enumerate(self.parameters.values())}
+        self._seen: WeakKeyDictionary[Optimizer, _Seen] = WeakKeyDictionary()
+        self._rates: WeakKeyDictionary[Optimizer, tuple[str, bool]] = WeakKeyDictionary()
+        self._finds = optimizer is None
+        for label, one in _labelled(optimizer):
+            if not self._watch(one, label).members:
+                raise RecordError(
+                    f"optimizer{f' {label!r}' if label else ''}: {type(one).__name__} updates none of the model's "
+                    f"{len(self.parameters)} parameters; give the optimizer that was made from them"
+                )
+
+    def members(self, optimizer: Optimizer) -> Members:
+        """The recorded tensors that this optimizer updates, with their positions; none if it is not watched."""
+        seen = self._seen.get(optimizer)
+        if seen is not None and seen.ids == [id(p) for g in optimizer.param_groups for p in g["params"]]:
+            return seen.members
+        if optimizer in self._rates:
+            return self._look(optimizer, before=seen).members
+        return self._watch(optimizer, self._unused_label()).members if self._finds else ()
+
+    def learning_rates(self, optimizer: Optimizer) -> dict[str, Any]:
+        """-> {"learning_rate": ...}, with the optimizer's name and the group's number where there are several."""
+        label, one_group = self._rates[optimizer]
+        name = f"learning_rate/{label}" if label else "learning_rate"
+        return {
+            name if one_group and k == 0 else f"{name}/{k}": group["lr"]
+            for k, group in enumerate(optimizer.param_groups)
+            if "lr" in group
+        }
+
+    def watched(self) -> list[Optimizer]:
+        """Those known so far."""
+        return list(self._rates)
+
+    def _watch(self, optimizer: Optimizer, label: str) -> _Seen:
+        seen = self._look(optimizer, before=None)
+        if seen.members:
+            self._rates[optimizer] = label, len(optimizer.param_groups) == 1
+        return seen
+
+    def _unused_label(self) -> str:
+        used = {label for label, _ in self._rates.values()}
+        return next(label for label in ("", *(f"optimizer{k + 1}" for k in range(len(used)))) if label not in used)
+
+    def _look(self, optimizer: Optimizer, before: _Seen | None) -> _Seen:
+        parameters = [p for group in optimizer.param_groups for p in group["params"]]
+        if any(id(p) not in self._index for p in parameters):
+            self._learn(parameters, {} if before is None else dict.fromkeys(before.ids))
+        members = [(self._index[id(p)], p) for p in parameters if id(p) in self._index]
+        seen = self._seen[optimizer] = _Seen([id(p) for p in parameters], parameters, members)
+        return seen
+
+    def _learn(self, parameters: list[torch.Tensor], before: Mapping[int, None]) -> None:
+        names = {id(p): name for name, p in named_parameters(self.models)}
+        for k, p in enumerate(parameters):
+            if id(p) in self._index:
+                continue
+            if name := names.get(id(p), ""):
+                self._take_in(name, p)
+            elif before and id(p) not in before:
+                numbered = (f"parameter {n} of an optimizer" for n in count(k))
+                self._take_in(next(name for name in numbered if name not in self.parameters), p)
+
+    def _take_in(self, name: str, p: torch.Tensor) -> None:
+        """Give the parameter its row: that of its name, unless the one there has another shape."""
+        layer = name.rpartition(".")[0]
+        if name in self.parameters and self.parameters[name].shape != p.shape:
+            name = f"{name} ({' x '.join(map(str, p.shape))})"
+        if name not in self.parameters:
+            self.arrived.append(TensorFacts(name, tuple(p.shape), dtype_name(p), layer, p.requires_grad))
+        self.parameters[name] = p
+        self._index[id(p)] = list(self.parameters).index(name)
+
+
+def _labelled(optimizer: Any) -> Iterator[tuple[str, Optimizer]]:
+    """One, a list or a dict of optimizers -> (label, optimizer); one has the label ""."""
+    if optimizer is None:
+        return
+    if isinstance(optimizer, Mapping):
+        given = {str(name): one for name, one in optimizer.items()}
+    elif isinstance(optimizer, list | tuple):
+        given = {str(k): one for k, one in enumerate(optimizer)}
+    else:
+        given = {"": optimizer}
+    if list(given) == ["0"]:
+        given = {"": given["0"]}
+    for label, one in given.items():
+        if not isinstance(one, Optimizer):
+            raise RecordError(
+                f"optimizer: expected a torch.optim.Optimizer, a list or a dict of them, got {type(one).__name__}; "
+                "leave it out and the optimizers that update the model are found"
+            )
+        inner = getattr(one, "optimizer", None)  # Accelerate and others wrap an optimizer in one
+        yield label, inner if isinstance(inner, Optimizer) else one
+
+
+def dtype_name(tensor: torch.Tensor) -> str:
+    """torch.float32 -> "float32"."""
+    return str(tensor.dtype).removeprefix("torch.")

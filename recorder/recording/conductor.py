@@ -1,0 +1,281 @@
+"""Which instruments play at this moment, what do they need, and what rows come of it?
+
+Two kinds of moments. *At an update*: statistics and raw tensors of step t, gathered by the adapter's one pass before
+update t and measured when they arrive. *Between updates*: the probe batch through the network after t updates. They
+arrive at different times, so the second kind has axes of its own, "<schedule>_probe". Weights are also measured at the
+end, where no update follows; what needs a gradient is not, so it has "each_epoch_gradient". Either way a row at step t
+describes the network after t updates.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from recorder.errors import InstrumentError, RecordError
+from recorder.reading import Collected, Facts, Finished, Instrument, Need, Plan, Quantity, Reading, Statistic, WantsRaw
+from recorder.recording.warning import warn
+from recorder.runfile.schema import Series
+from recorder.schedule import AtEnd, EachEpoch, Every, Moment, Pairs, Schedule, Scheduled
+
+NOTHING = Plan()
+OF_WEIGHTS = frozenset({Statistic.WEIGHT_NORM, Statistic.WEIGHT_NONFINITE, Statistic.WEIGHT_HISTOGRAM})
+BETWEEN = frozenset({Need.PROBE, Need.MODEL})
+Row = dict[str, Any]  # series -> (item, *shape) array, or {item: array}
+Note = Callable[[str, str, Moment], None]  # (event kind, text, when)
+
+
+@dataclass
+class Player:
+    """An instrument at work: when it is due and what it fills."""
+
+    instrument: Instrument
+    schedule: Schedule
+    axis: str
+    series: tuple[Series, ...]
+    raw: frozenset[tuple[Quantity, str]] = frozenset()
+    resting: bool = False
+    last: int = -1  # the step of its last row between updates
+
+    @property
+    def between(self) -> bool:
+        return bool(self.instrument.needs & BETWEEN)
+
+    @property
+    def compares(self) -> bool:
+        """Whether it needs the weights of the step before."""
+        return Statistic.UPDATE_NORM in self.instrument.statistics or any(q == "update" for q, _ in self.raw)
+
+    @property
+    def names(self) -> frozenset[str]:
+        """What it fills, and what is derived from that when it is drawn."""
+        derived = getattr(self.instrument, "derived", {})
+        return frozenset(s.name for s in self.series).union(*(derived.get(s.name, ()) for s in self.series))
+
+    @property
+    def at_rest(self) -> bool:
+        """Whether something of it can be measured where no update follows: weights, but no gradients."""
+        quantities = {quantity for quantity, _ in self.raw}
+        return bool(self.instrument.statistics & OF_WEIGHTS) or "weight" in quantities
+
+
+def players(scheduled: Iterable[Scheduled], facts: Facts) -> tuple[Player, ...]:
+    """The instruments with their series declared; RecordError where two fill the same series or one cannot work."""
+    found: list[Player] = []
+    taken: dict[str, str] = {"scalars": "the scalars"}
+    for s in scheduled:
+        name = s.instrument.name
+        between = bool(s.instrument.needs & BETWEEN)
+        if between and (s.instrument.statistics or Need.RAW in s.instrument.needs):
+            raise RecordError(f"{name!r} wants both the probe batch and numbers of an update; make it two instruments")
+        raw = s.instrument.raw(facts) if isinstance(s.instrument, WantsRaw) else frozenset()
+        player = Player(s.instrument, s.schedule, s.schedule.axis, (), raw)
+        if between:
+            player.axis += "_probe"
+        elif not player.at_rest and isinstance(s.schedule, AtEnd):
+            raise RecordError(f"{name!r} measures an update, and none follows the end; use each_epoch, every or pairs")
+        elif not player.at_rest and isinstance(s.schedule, EachEpoch):
+            player.axis += "_gradient"  # the last epoch has no row there
+        player.series = declared(s.instrument, facts, player.axis)
+        for one in player.series:
+            if one.name in taken:
+                raise RecordError(f"series {one.name!r} of {name!r} is already filled by {taken[one.name]}")
+            taken[one.name] = repr(name)
+        if player.compares and not isinstance(s.schedule, Every | Pairs):
+            raise RecordError(
+                f"{name!r} compares with the step before, which {s.schedule} cannot know in time; use every or pairs"
+            )
+        found.append(player)
+    return tuple(found)
+
+
+def declared(instrument: Instrument, facts: Facts, axis: str) -> tuple[Series, ...]:
+    """The series that the instrument fills, on this axis."""
+    return tuple(replace(d, axis=axis, instrument=instrument.name) for d in instrument.declare(facts))
+
+
+def more_items(known: Sequence[Series], now: Sequence[Series]) -> list[Series]:
+    """The items that each series has in addition; InstrumentError where more than that has changed."""
+    found = []
+    for before, s in zip(known, now, strict=True):
+        k = len(before.items)
+        if replace(s, items=s.items[:k], ragged=s.ragged[:k]) != before:
+            raise InstrumentError(f"series {s.name!r}: was declared otherwise before tensors came")
+        if len(s.items) > k:
+            found.append(replace(s, items=s.items[k:], ragged=s.ragged[k:]))
+    return found
+
+
+def _longer(column: np.ndarray, tensors: int) -> np.ndarray:
+    """The column of tensors of which some were not there: NaN, counts 0."""
+    blank = np.nan if column.dtype.kind == "f" else 0
+    more = np.full((tensors - len(column), *column.shape[1:]), blank, column.dtype)
+    return np.concatenate([column, more])
+
+
+class Conductor:
+    """Decides what is due, lets the instruments measure, and switches off the one that fails."""
+
+    def __init__(self, players: Sequence[Player], note: Note, *, strict: bool = False) -> None:
+        self.players = tuple(players)
+        self._at_updates = [p for p in players if not p.between]
+        self._between = [p for p in players if p.between]
+        self._comparing = [p for p in players if p.compares]
+        self._note = note
+        self._strict = strict
+        self._moment = Moment(0, epoch_begins=True)
+        self._epoch_begins = True  # until the first update of an epoch
+        self._due: tuple[Player, ...] | None = None
+        self._plan: Plan | None = None
+        self._thin = 1
+        self._previous: tuple[int, Mapping[Statistic, np.ndarray]] = (-1, {})  # the last measured update
+
+    def move_to(self, moment: Moment, *, thin: int = 1) -> None:
+        """The next update is the one of this moment."""
+        waits = self._epoch_begins and moment.updates == self._moment.updates
+        self._epoch_begins = moment.epoch_begins or waits
+        self._moment, self._thin = moment, thin
+        self._due = self._plan = None
+
+    def rest(self) -> None:
+        """Nobody measures any more."""
+        for player in self.players:
+            player.resting = True
+        self._due = self._plan = None
+
+    def welcome(self, facts: Facts, moment: Moment) -> tuple[Series, ...]:
+        """Tensors came, of which `facts` knows now: the items that the instruments' series have in addition."""
+        found: list[Series] = []
+        for player in self._at_updates:
+            if player.resting:
+                continue
+            try:
+                series = declared(player.instrument, facts, player.axis)
+                found += more_items(player.series, series)
+                player.series = series
+                if isinstance(player.instrument, WantsRaw):
+                    player.raw = player.instrument.raw(facts)
+            except Exception as problem:
+                self._switch_off(player, problem, moment)
+        when, table = self._previous
+        self._previous = when, {s: _longer(column, len(facts.tensors)) for s, column in table.items()}
+        self._due = self._plan = None
+        return tuple(found)
+
+    @property
+    def due(self) -> tuple[Player, ...]:
+        """Who measures the coming update."""
+        if self._due is None:
+            self._due = tuple(self._at(self._coming(), self._at_updates))
+        return self._due
+
+    def _coming(self, ahead: int = 0) -> Moment:
+        """The coming update as schedules see it: they count updates, so that an iteration without one is no gap."""
+        m = self._moment
+        return Moment(m.updates + ahead, m.epoch, epoch_begins=self._epoch_begins and not ahead, ended=m.ended)
+
+    def plan(self) -> Plan:
+        """What the pass before the coming update has to compute: what is due, and what the next step needs."""
+        if self._plan is None:
+            self._plan = _planned(self.due, comparing=self._comparing_next())
+        return self._plan
+
+    def _comparing_next(self) -> bool:
+        """Whether somebody compares the next step with the coming one."""
+        if not self._comparing:
+            return False
+        return bool(self._at(self._coming(ahead=1), self._comparing))
+
+    def update(self, due: Sequence[Player], collected: Collected, moment: Moment, at: float) -> dict[str, Row]:
+        """{axis: row} of everyone who was due at this update."""
+        before_update, before = self._previous
+        self._previous = (moment.updates, collected.table)
+        if not due:
+            return {}
+        reading = Reading(
+            moment.step, moment.epoch, at, collected.table, collected.stepped, raw=collected.raw,
+            scalars=collected.scalars, previous=before if before_update == moment.updates - 1 else {},
+        )  # fmt: skip
+        return self._measure(due, reading)
+
+    def between(self, moment: Moment, look: Callable[[frozenset[Need]], Mapping[str, Any]]) -> dict[str, Row]:
+        """{axis: row} of everyone who looks at the network between updates and has not yet done so at this step.
+
+        `look` gives the fields of a Reading that these needs ask for: activations, model.
+        """
+        due = [p for p in self._at(moment, self._between) if p.last != moment.step]
+        if not due:
+            return {}
+        try:
+            seen = look(frozenset[Need]().union(*(p.instrument.needs for p in due)))
+        except Exception as problem:
+            for player in due:
+                self._switch_off(player, problem, moment)
+            return {}
+        for player in due:
+            player.last = moment.step
+        return self._measure(due, Reading(moment.step, moment.epoch, time.time(), **seen))
+
+    def _at(self, moment: Moment, players: Iterable[Player]) -> list[Player]:
+        return [p for p in players if not p.resting and p.schedule.due(moment, thin=self._thin)]
+
+    def _measure(self, due: Sequence[Player], reading: Reading) -> dict[str, Row]:
+        rows: dict[str, Row] = {}
+        for player in due:
+            if player.resting:
+                continue
+            try:
+                values = checked(player.instrument.measure(reading), player.series, reading.step)
+            except Finished as finished:
+                player.resting = True
+                self._note(
+                    "note", f"{player.instrument.name} {finished}; it rests", Moment(reading.step, reading.epoch)
+                )
+            except Exception as problem:
+                self._switch_off(player, problem, Moment(reading.step, reading.epoch))
+            else:
+                rows.setdefault(player.axis, {}).update(values)
+        return rows
+
+    def _switch_off(self, player: Player, problem: Exception, moment: Moment) -> None:
+        what = f"{type(problem).__name__}: {problem}"
+        text = f"{player.instrument.name} failed at step {moment.step} and is switched off: {what}"
+        if self._strict:
+            raise InstrumentError(text) from problem
+        player.resting = True
+        self._note("warning", text, moment)
+        warn(f"{text}; the training goes on")
+
+
+def _planned(due: Sequence[Player], *, comparing: bool) -> Plan:
+    if not due and not comparing:
+        return NOTHING
+    statistics = frozenset[Statistic]().union(*(p.instrument.statistics for p in due))
+    if comparing:
+        statistics |= {Statistic.WEIGHT_NORM}
+    return Plan(statistics, comparing, frozenset().union(*(p.raw for p in due)))
+
+
+def checked(values: Mapping[str, Any], series: Sequence[Series], step: int) -> Mapping[str, Any]:
+    """`values` when they are what was declared; InstrumentError says which series differs and how."""
+    if set(values) != {s.name for s in series}:
+        raise InstrumentError(f"step {step}: expected series {[s.name for s in series]}, got {list(values)}")
+    for s in series:
+        given = values[s.name]
+        if isinstance(given, Mapping):
+            for item, value in given.items():
+                if item not in s.items:
+                    raise InstrumentError(f"series {s.name!r} at step {step}: there is no {s.item_dim} {item!r}")
+                _same(f"series {s.name!r}, {s.item_dim} {item!r} at step {step}", s.shape_of(item), np.shape(value))
+        elif not s.ragged:
+            _same(f"series {s.name!r} at step {step}", (len(s.items), *s.shape), np.shape(given))
+    return values
+
+
+def _same(where: str, expected: tuple[int, ...], got: tuple[int, ...]) -> None:
+    if got != expected:
+        raise InstrumentError(f"{where}: expected shape {expected}, got {got}")

@@ -1,0 +1,276 @@
+"""How is a training recorded? `with record(model, path, ...) as run:` around the loop, `run.step()` in it.
+
+Steps count from 0. `run.step()` ends iteration t; its row describes the network after t updates: gradients and weights
+are those at w_t, before update t, and an update is w_t - w_{t-1}. `epoch` counts the epochs that are completed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from recorder import adapters
+from recorder.analysis.health import Health
+from recorder.errors import LayerscopeError, RecordError
+from recorder.number import is_number
+from recorder.reading import Facts
+from recorder.recording.checkpoint import Checkpoints
+from recorder.recording.conductor import players
+from recorder.recording.naming import writer_at
+from recorder.recording.presets import Ask, chosen
+from recorder.recording.provenance import model_facts, provenance
+from recorder.recording.session import Session, Setup
+from recorder.recording.summary import ProgressLine, Summary
+from recorder.recording.unwatched import Unwatched
+from recorder.recording.warning import warn
+from recorder.runfile.schema import State
+
+
+def record(
+    model: Any,
+    path: str | os.PathLike[str],
+    *,
+    optimizer: Any = None,
+    probe: Any = None,
+    instruments: Ask | Sequence[Ask] = "light",
+    layers: Any = None,
+    checkpoints: Checkpoints | None = None,
+    meta: Any = None,
+    max_size: float | None = None,
+    strict: bool = False,
+    health: Health = Health(),  # noqa: B008  frozen
+    progress: bool = True,
+) -> Recording:
+    """Record the training of `model` (or of a dict of models) into a run file, within a `with` block.
+
+    path         "runs/mlp.h5", or a folder ("runs/") for a run with a name of its own; nothing is ever overwritten
+    optimizer    one, a list or a dict of them; None finds those that step the model's parameters
+    probe        a batch whose activations are looked at, in eval mode and without a trace in the model
+    instruments  presets ("light", "full"), names, instruments, or schedules around them, or a list of these
+    layers       names, globs or classes of the layers that are probed; None: all that compute
+    checkpoints  when weights are saved: Checkpoints(every=500), Checkpoints(every=each_epoch, best="val_accuracy")
+    meta         your settings (dict, Namespace, dataclass, OmegaConf), kept with the run
+    max_size     bytes that the rows may take; schedules are thinned to stay below, training never stops for it
+    strict       raise where an instrument fails, instead of switching it off with a warning
+    health       thresholds of the findings that the explorer shows
+    progress     a line under the training's output, in a terminal only
+
+    RecordError and RunExistsError are raised here and at `with`; once training runs, nothing of layerscope stops it.
+    """
+    adapter = adapters.adapter_for(model, optimizer=optimizer, probe=probe, layers=layers)
+    facts = adapter.facts()
+    playing = players(chosen(instruments, facts), facts)
+    schedules = {p.instrument.name: str(p.schedule) for p in playing}
+    origin = {**provenance(meta), **model_facts(facts), "schedules": schedules}
+    limit = None if max_size is None else int(max_size)
+    return Recording(
+        Setup(adapter, facts, playing, origin, checkpoints, limit, strict, health, progress), os.fspath(path)
+    )
+
+
+class Recording:
+    """A training being recorded; `with` gives it, `step` and `epoch` feed it, `print` shows it.
+
+    It stands between the session, which may fail, and the user's training, which must not.
+    """
+
+    def __init__(self, setup: Setup, path: str) -> None:
+        self.path = Path(path)
+        self._setup = setup
+        self._asked = path
+        self._session: Session | None = None
+        self._progress: ProgressLine | None = None
+        self._pid = 0  # of the process that records; others hold an inert copy
+        self._closed = False
+        self._off = False  # after a second failure
+        self._warned: set[str] = set()
+
+    # -- what the user calls
+
+    def step(self, *, loss: Any = None, samples: int | None = None, **scalars: Any) -> None:
+        """End one iteration of the training loop; `samples` is the size of its batch, `scalars` any numbers of it.
+
+        A tensor on the GPU is fine and costs no wait. Names may come at any time, also first at step 500.
+        """
+        if (session := self._open("step")) is None:
+            return
+        given = scalars if loss is None else {"loss": loss, **scalars}
+        self._guarded(session, lambda: session.iteration(samples, self._numbers(session, given)))
+
+    def epoch(self, **scalars: Any) -> None:
+        """End an epoch: validation results and the like; what is due each epoch is measured now."""
+        if (session := self._open("epoch")) is not None:
+            self._guarded(session, lambda: session.epoch(self._numbers(session, scalars)))
+
+    def event(self, kind: str, text: str) -> None:
+        """Note something that happened now: run.event("note", "new data set")."""
+        if (session := self._open("event")) is not None:
+            session.note(kind, text)
+
+    def phase(self, name: str) -> None:
+        """Say that a phase begins now: run.phase("fine-tuning")."""
+        if (session := self._open("phase")) is not None:
+            session.note("phase", name)
+
+    def checkpoint(self) -> Path | None:
+        """Save the weights now, whatever the schedule; the file's path, or None where that failed."""
+        if (session := self._open("checkpoint")) is None:
+            return None
+        session.cost.enter()
+        path = self._saved(session, session.checkpoint)
+        session.cost.leave()
+        return path
+
+    @property
+    def steps(self) -> int:
+        """Iterations completed."""
+        return self._session.moment.step if self._session else 0
+
+    @property
+    def summary(self) -> Summary:
+        """What is recorded, how often, what it costs and how large the run becomes."""
+        return self._session.summary(self.path) if self._session else Summary(self.path, self._setup.players)
+
+    def __rich__(self) -> Summary:
+        return self.summary
+
+    def __str__(self) -> str:
+        return str(self.summary)
+
+    def __repr__(self) -> str:
+        state = "closed" if self._closed else "recording" if self._session else "not begun"
+        epochs = self._session.moment.epoch if self._session else 0
+        return f"Recording({str(self.path)!r}, {self.steps} steps, {epochs} epochs, {state})"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # A data set that holds the run is copied to spawned workers: they get one that records nothing.
+        return _inert_copy, (str(self.path),)
+
+    # -- the block
+
+    def __enter__(self) -> Recording:
+        if self._session is not None:
+            raise RecordError(f"{self.path}: this recording was already used; call record(...) again")
+        writer = writer_at(self._asked, meta=self._setup.meta or {})
+        self.path, self._pid = writer.path, os.getpid()
+        try:
+            self._session = Session(self._setup, writer)
+            self._session.begin()
+            self._progress = ProgressLine(self._setup.progress)
+        except BaseException as problem:
+            self._closed = True
+            if self._session is None:
+                writer.close(State.FAILED, error=_said(problem))
+            else:
+                self._session.leave(State.FAILED, _said(problem))
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        session = self._session
+        if session is None or self._closed or self._pid != os.getpid():
+            return
+        well = problem is None or (isinstance(problem, SystemExit) and problem.code in (None, 0))
+        try:
+            if not self._off:
+                session.finish(well=well)
+        except Exception as trouble:
+            self._give_up(session, trouble, strict=self._setup.strict and problem is None)
+        finally:
+            self._closed = True
+            if self._progress is not None:
+                self._progress.close()
+            error = "" if well or problem is None else _said(problem)
+            for text in session.leave(State.DONE if well else State.FAILED, error):
+                warn(text)
+
+    # -- between the session and the training
+
+    def _open(self, verb: str) -> Session | None:
+        """None where nothing is recorded: in a child process, after a failure; RecordError outside the block."""
+        if self._off or self._pid not in (0, os.getpid()):
+            return None
+        if self._closed:
+            raise RecordError(f"run.{verb}(): {self.path} is closed; the `with record(...)` block was left")
+        if self._session is None:
+            raise RecordError(f"run.{verb}(): the recording has not begun; write: with record(...) as run:")
+        return self._session
+
+    def _guarded(self, session: Session, work: Callable[[], None]) -> None:
+        """Do the work of `run.step()` or `run.epoch()`, and the checkpoint that is due after it."""
+        session.cost.enter()
+        try:
+            work()
+        except Exception as problem:
+            self._give_up(session, problem, strict=self._setup.strict)
+        if session.checkpoint_due and session.watched:
+            self._saved(session, session.scheduled_checkpoint)
+        if self._progress is not None and self._progress.due:
+            self._progress.paint(session.summary(self.path))
+        session.cost.leave()
+
+    def _saved(self, session: Session, save: Callable[[], Path | None]) -> Path | None:
+        try:
+            return save()
+        except Exception as problem:
+            if self._setup.strict:
+                raise
+            text = f"no checkpoint at step {self.steps}: {_said(problem)}"
+            session.note("warning", text)
+            self._warn_once("checkpoint", text)
+            return None
+
+    def _numbers(self, session: Session, given: Mapping[str, Any]) -> dict[str, Any]:
+        """What can be a scalar of what was given; the rest is warned of once, or raised when strict."""
+        good = {name: value for name, value in given.items() if is_number(value)}
+        if len(good) == len(given):
+            return good
+        for name, value in given.items():
+            if name in good or value is None:
+                continue
+            shape = tuple(getattr(value, "shape", ()))
+            found = f"shape {shape}" if shape else f"{type(value).__name__} {value!r}"
+            text = f"scalar {name!r} at step {self.steps}: expected one number, got {found}; it is left out"
+            if self._setup.strict:
+                raise RecordError(text)
+            if name not in self._warned:
+                session.note("warning", text)
+            self._warn_once(name, text)
+        return good
+
+    def _give_up(self, session: Session, problem: Exception, *, strict: bool) -> None:
+        """The recorder itself failed: the training goes on, its scalars are recorded until that fails as well."""
+        if strict:
+            if isinstance(problem, LayerscopeError):
+                raise problem
+            raise RecordError(f"recording failed at step {self.steps}: {_said(problem)}") from problem
+        self._off = not session.watched
+        rest = "nothing more is recorded" if self._off else "only scalars are recorded from here"
+        text = f"recording failed at step {self.steps}: {_said(problem)}; the training goes on, {rest}"
+        warn(text)
+        try:
+            session.note("warning", text)
+            session.unwatch()
+        except Exception as trouble:
+            warn(f"on letting go of the training: {_said(trouble)}")
+
+    def _warn_once(self, key: str, text: str) -> None:
+        if key not in self._warned:
+            self._warned.add(key)
+            warn(text)
+
+
+def _said(problem: BaseException) -> str:
+    return f"{type(problem).__name__}: {problem}".removesuffix(": ")
+
+
+def _inert_copy(path: str) -> Recording:
+    nothing = Facts("", (), ())
+    copy = Recording(Setup(Unwatched(nothing), nothing, progress=False), path)
+    copy._pid = -1  # no process has it
+    return copy

@@ -1,0 +1,281 @@
+"""What happens at each iteration, at each epoch and at the end of a training that is being recorded?
+
+Everything here may raise; `recorder.recording.record` stands between it and the user's loop.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from functools import partial
+from math import prod
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from recorder.analysis.health import Health, Monitor
+from recorder.charting.captions import many
+from recorder.number import as_float
+from recorder.reading import Adapter, Collected, Facts, Need, Plan, TensorFacts
+from recorder.recording.checkpoint import Checkpointer, Checkpoints
+from recorder.recording.conductor import Conductor, Player
+from recorder.recording.cost import Cost
+from recorder.recording.forecast import Forecast
+from recorder.recording.ledger import Ledger
+from recorder.recording.summary import Summary
+from recorder.recording.unwatched import Unwatched
+from recorder.recording.warning import warn
+from recorder.runfile.schema import State
+from recorder.runfile.writer import RunWriter
+from recorder.schedule import Moment, every
+
+UNSEEN = 100  # steps without an update after which something must be wrong
+SUFFIXES = {"keras": ".weights.h5", "numpy": ".npz"}  # of checkpoints; torch and others ".pth"
+
+
+@dataclass(frozen=True)
+class Setup:
+    """What `record` was asked for, resolved."""
+
+    adapter: Adapter
+    facts: Facts
+    players: tuple[Player, ...] = ()
+    meta: Mapping[str, Any] | None = None
+    checkpoints: Checkpoints | None = None
+    max_size: int | None = None
+    strict: bool = False
+    health: Health = Health()  # noqa: RUF009  frozen
+    progress: bool = True
+
+
+class _Iteration(NamedTuple):
+    """One iteration of the user's loop whose numbers may still be on their way from the device."""
+
+    moment: Moment
+    at: float
+    due: tuple[Player, ...]
+    given: tuple[str, ...]  # names of the user's scalars
+    timing: Mapping[str, float]
+    collect: Callable[[], Collected]
+
+
+class Session:
+    """One training, from the entry of its block to the exit: adapter -> conductor -> ledger."""
+
+    def __init__(self, setup: Setup, writer: RunWriter) -> None:
+        facts, layers = setup.facts, setup.facts.layers
+        monitor = Monitor(
+            setup.health,
+            units={layer.name: layer.units for layer in layers},
+            numbers={layer.name: facts.probe_samples * prod(layer.shape) for layer in layers},
+        )
+        self.moment = Moment(0, epoch_begins=True)
+        self.cost = Cost()
+        series = tuple(s for p in setup.players for s in p.series)
+        names = frozenset[str]().union(*(p.names for p in setup.players))
+        self.ledger = Ledger(writer, series, monitor, setup.max_size, names=names)
+        self._setup = setup
+        self._facts = facts
+        self._adapter = setup.adapter
+        self._conductor = Conductor(setup.players, self.ledger.note, strict=setup.strict)
+        self._iterations: deque[_Iteration] = deque()
+        suffix = SUFFIXES.get(facts.framework, ".pth")
+        rule = setup.checkpoints or Checkpoints()
+        self._checkpointer = Checkpointer(writer.folder / "checkpoints", rule, suffix=suffix)
+        self._pid = os.getpid()
+        self._updated = False  # in this iteration
+        self._left = False
+        self._told_aimless = False
+
+    @property
+    def watched(self) -> bool:
+        """Whether the framework is (still) watched."""
+        return not isinstance(self._adapter, Unwatched)
+
+    def begin(self) -> None:
+        """Watch the training, and look at the network as it is before it."""
+        self._adapter.attach(self._plan)
+        self._between()
+        self.cost.begin()
+
+    def iteration(self, samples: int | None, given: Mapping[str, Any]) -> None:
+        """End the iteration at this moment; the next update is one step on."""
+        moment, updated = self.moment, self._updated
+        due, self._updated = self._conductor.due if updated else (), False
+        timing = self.cost.iteration(self._adapter, samples)
+        try:
+            collect = self._adapter.collect(given)
+        finally:
+            self._move_to(Moment(moment.step + 1, moment.epoch, moment.updates + updated))
+        self._iterations.append(_Iteration(moment, time.time(), due, tuple(given), timing, collect))
+        while len(self._iterations) > self._adapter.lag:
+            self._read(self._iterations.popleft())
+        self._between()
+        if self.moment.step == UNSEEN:
+            self._miss()
+
+    def epoch(self, given: Mapping[str, Any]) -> None:
+        """End an epoch at this moment."""
+        self._move_to(self.moment._replace(epoch=self.moment.epoch + 1, epoch_begins=True))
+        self._settle()
+        self.ledger.epoch({name: as_float(value) for name, value in given.items()}, self.moment, time.time())
+        self._between()
+
+    def finish(self, *, well: bool) -> None:
+        """Take in what is on its way and, after a training that went well, what is due at its end."""
+        self._settle()
+        if not well:
+            return
+        if self.moment.step < UNSEEN:
+            self._miss()
+        self._aim()
+        # No update follows: what is due at the first update of an epoch is measured now as well.
+        self._move_to(self.moment._replace(epoch_begins=True, ended=True))
+        if due := [player for player in self._conductor.due if player.at_rest]:
+            collected = self._adapter.read(self._conductor.plan())
+            self._welcome(collected.arrived, self.moment)
+            self.ledger.between(
+                self._conductor.update(due, collected, self.moment, time.time()), self.moment, time.time()
+            )
+        self._between()
+
+    @property
+    def checkpoint_due(self) -> bool:
+        return self._setup.checkpoints is not None and self._setup.checkpoints.due(self.moment)
+
+    def scheduled_checkpoint(self) -> None:
+        """Save the weights, unless they were saved before the epoch ended at this very step."""
+        if self._checkpointer.saved(self.moment.step):
+            self._settle()
+            self._checkpointer.refresh(epoch=self.moment.epoch, scalars=self.ledger.latest)
+        else:
+            self.checkpoint()
+        if self.moment.epoch:  # before, the score may be a number of the epoch
+            self._aim()
+
+    def checkpoint(self) -> Path:
+        """Save the weights now."""
+        self._settle()  # the score of the best checkpoint may be on its way
+        step, epoch = self.moment.step, self.moment.epoch
+        saved = self._checkpointer.save(self._adapter.save, step=step, epoch=epoch, scalars=self.ledger.latest)
+        self.note("checkpoint", saved.file)
+        return self._checkpointer.folder / saved.file
+
+    def note(self, kind: str, text: str) -> None:
+        self.ledger.note(kind, text, self.moment)
+
+    def unwatch(self) -> None:
+        """Let go of the framework and of what is on its way from it; scalars are still recorded."""
+        adapter, self._adapter = self._adapter, Unwatched(self._setup.facts)
+        self._iterations.clear()
+        self._conductor.rest()
+        adapter.detach()
+
+    def leave(self, state: State, error: str) -> tuple[str, ...]:
+        """Put everything back and seal the run, each part also when another one fails; what there is to say."""
+        self._left = True
+        leaving: tuple[Callable[[], str | None], ...] = (
+            self._adapter.detach,
+            self._checkpointer.close,
+            partial(self.ledger.close, state, error),
+        )
+        said = []
+        for leave in leaving:
+            try:
+                said.append(leave() or "")
+            except Exception as problem:
+                said.append(f"on leaving: {type(problem).__name__}: {problem}")
+        return tuple(text for text in said if text)
+
+    def summary(self, path: Path) -> Summary:
+        ledger, axes = self.ledger, {p.axis: p.schedule for p in self._conductor.players} | {"step": every(1)}
+        return Summary(
+            path=path,
+            players=self._conductor.players,
+            scalars=ledger.scalars.names("step"),
+            forecast=Forecast(tuple((schedule, ledger.writer.row_bytes(axis)) for axis, schedule in axes.items())),
+            steps=self.moment.step,
+            epochs=self.moment.epoch,
+            step_time=self.cost.training / max(1, self.moment.step),
+            overhead=self.cost.own / max(1, self.moment.step),
+            written=ledger.budget.used,
+            loss=ledger.latest.get("loss"),
+            max_size=self._setup.max_size,
+        )
+
+    def _plan(self) -> Plan:
+        """Asked by the adapter just before an update, in a forked child too."""
+        if self._left or self._pid != os.getpid():
+            return Plan()
+        self._updated = True
+        return self._conductor.plan()
+
+    def _miss(self) -> None:
+        """Warn of a training whose updates pass unseen, or whose iterations do."""
+        step, waiting, text = self.moment.step, [p for p in self._conductor.players if not p.between], ""
+        if not step and self._updated:
+            text = (
+                "updates of the model were seen but run.step() was never called, so nothing of them is recorded; "
+                "call it at the end of each iteration of the training loop"
+            )
+        elif step and not self.moment.updates and waiting and self.watched:
+            text = (
+                f"no update of the model was seen in {step} step{'s' if step > 1 else ''}, so nothing of its "
+                "gradients and weights is recorded; they are seen where a torch.optim optimizer of its parameters steps"
+            )
+        if text:
+            self.note("warning", text)
+            warn(text)
+
+    def _aim(self) -> None:
+        """Warn, once, of a best checkpoint that no scalar tells."""
+        best, known = self._checkpointer.rule.best, self.ledger.latest
+        if self._checkpointer.aimless and not self._told_aimless:
+            self._told_aimless = True
+            near = get_close_matches(best, known, n=1)
+            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known) or 'none'}"
+            text = f"Checkpoints(best={best!r}): no such scalar was given so far, so all checkpoints are kept; {hint}"
+            self.note("warning", text)
+            warn(text)
+
+    def _settle(self) -> None:
+        """Wait for the iterations whose numbers are still on their way."""
+        while self._iterations:
+            self._read(self._iterations.popleft())
+
+    def _welcome(self, arrived: tuple[TensorFacts, ...], moment: Moment) -> None:
+        """Tensors came: each has rows from here on."""
+        if arrived:
+            self._facts = replace(self._facts, tensors=(*self._facts.tensors, *arrived))
+            self.ledger.more(self._conductor.welcome(self._facts, moment))
+            names = ", ".join(tensor.name for tensor in arrived)
+            self.ledger.note("note", f"{many(len(arrived), 'tensor', 'tensors')} came during the run: {names}", moment)
+
+    def _read(self, iteration: _Iteration) -> None:
+        collected = iteration.collect()
+        self._welcome(collected.arrived, iteration.moment)
+        for kind, text in collected.notes:
+            self.ledger.note(kind, text, iteration.moment)
+        moment, at = iteration.moment, iteration.at
+        rows = self._conductor.update(iteration.due, collected, moment, at) if iteration.due or collected.table else {}
+        users = {name: collected.scalars[name] for name in iteration.given if name in collected.scalars}
+        self.ledger.step(rows, {**users, **collected.scalars, **iteration.timing}, moment, at)
+
+    def _between(self) -> None:
+        if rows := self._conductor.between(self.moment, self._look):
+            self.ledger.between(rows, self.moment, time.time())
+
+    def _look(self, needs: frozenset[Need]) -> dict[str, Any]:
+        seen: dict[str, Any] = {}
+        if Need.PROBE in needs:
+            seen["activations"] = self._adapter.probe()
+        if Need.MODEL in needs:
+            seen["model"] = self._adapter.model()
+        return seen
+
+    def _move_to(self, moment: Moment) -> None:
+        self.moment = moment
+        self._conductor.move_to(moment, thin=self.ledger.budget.thin)
