@@ -52,6 +52,7 @@ class HostRows:
         """More tensors came; called between two iterations."""
         self.names = names
         self._nothing = Rows({}, np.zeros(len(names), bool), {})
+        self._tables: dict[frozenset[Statistic], statistics.Table] = {}  # one for each union that was wanted
         self._clear()
 
     def _clear(self) -> None:
@@ -69,7 +70,7 @@ class HostRows:
     def measure(self, plan: Plan, updates: Iterable[Update]) -> None:
         """One pass over each tensor."""
         if self._table is None:
-            self._table = statistics.Table((s.value for s in plan.statistics), len(self.names))
+            self._table = self._table_of(plan.statistics)
         # All of them first: once the pass has filled the processor's caches with tensors, this code is slow to fetch.
         for update in list(updates):
             i, weight = update.position, update.weight
@@ -86,6 +87,14 @@ class HostRows:
             self._table.measure(i, update.gradient, weight, kept=kept, keep=keep, zeros=update.zeros)
             if kept is not None and not keep:
                 kept.valid = False
+
+    def _table_of(self, wanted: frozenset[Statistic]) -> statistics.Table:
+        """An empty table, made once."""
+        if wanted not in self._tables:
+            self._tables[wanted] = statistics.Table((s.value for s in wanted), len(self.names))
+        table = self._tables[wanted]
+        table.clear()
+        return table
 
     def _copy(self, plan: Plan, update: Update, kept: statistics.Kept | None) -> None:
         name, weight = self.names[update.position], update.weight

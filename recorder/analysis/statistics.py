@@ -75,10 +75,17 @@ class Table:
         for name in self.wanted:
             self._want |= FLAGS[name]
         self._squares = np.empty((tensors, len(NORMS)))
-        self._squares.fill(np.nan)
-        self._nonfinite = np.zeros((tensors, len(NONFINITE)), np.int64)
-        self._counts = {n: np.zeros((tensors, histogram.COLUMNS), np.int64) for n in HISTOGRAMS if n in self.wanted}
+        self._nonfinite = np.empty((tensors, len(NONFINITE)), np.int64)
+        self._counts = {n: np.empty((tensors, histogram.COLUMNS), np.int64) for n in HISTOGRAMS if n in self.wanted}
         self._compiled = _compiled()
+        self.clear()
+
+    def clear(self) -> None:
+        """Begin anew: no tensor is measured."""
+        self._squares.fill(np.nan)
+        self._nonfinite.fill(0)
+        for counts in self._counts.values():
+            counts.fill(0)
 
     def measure(
         self, i: int, gradient: np.ndarray | None, weight: np.ndarray, *, kept: Kept | None = None, keep: bool = False,
@@ -126,8 +133,9 @@ class Table:
 
     def columns(self) -> dict[str, np.ndarray]:
         """-> {statistic: (tensor,) float64; non-finite counts (tensor,) int64; histograms (tensor, 204) int64}"""
-        columns = zip((*NORMS, *NONFINITE), (*np.sqrt(self._squares.T), *self._nonfinite.T), strict=True)
-        return {**{name: column for name, column in columns if name in self.wanted}, **self._counts}
+        columns = zip((*NORMS, *NONFINITE), (*np.sqrt(self._squares.T), *self._nonfinite.T.copy()), strict=True)
+        found = {name: column for name, column in columns if name in self.wanted}
+        return found | {name: counts.copy() for name, counts in self._counts.items()}
 
 
 def counts(values: np.ndarray) -> np.ndarray:
