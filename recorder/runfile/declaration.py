@@ -39,6 +39,7 @@ class Status:
     error: str = ""
     steps: int = 0
     epochs: int = 0
+    resumed: int | None = None  # the step that a resumed training went on at; said by its first volume only
 
 
 @dataclass(frozen=True)
@@ -94,10 +95,10 @@ def parse_meta(text: bytes, where: str) -> dict[str, Any]:
 def parse_status(text: bytes, where: str) -> Status:
     try:
         entry = json.loads(text)
-        ended = entry.get("ended")
+        ended, resumed = entry.get("ended"), entry.get("resumed")
         return Status(
             State(entry["state"]), float(entry["started"]), None if ended is None else float(ended),
-            str(entry["error"]), int(entry["steps"]), int(entry["epochs"]),
+            str(entry["error"]), int(entry["steps"]), int(entry["epochs"]), None if resumed is None else int(resumed),
         )  # fmt: skip
     except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise RunFileError(f"{where}: its status cannot be read ({error})") from error
@@ -150,6 +151,7 @@ def _series(entry: Mapping[str, Any]) -> Series:
     for key in ("items", "dims", "columns"):
         known[key] = tuple(str(x) for x in known[key])
     known["kind"] = Kind(known["kind"])
+    known["between"] = bool(known.get("between", False))
     np.dtype(known.get("dtype", "float32"))
     return Series(**known)
 

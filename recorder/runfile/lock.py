@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import os
 import socket
 import time
@@ -26,6 +27,12 @@ class Holder:
     def me(cls) -> Holder:
         return cls(socket.gethostname(), os.getpid(), _namespace())
 
+    @property
+    def near(self) -> bool:
+        """Whether its process would be seen from here."""
+        me = Holder.me()
+        return (self.host, self.namespace) == (me.host, me.namespace)
+
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
 
@@ -47,10 +54,40 @@ class Lock:
         self._path.unlink(missing_ok=True)
 
 
+def take(folder: Path) -> Lock:
+    """The lock of a process that is gone becomes ours; FileExistsError where another was faster."""
+    lock, mine = folder / "lock", folder / f"new-lock-{os.getpid()}"
+    with contextlib.suppress(FileNotFoundError):
+        os.rename(lock, mine)  # of all who want to take it, one succeeds
+        if _alive(mine):  # it was taken a moment ago
+            os.link(mine, lock)
+            mine.unlink()
+            raise FileExistsError(lock)
+        mine.unlink()
+    return Lock(folder)
+
+
+def silent(folder: Path) -> bool:
+    """Whether nobody records; waits until it is certain that a process elsewhere, which may just have died, did."""
+    lock = folder / "lock"
+    while alive(folder):
+        if (who := holder(folder)) is not None and who.near:
+            return False
+        beat = _beat(lock)
+        time.sleep(min(1.0, SILENCE / 4))
+        if _beat(lock) != beat:
+            return False
+    return True
+
+
 def holder(folder: Path) -> Holder | None:
     """Whoever holds the lock, dead or alive."""
+    return _holder(folder / "lock")
+
+
+def _holder(lock: Path) -> Holder | None:
     try:
-        entry = json.loads((folder / "lock").read_bytes())
+        entry = json.loads(lock.read_bytes())
         return Holder(str(entry["host"]), int(entry["pid"]), str(entry["namespace"]))
     except (OSError, ValueError, TypeError, KeyError):
         return None
@@ -58,14 +95,14 @@ def holder(folder: Path) -> Holder | None:
 
 def alive(folder: Path) -> bool:
     """Whether a process is recording into this folder: its heart beat lately, and it is not known to be gone."""
-    try:
-        age = time.time() - (folder / "lock").stat().st_mtime
-    except OSError:
+    return _alive(folder / "lock")
+
+
+def _alive(lock: Path) -> bool:
+    if time.time() - _beat(lock) > SILENCE:
         return False
-    if age > SILENCE:
-        return False
-    who, me = holder(folder), Holder.me()
-    if who is None or (who.host, who.namespace) != (me.host, me.namespace):
+    who = _holder(lock)
+    if who is None or not who.near:
         return True
     try:
         os.kill(who.pid, 0)
@@ -74,6 +111,13 @@ def alive(folder: Path) -> bool:
     except OSError:
         return True
     return True
+
+
+def _beat(lock: Path) -> float:
+    try:
+        return lock.stat().st_mtime
+    except OSError:
+        return -math.inf
 
 
 def _namespace() -> str:

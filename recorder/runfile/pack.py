@@ -16,7 +16,7 @@ import numpy as np
 
 from recorder.errors import RunExistsError, RunFileError
 from recorder.runfile.layout import BLOCK_BYTES, block_rows, log_of, part_of, run_paths
-from recorder.runfile.lock import Lock, alive, holder
+from recorder.runfile.lock import Lock, alive, holder, take
 from recorder.runfile.reader import Run
 from recorder.runfile.schema import Series, State, row_dtype
 from recorder.runfile.stored import StoredVolume
@@ -132,9 +132,8 @@ def _take(folder: Path) -> Lock | None:
     """The dead process' lock becomes ours, so that two repairs do not meet."""
     if not folder.is_dir():
         return None
-    (folder / "lock").unlink(missing_ok=True)
     try:
-        return Lock(folder)
+        return take(folder)
     except FileExistsError:
         raise RunFileError(f"{folder}: another process is repairing it: {holder(folder)}") from None
 

@@ -44,6 +44,7 @@ class Part:
     columns: dict[str, dict[str, int]] = field(default_factory=dict)  # series -> item -> position
     begun: bool = False
     volume: Volume | None = None
+    resumed: int | None = None  # the first part of a resumed training says where that went on
 
     def __post_init__(self) -> None:
         self._add_axis("events", (EVENTS,))
@@ -65,7 +66,7 @@ class Part:
                 self._add_axis(axis, series)
 
     def declaration(self, meta: Mapping[str, Any], status: Status) -> Declaration:
-        return Declaration(tuple(self.series.values()), meta, status)
+        return Declaration(tuple(self.series.values()), meta, replace(status, resumed=self.resumed))
 
     def _add_axis(self, name: str, series: Sequence[Series]) -> None:
         row = row_dtype(series)

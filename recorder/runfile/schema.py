@@ -64,6 +64,7 @@ class Series:
     edges: tuple[float, ...] = ()  # bin edges of a DISTRIBUTION
     columns: tuple[str, ...] = ()  # of a TABLE
     ragged: tuple[tuple[int, ...], ...] = ()
+    between: bool = False  # measured between two updates (a probe, the numbers of an epoch), not in an iteration
 
     def shape_of(self, item: str) -> tuple[int, ...]:
         """The shape of one row of one item."""

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import Any
 
 from recorder.errors import InstrumentError, RecordError, RunExistsError
-from recorder.runfile.declaration import Declaration, Status, event_row, write_sidecar
+from recorder.runfile.declaration import Status, event_row, write_sidecar
 from recorder.runfile.fork import OpenFiles
 from recorder.runfile.guard import open_checked
 from recorder.runfile.layout import BLOCK_BYTES, log_path, part_of, run_paths, sidecar_path, volume_path
-from recorder.runfile.lock import HEARTBEAT, Lock, alive, holder
+from recorder.runfile.lock import HEARTBEAT, Lock, alive, holder, take
 from recorder.runfile.log import Block
 from recorder.runfile.pack import fold
 from recorder.runfile.part import Cell, Homes, Part, PartAxis, check_declaration
@@ -42,8 +42,12 @@ class RunWriter:
         meta: Mapping[str, Any],
         block_bytes: int = BLOCK_BYTES,
         extend: bool = False,
+        resumed: int | None = None,
     ) -> None:
-        """Reserve `path` ("runs/mlp.h5"); `extend` adds parts to a run that is there and that nobody writes."""
+        """Reserve `path` ("runs/mlp.h5"); `extend` adds parts to a run that is there and that nobody writes.
+
+        Where the training itself goes on there, `resumed` is the step at which: older rows from there on are hidden.
+        """
         self.path, self.folder = run_paths(path)
         self.dropped = 0
         self.problem: str | None = None
@@ -60,8 +64,13 @@ class RunWriter:
         self._closing = False
         self._closed = False
         self._homes = Homes()
-        self._parts = [Part(_next_number(self.path, self.folder) if extend else 0, block_bytes)]
-        write_sidecar(sidecar_path(self.folder, self._parts[0].number), Declaration((), self._meta, self._status))
+        try:
+            number = _next_number(self.path, self.folder) if extend else 0
+            self._parts = [Part(number, block_bytes, resumed=resumed)]
+            self._declare_on_disk(self._parts[0])
+        except BaseException:
+            self._lock.release()
+            raise
         self._thread = threading.Thread(target=self._work, name=f"layerscope {self.path.name}", daemon=True)
         self._thread.start()
 
@@ -262,7 +271,7 @@ class RunWriter:
             return
         for part in self._parts:
             if part.volume is not None:
-                part.volume.seal(self._status)
+                part.volume.seal(part.declaration({}, self._status).status)
                 os.fsync(part.volume.descriptor)
                 self._open.descriptors.discard(part.volume.descriptor)
                 part.volume.group.file.close()
@@ -292,25 +301,34 @@ class RunWriter:
 def _reserve(path: Path, folder: Path, extend: bool) -> Lock:
     path.parent.mkdir(parents=True, exist_ok=True)
     if alive(folder):  # with or without its file yet
-        raise RunExistsError(
-            f"{path}: a run is being recorded by {holder(folder)}; choose another path. Nothing was touched"
-        )
+        raise _being_recorded(path, folder)
     if extend:
         if not path.exists() and not folder.exists():
             raise RecordError(f"{path}: there is no run to extend")
         folder.mkdir(exist_ok=True)
-        (folder / "lock").unlink(missing_ok=True)
-        return Lock(folder)
-    if path.exists():
-        raise RunExistsError(f"{path}: a run is already there; choose another path or remove it. Nothing was touched")
-    try:
-        folder.mkdir()
-    except FileExistsError:
+    elif path.exists():
         raise RunExistsError(
-            f"{folder}: a run that was cut short is there; choose another path, or finish it with: "
-            f"layerscope repair {path}. Nothing was touched"
-        ) from None
-    return Lock(folder)
+            f"{path}: a run is already there; choose another path, remove it, or continue it with resume=True. "
+            "Nothing was touched"
+        )
+    else:
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            raise RunExistsError(
+                f"{folder}: a run that was cut short is there; choose another path, continue it with resume=True, or "
+                f"finish it with: layerscope repair {path}. Nothing was touched"
+            ) from None
+    try:
+        return take(folder) if extend else Lock(folder)
+    except FileExistsError:  # somebody was faster
+        raise _being_recorded(path, folder) from None
+
+
+def _being_recorded(path: Path, folder: Path) -> RunExistsError:
+    return RunExistsError(
+        f"{path}: a run is being recorded by {holder(folder)}; choose another path. Nothing was touched"
+    )
 
 
 def _next_number(path: Path, folder: Path) -> int:
