@@ -102,6 +102,43 @@ def test_clipping_that_does_nothing_has_the_factor_one():
         assert watched.step().scalars["clip_factor"] == 1
 
 
+@pytest.mark.parametrize("when", ["before", "while"])
+def test_what_an_optimizers_own_hooks_make_of_the_gradients_is_measured(when):
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+
+    def halve(*_):
+        for p in model.parameters():
+            p.grad *= 0.5
+
+    if when == "before":
+        own = optimizer.register_step_pre_hook(halve)
+    with Watched(model) as watched:
+
+        def measured_as_used():
+            optimizer.zero_grad()
+            backward(model)
+            untouched = norm(model[0].weight.grad.numpy())
+            optimizer.step()
+            seen = watched.column(watched.step(), Statistic.GRADIENT_NORM)["0.weight"]
+            assert seen == pytest.approx(norm(model[0].weight.grad.numpy()), rel=1e-6)
+            return seen / untouched
+
+        if when == "while":
+            assert measured_as_used() == pytest.approx(1)
+            own = optimizer.register_step_pre_hook(halve)
+        for _ in range(3):
+            assert measured_as_used() == pytest.approx(0.5)
+            assert len(optimizer._optimizer_step_pre_hooks) == 2
+        own.remove()
+        assert measured_as_used() == pytest.approx(1)
+        assert len(optimizer._optimizer_step_pre_hooks) == 0
+        own = optimizer.register_step_pre_hook(halve)
+        backward(model)
+        optimizer.step()
+    assert list(optimizer._optimizer_step_pre_hooks.values()) == [halve]
+
+
 def test_clipping_of_other_models_is_not_ours():
     mine, other = network(), network()
     with Watched(mine) as watched:

@@ -3,7 +3,8 @@
 One hook runs before every optimizer step, for optimizers that own the model's parameters, and measures what the update
 is about to use: gradients after reduction (DDP) and clipping, divided by the gradient scaler's factor where the
 optimizer does that itself. With a closure (LBFGS, Lightning) the first evaluation is measured. No object of the user's
-is altered: the hook is torch's global one, and the probe's hooks live for one forward pass.
+is altered: the hook is torch's global one, and the probe's hooks live for one forward pass. Only an optimizer with step
+hooks of its own, which run after the global one and may change gradients, has ours as its last while it is watched.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from time import perf_counter
 from typing import Any
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
@@ -53,6 +55,7 @@ class TorchAdapter:
         self._limits: tuple[str, ...] = ()  # of the probe
         self._plan: Callable[[], Plan] = Plan
         self._hook: Any = None
+        self._last: WeakKeyDictionary[Optimizer, Any] = WeakKeyDictionary()  # our hook behind an optimizer's own
         self._pid = -1
         self._clear()
 
@@ -114,6 +117,8 @@ class TorchAdapter:
         if self._hook is not None:
             self._hook.remove()
             self._hook = None
+        while self._last:
+            self._last.popitem()[1].remove()
         clipping.leave(self._clipped)
         scaled_step.leave(self._scaled)
         self._plan = Plan
@@ -122,7 +127,16 @@ class TorchAdapter:
     # -- during training ------------------------------------------------------------------------------------------
 
     def _before_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
-        """The hook; `args` begin with the optimizer. What fails here is raised in `collect`, not in the training."""
+        """The global hook; `args` begin with the optimizer."""
+        if self._last and (ours := self._last.pop(optimizer, None)) is not None:
+            ours.remove()
+        if getattr(optimizer, "_optimizer_step_pre_hooks", None):
+            self._last[optimizer] = optimizer.register_step_pre_hook(torch.compiler.disable(self._watch))
+            return None
+        return self._watch(optimizer, args, kwargs)
+
+    def _watch(self, optimizer: Optimizer, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
+        """Measure this update. What fails here is raised in `collect`, not in the training."""
         if self._problem is not None or os.getpid() != self._pid:
             return None
         closure = kwargs["closure"] if "closure" in kwargs else args[1] if len(args) > 1 else None

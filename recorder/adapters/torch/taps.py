@@ -20,7 +20,7 @@ class Tap:
     """One attribute of a module or class, wrapped while somebody listens.
 
     A listener is told `(result, *args, **kwargs)` of each call, after it; what the call does is not changed. Nothing is
-    told while torch.compile traces. Where this torch has no such attribute, the tap is silent.
+    told while torch.compile traces.
     """
 
     def __init__(self, owner: Any, name: str) -> None:
@@ -30,7 +30,7 @@ class Tap:
         self._wrapper: Any = None
 
     def listen(self, listener: Listener) -> None:
-        if not self._listeners and hasattr(self.owner, self.name):
+        if not self._listeners:
             self._install()
         self._listeners.append(listener)
 
@@ -56,7 +56,7 @@ class Tap:
         setattr(self.owner, self.name, wrapper)
 
 
-# clip_grad_norm_ calls it with (parameters, max_norm, total_norm, foreach); torch >= 2.6
+# clip_grad_norm_ calls it with (parameters, max_norm, total_norm, foreach)
 clipping = Tap(torch.nn.utils.clip_grad, "_clip_grads_with_norm_")
 # GradScaler.step calls it with (scaler, optimizer, state); it calls optimizer.step unless something was not finite
 scaled_step = Tap(torch.amp.GradScaler, "_maybe_opt_step")
