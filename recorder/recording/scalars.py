@@ -13,6 +13,7 @@ from math import nan
 from recorder.runfile.schema import Kind, Series
 
 UNITS = {"step_time": "s", "overhead_time": "s", "samples_per_second": "sample / s"}
+OWN = {"scalars", "events"}  # what a run has under these names
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class Scalars:
     """
 
     def __init__(self, taken: Iterable[str] = ()) -> None:
-        self._taken = {"scalars", *taken}
+        self._taken = {*OWN, *taken}
         self._groups: dict[str, list[Group]] = {"step": [], "epoch": []}
         self._names: dict[str, dict[str, str]] = {"step": {}, "epoch": {}}  # given -> recorded
 

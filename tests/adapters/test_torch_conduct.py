@@ -94,6 +94,17 @@ def test_clipping_is_seen_through_any_import():
         assert "clip_factor" not in watched.step().scalars  # this step was not clipped
 
 
+def test_a_torch_that_cannot_tell_of_clipping_is_noted(monkeypatch):
+    monkeypatch.delattr(torch.nn.utils.clip_grad, "_clip_grads_with_norm_")
+    model = network()
+    with Watched(model) as watched:
+        backward(model)
+        torch.optim.SGD(model.parameters(), 0.1).step()
+        row = watched.step()
+        assert row.notes == (("note", f"clipping cannot be seen with torch {torch.__version__}"),)
+        assert "clip_factor" not in row.scalars
+
+
 def test_clipping_that_does_nothing_has_the_factor_one():
     model = network()
     with Watched(model) as watched:

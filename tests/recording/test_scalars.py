@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recorder import open_run, record
-from recorder.chart import Plate
+from recorder.chart import Plate, Table
 from recorder.number import as_float, is_number
 from recorder.recording.scalars import Scalars
 from tests.recording.quadratic import Quadratic
@@ -97,7 +97,7 @@ def test_a_loss_of_the_epoch_is_not_the_loss_of_the_step(tmp_path):
     assert run["accuracy"].values.tolist() == [0.5]
 
 
-@pytest.mark.parametrize("name", ["gradient_norm", "activation_zero_share", "scalars"])
+@pytest.mark.parametrize("name", ["gradient_norm", "activation_zero_share", "scalars", "events"])
 def test_a_scalar_does_not_hide_a_chart_of_the_same_name(tmp_path, name):
     model = Quadratic()
     with record(model, tmp_path / "q.h5", instruments="full", strict=True, progress=False) as run:
@@ -105,11 +105,14 @@ def test_a_scalar_does_not_hide_a_chart_of_the_same_name(tmp_path, name):
             model.update()
             run.step(**{name: float(step)})
         run.epoch(**{name: 9.0})
+        run.event("note", "new data")
     run = open_run(tmp_path / "q.h5")
     assert run[f"step/{name}"].values.tolist() == [0, 1, 2]
     assert run[f"epoch/{name}"].values.tolist() == [9.0]
     assert {f"step/{name}", f"epoch/{name}"} <= set(run.entries)
-    if name != "scalars":
+    if name == "events":
+        assert isinstance(run.chart(name).view.marks[0], Table)
+    elif name != "scalars":
         assert isinstance(run.chart(name).view, Plate)  # a heat map of all items above one item's curve
 
 

@@ -106,6 +106,8 @@ class TorchAdapter:
         self.detach()
         self._plan, self._pid = plan, os.getpid()
         self._notes = [("note", text) for text in self._limits]
+        deaf = [words for tap, words in ((clipping, "clipping"), (scaled_step, "skipped updates")) if not tap.there]
+        self._notes += [("note", f"{words} cannot be seen with torch {torch.__version__}") for words in deaf]
         statistics.warm_up({host_view(p).dtype for p in self._optimizers.parameters.values() if not p.is_cuda})
         for optimizer in self._optimizers.watched():
             self._rates.update(self._optimizers.learning_rates(optimizer))

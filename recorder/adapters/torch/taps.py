@@ -20,7 +20,7 @@ class Tap:
     """One attribute of a module or class, wrapped while somebody listens.
 
     A listener is told `(result, *args, **kwargs)` of each call, after it; what the call does is not changed. Nothing is
-    told while torch.compile traces.
+    told while torch.compile traces. `there` is false where this torch has no such attribute; nothing is told then.
     """
 
     def __init__(self, owner: Any, name: str) -> None:
@@ -29,8 +29,12 @@ class Tap:
         self._original: Any = None
         self._wrapper: Any = None
 
+    @property
+    def there(self) -> bool:
+        return hasattr(self.owner, self.name)
+
     def listen(self, listener: Listener) -> None:
-        if not self._listeners:
+        if not self._listeners and self.there:
             self._install()
         self._listeners.append(listener)
 
