@@ -6,6 +6,8 @@ file, more objects or depth than any run has, chunks and rows past a limit, filt
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
 import re
 import stat
@@ -21,6 +23,7 @@ from recorder.runfile.schema import FORMAT
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _HEAD, _FLAGS, _END = 48, 11, 28  # superblock 3: its size, where its consistency flags and the end of the file are
 
+ATTEMPTS = 16  # at reading what a writer may be rewriting: 15 ms in all; HDF5's own 100 would take minutes
 MAX_OBJECTS = 100_000
 MAX_DEPTH = 6
 MAX_CHUNK = 64 << 20
@@ -88,17 +91,35 @@ def _open(path: Path, writing: bool) -> h5py.File:
 
     HDF5 refuses to open a file in two ways in one process, and a notebook may have it open with another library.
     """
-    live: dict[str, bool] = {"swmr": True, "locking": False}
-    ways = [live, {"locking": False}] if writing else [{}, {"locking": False}, live]
     said = ""
-    for way in ways:
-        if way is live and said and "SWMR" not in said:
+    for way in (_beside_writer, _unlocked) if writing else (h5py.File, _unlocked, _beside_writer):
+        if way is _beside_writer and said and "SWMR" not in said:
             continue
         try:
-            return h5py.File(path, "r", **way)
+            return way(path)
         except (OSError, ValueError, RuntimeError, KeyError) as error:
             said = said or str(error)
     raise RunFileError(f"{path}: HDF5 cannot open it, it is damaged or of another kind ({said})")
+
+
+def _unlocked(path: Path) -> h5py.File:
+    return h5py.File(path, "r", locking=False)
+
+
+def _beside_writer(path: Path) -> h5py.File:
+    """By SWMR. HDF5 reads a block with a wrong checksum again, since a writer may be at it: ATTEMPTS times.
+
+    Its own 100 times, each pause longer than the last, would take hours in a file whose writer died. h5py has no way
+    to say so, the library below it has; where that cannot be reached, a damaged file is slow.
+    """
+    access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
+    access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
+    access.set_file_locking(False, True)
+    with contextlib.suppress(OSError, AttributeError), h5py._objects.phil:
+        set_attempts = ctypes.CDLL(h5py.h5p.__file__).H5Pset_metadata_read_attempts
+        set_attempts.argtypes = [ctypes.c_int64, ctypes.c_uint]
+        set_attempts(access.id, ATTEMPTS)
+    return h5py.File(h5py.h5f.open(os.fsencode(path), h5py.h5f.ACC_RDONLY | h5py.h5f.ACC_SWMR_READ, access))
 
 
 def _check_group(group: h5py.Group, where: str, depth: int, seen: list[int]) -> None:
