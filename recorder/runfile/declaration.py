@@ -25,7 +25,7 @@ TEXT_BYTES = 1000
 # Events are an ordinary series of two texts, so that log, writer, reader and pack need to know nothing about them.
 EVENTS = Series(
     "events", Kind.TABLE, "", "What happened once.", ("kind", "text"), dtype=f"S{TEXT_BYTES}", item_dim="field",
-    axis="events", ragged=((), ()),
+    axis="events", ragged=((), ()), between=True,
 )  # fmt: skip
 
 

@@ -10,10 +10,8 @@ import numpy as np
 
 from recorder.runfile.guard import clean
 from recorder.runfile.schema import Series
-from recorder.runfile.stored import StoredVolume
+from recorder.runfile.stored import NO_STEP, StoredVolume
 from recorder.runfile.window import Group, Segment
-
-NO_STEP = np.iinfo(np.int64).max
 
 
 def merged_series(volumes: Sequence[StoredVolume]) -> dict[str, Series]:
@@ -32,7 +30,7 @@ def groups_of(volumes: Sequence[StoredVolume], declared: Series, item: str | Non
     homes = [
         (volume, s, {clean(name): k for k, name in enumerate(s.items)})
         for volume in volumes
-        if (s := volume.series.get(declared.name)) is not None and _alike(s, declared) and volume.count(s.axis)
+        if (s := volume.series.get(declared.name)) is not None and _alike(s, declared) and volume.visible(s.axis)
     ]
     together: dict[tuple[int, ...], list[int]] = {}
     for place, name in enumerate(wanted):
@@ -42,7 +40,7 @@ def groups_of(volumes: Sequence[StoredVolume], declared: Series, item: str | Non
         segments, hide = [], NO_STEP
         for k in reversed(members):
             volume, s, columns = homes[k]
-            steps = volume.clock_column(s.axis, "step")
+            steps = volume.clock_column(s.axis, "step")[: volume.visible(s.axis)]
             stop = int(np.searchsorted(steps, hide, side="left"))
             hide = min(hide, int(steps[0]))
             picked = np.array([columns[wanted[p]] for p in places])
@@ -79,8 +77,8 @@ def epoch_knots(volumes: Sequence[StoredVolume], last_step: int) -> tuple[np.nda
     first: dict[int, int] = {}
     for volume in volumes:
         for axis in volume.axes:
-            if axis != "events" and volume.count(axis):
-                epoch, step = volume.clock_column(axis, "epoch"), volume.clock_column(axis, "step")
+            if axis != "events" and (rows := volume.visible(axis)):
+                epoch, step = (volume.clock_column(axis, name)[:rows] for name in ("epoch", "step"))
                 change = np.append(0, np.flatnonzero(np.diff(epoch)) + 1)
                 for e, s in zip(epoch[change].tolist(), step[change].tolist(), strict=True):
                     first[e] = min(s, first.get(e, s))

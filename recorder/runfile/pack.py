@@ -7,7 +7,9 @@ merged, and nothing can change by merging.
 from __future__ import annotations
 
 import contextlib
+import glob
 import os
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,8 +17,10 @@ import h5py
 import numpy as np
 
 from recorder.errors import RunExistsError, RunFileError
+from recorder.runfile.guard import is_open_for_writing
 from recorder.runfile.layout import BLOCK_BYTES, block_rows, log_of, part_of, run_paths
 from recorder.runfile.lock import Lock, alive, holder, take
+from recorder.runfile.processes import last_time
 from recorder.runfile.reader import Run
 from recorder.runfile.schema import Series, State, row_dtype
 from recorder.runfile.stored import StoredVolume
@@ -33,7 +37,7 @@ def pack(run_path: Path | str, out: Path | str, *, force: bool = False) -> Path:
             raise RunExistsError(f"{out}: is the run itself; to pack it in place: layerscope repair {run.path}")
         new = _copy(run, out)
     os.replace(new, out)
-    _sync_folder(out.parent)
+    _sync(out.parent)
     return out
 
 
@@ -44,7 +48,8 @@ def repair(path: Path | str) -> Path:
         raise RunFileError(f"{main}: is being recorded by {holder(folder)}; repair it when that has ended")
     held = _take(folder)
     try:
-        fold(main)
+        if not _is_one_file(main, folder):
+            fold(main)
     finally:
         if held is not None:
             held.release()
@@ -58,29 +63,51 @@ def fold(main: Path) -> None:
     with Run.open(main) as run:
         new = _copy(run, main)
     os.replace(new, main)
-    _sync_folder(main.parent)
-    folder = run_paths(main)[1]
-    for name in os.listdir(folder) if folder.is_dir() else ():
-        if log_of(name) is not None or part_of(name) is not None or name.startswith("new-"):
-            (folder / name).unlink()
+    _sync(main.parent)
+    for left in _leftovers(run_paths(main)[1]):
+        left.unlink()
+
+
+def _is_one_file(main: Path, folder: Path) -> bool:
+    """Whether there is nothing to repair: one sealed file, of which every row can be read."""
+    if not main.exists() or is_open_for_writing(main) or _leftovers(folder) or _unfinished(main):
+        return False
+    with Run.open(main) as run:
+        if run.status.state is State.RECORDING:
+            return False
+        for volume in run.volumes:
+            for _ in _blocks(volume):
+                pass
+    return True
+
+
+def _leftovers(folder: Path) -> list[Path]:
+    """What is in the main file once a run is packed."""
+    names = os.listdir(folder) if folder.is_dir() else ()
+    return [folder / n for n in names if log_of(n) is not None or part_of(n) is not None or n.startswith("new-")]
+
+
+def _unfinished(out: Path) -> list[Path]:
+    """Copies whose process was killed before they got their name."""
+    return list(out.parent.glob(f".{glob.escape(out.name)}.*.new"))
 
 
 def _copy(run: Run, out: Path) -> Path:
     """A verified and synced copy beside `out`, under another name."""
     new = out.with_name(f".{out.name}.{os.getpid()}.new")
-    new.unlink(missing_ok=True)
+    for left in _unfinished(out):
+        left.unlink(missing_ok=True)
     out.parent.mkdir(parents=True, exist_ok=True)
     try:
         with new_file(str(new)) as file:
             for volume in run.volumes:
                 status = run.status if volume is run.volumes[-1] else volume.declaration.status
                 if status.state is State.RECORDING:  # it ended without a word, or goes on in the original
-                    status = replace(status, state=State.KILLED, ended=run.last_time)
+                    status = replace(status, state=State.KILLED, ended=last_time([volume]))
                 declaration = replace(volume.declaration, status=status)
                 group = file if volume is run.volumes[0] else file.create_group(f"parts/{volume.number:04}")
                 _copy_volume(volume, Volume(group, declaration))
-            file.flush()
-            os.fsync(file.id.get_vfd_handle())
+        _sync(new)  # after it was closed, which writes once more
         with h5py.File(new, "r", locking=False) as file:
             for volume in run.volumes:
                 name = "/" if volume is run.volumes[0] else f"parts/{volume.number:04}"
@@ -92,11 +119,16 @@ def _copy(run: Run, out: Path) -> Path:
 
 
 def _copy_volume(volume: StoredVolume, into: Volume) -> None:
+    for axis, rows in _blocks(volume):
+        into.commit(axis, rows)
+
+
+def _blocks(volume: StoredVolume) -> Iterator[tuple[str, np.ndarray]]:
+    """(axis, rows): every row of a volume as it was appended, a block at a time."""
     for axis, series in volume.declaration.axes.items():
-        dtype = row_dtype(series)
-        size = block_rows(dtype.itemsize, BLOCK_BYTES)
+        size = block_rows(row_dtype(series).itemsize, BLOCK_BYTES)
         for start in range(0, volume.count(axis), size):
-            into.commit(axis, _block(volume, axis, series, start, min(start + size, volume.count(axis))))
+            yield axis, _block(volume, axis, series, start, min(start + size, volume.count(axis)))
 
 
 def _block(volume: StoredVolume, axis: str, series: tuple[Series, ...], start: int, stop: int) -> np.ndarray:
@@ -138,9 +170,10 @@ def _take(folder: Path) -> Lock | None:
         raise RunFileError(f"{folder}: another process is repairing it: {holder(folder)}") from None
 
 
-def _sync_folder(folder: Path) -> None:
+def _sync(path: Path) -> None:
+    """Onto the disk: a file, or the names in a folder."""
     with contextlib.suppress(OSError):  # not every file system can
-        fd = os.open(folder, os.O_RDONLY)
+        fd = os.open(path, os.O_RDONLY)
         try:
             os.fsync(fd)
         finally:

@@ -1,7 +1,7 @@
 """What has been recorded so far? One run, joined from its file, its parts and its logs, also while it grows.
 
-Volumes are numbered; where a newer one records an item again (a resumed training), its rows hide older rows from its
-first step on.
+Volumes are numbered; where a newer one records an item again, its rows hide older rows from its first step on, and a
+resumed training hides all that is older from there on (`processes`).
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ from recorder.runfile.guard import clean, open_checked
 from recorder.runfile.layout import log_of, part_of, run_paths, sidecar_path, volume_path
 from recorder.runfile.lock import alive
 from recorder.runfile.merge import cleaned, epoch_knots, groups_of, last_row, merged_series, read_rows
+from recorder.runfile.processes import Process, completed, hide, last_time, merged_meta, processes, visible_events
 from recorder.runfile.recorded import Recorded
 from recorder.runfile.schema import Clock, Event, Kind, Series, State
 from recorder.runfile.stored import StoredVolume
@@ -68,8 +69,15 @@ class Run:
 
     @property
     def meta(self) -> Mapping[str, Any]:
-        """Provenance and the user's own settings."""
-        return cleaned(self._first.declaration.meta)
+        """Provenance and the user's own settings; of a resumed run those of its newest process."""
+        return cleaned(merged_meta(self.volumes))
+
+    @property
+    def processes(self) -> tuple[Process, ...]:
+        """Who trained, one after the other: more than one where the training was resumed."""
+        status = replace(self._status, state=self.state, ended=self.ended)
+        found = processes(self.volumes, status)
+        return tuple(replace(p, error=clean(p.error), meta=cleaned(p.meta)) for p in found)
 
     @property
     def series(self) -> Mapping[str, Series]:
@@ -80,11 +88,10 @@ class Run:
 
     @property
     def events(self) -> Sequence[Event]:
-        """What happened, in order of time."""
+        """What happened, in order of time; what lies in the hidden part of a resumed run is left out."""
         if self._events is None:
-            found = dict.fromkeys(e for volume in self._volumes.values() for e in volume.events)
-            cleaned = (replace(e, kind=clean(e.kind), text=clean(e.text)) for e in found)
-            self._events = sorted(cleaned, key=lambda e: e.time)
+            found = (replace(e, kind=clean(e.kind), text=clean(e.text)) for e in visible_events(self.volumes))
+            self._events = sorted(found, key=lambda e: e.time)
         return self._events
 
     @property
@@ -117,8 +124,7 @@ class Run:
     @property
     def steps(self) -> int:
         """Steps completed: rows of iteration t have step t, what is measured after it has t + 1."""
-        every = [v.clock_column("step", "step")[-1:] for v in self._volumes.values() if "step" in v.axes]
-        return max(self.last_step, 0, *(int(c[0]) + 1 for c in every if len(c)))
+        return completed(self.volumes)
 
     @property
     def epochs(self) -> int:
@@ -147,7 +153,7 @@ class Run:
     @property
     def last_time(self) -> float | None:
         """When the last row was recorded, in seconds since 1970."""
-        return self._last("time") if self._any_rows else None
+        return last_time(self.volumes)
 
     @property
     def parts(self) -> int:
@@ -163,9 +169,9 @@ class Run:
                 if axis != "events":
                     found.setdefault(axis, []).append(volume)
         return {
-            axis: volumes[0].count(axis)
+            axis: volumes[0].visible(axis)
             if len(volumes) == 1
-            else len(np.unique(np.concatenate([v.clock_column(axis, "step") for v in volumes])))
+            else len(np.unique(np.concatenate([v.clock_column(axis, "step")[: v.visible(axis)] for v in volumes])))
             for axis, volumes in found.items()
         }
 
@@ -325,6 +331,7 @@ class Run:
             new |= self._open_part(number)
         before = (self._status, self.state)
         self._volumes = dict(sorted(self._volumes.items()))
+        hide(self.volumes)
         for number, volume in self._volumes.items():
             new |= volume.refresh(logs.get(number, {}))
         if self._volumes:
@@ -399,11 +406,11 @@ class Run:
 
     @property
     def _any_rows(self) -> bool:
-        return any(v.count(axis) for v in self._volumes.values() for axis in v.axes if axis != "events")
+        return any(v.visible(axis) for v in self._volumes.values() for axis in v.axes if axis != "events")
 
     def _last(self, column: str) -> float:
-        newest = [v.clock_column(a, column)[-1:] for v in self._volumes.values() for a in v.axes if a != "events"]
-        return max((float(c[0]) for c in newest if len(c)), default=0.0)
+        axes = [(v, axis, v.visible(axis)) for v in self._volumes.values() for axis in v.axes if axis != "events"]
+        return max((float(v.clock_column(axis, column)[rows - 1]) for v, axis, rows in axes if rows), default=0.0)
 
     def _declared(self, series: str) -> Series:
         try:

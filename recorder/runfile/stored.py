@@ -18,6 +18,7 @@ from recorder.errors import RunFileError
 from recorder.runfile.declaration import (
     EVENTS,
     Declaration,
+    Status,
     event_of,
     parse_meta,
     parse_series,
@@ -30,6 +31,7 @@ from recorder.runfile.log import Tail
 from recorder.runfile.schema import Clock, Event, Series, row_dtype
 
 Logs = Mapping[str, Mapping[int, Path]]  # axis -> first row -> file
+NO_STEP = np.iinfo(np.int64).max
 
 
 class _Axis:
@@ -70,6 +72,7 @@ class StoredVolume:
         self.where = where
         self.series = {s.name: s for s in declaration.series}
         self.group = group
+        self.hidden_from = NO_STEP  # the step at which a resumed training went on, see `processes.hide`
         self._datasets: dict[tuple[str, str], tuple[int, h5py.Dataset]] = {}
         self._generation = 0
         self._axes = {
@@ -97,13 +100,14 @@ class StoredVolume:
         grown = [axis.refresh(logs.get(name, {})) for name, axis in self._axes.items()]
         return any(grown)
 
-    def refresh_status(self) -> None:
+    def refresh_status(self) -> Status:
         """Read the status again: the writer rewrites it when it closes."""
         if self.group is not None:
             dataset = self.group["layerscope/status"]
             dataset.refresh()
             status = parse_status(_text(dataset), self.where)
             self.declaration = Declaration(self.declaration.series, self.declaration.meta, status)
+        return self.declaration.status
 
     @property
     def axes(self) -> tuple[str, ...]:
@@ -112,6 +116,13 @@ class StoredVolume:
     def count(self, axis: str) -> int:
         """Rows recorded on an axis."""
         return self._axes[axis].count
+
+    def visible(self, axis: str) -> int:
+        """Rows of an axis that count: those before what a resumed training hides."""
+        if self.hidden_from == NO_STEP:
+            return self.count(axis)
+        behind = all(s.between for s in self._axes[axis].series)
+        return int(np.searchsorted(self.clock_column(axis, "step"), self.hidden_from + behind, side="left"))
 
     def clock_column(self, axis: str, name: str) -> np.ndarray:
         """(row,) all steps, epochs or times of an axis; what was read once is kept."""
@@ -155,10 +166,10 @@ class StoredVolume:
             return rows[field][(slice(None), *pick)]
         return np.concatenate(pieces) if len(pieces) > 1 else pieces[0]
 
-    def level(self, series: str, start: int, stop: int, columns: Any) -> Summary:
-        """The Summary of buckets start..stop; (bucket, item)."""
+    def level(self, series: str, start: int, stop: int, columns: Any, starts: np.ndarray) -> Summary:
+        """The Summary of buckets start..stop, joined to one entry from each of `starts` (counted from `start`) on."""
         stored = self._slice(series, "level", start, stop, slice(None), columns)
-        return from_stored(stored if stored.ndim == 3 else stored[:, :, None])
+        return from_stored(stored if stored.ndim == 3 else stored[:, :, None], starts)
 
     def level_buckets(self, series: str) -> int:
         """Buckets that are whole in the file: those in whole chunks of rows that are committed."""

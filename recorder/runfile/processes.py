@@ -1,0 +1,108 @@
+"""Which processes recorded a run, one after the other, and what does the newer one hide of the older?
+
+A training that is resumed at step N begins a volume whose status says so. From then on the run is what the older
+volumes hold before N and what the newer ones hold: older rows and events from N on stay in the file and are hidden.
+What was measured between two updates at N itself (a probe, the numbers of an epoch) describes the network that was
+resumed, and stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from recorder.runfile.declaration import Status
+from recorder.runfile.schema import Event, State
+from recorder.runfile.stored import NO_STEP, StoredVolume
+
+OF_THE_MODEL = ("tensors", "layers")  # lists of what has a name; what an older process recorded needs its own
+
+
+@dataclass(frozen=True)
+class Process:
+    """One process that trained: it recorded the steps first..stop - 1, of which the last `hidden` count no more."""
+
+    first: int
+    stop: int
+    hidden: int
+    state: State
+    started: float  # seconds since 1970
+    ended: float | None
+    error: str
+    meta: Mapping[str, Any]
+
+
+def hide(volumes: Iterable[StoredVolume]) -> None:
+    """Tell each volume, the oldest first, from which step on those behind it hide its rows."""
+    first = NO_STEP
+    for volume in reversed(list(volumes)):
+        volume.hidden_from = first
+        resumed = volume.declaration.status.resumed
+        first = first if resumed is None else min(first, resumed)
+
+
+def visible_events(volumes: Iterable[StoredVolume]) -> list[Event]:
+    """Every event that is not hidden, once."""
+    return list(
+        dict.fromkeys(
+            event
+            for volume in volumes
+            for event in volume.events[: volume.visible("events")]
+            # What was found in iteration N is a matter of its rows, and goes with them.
+            if event.kind != "health" or event.step < volume.hidden_from
+        )
+    )
+
+
+def trained(volumes: Sequence[StoredVolume]) -> list[list[StoredVolume]]:
+    """The volumes of each process that trained; those of one process say that they started at the same time."""
+    heads = [v for k, v in enumerate(volumes) if not k or v.declaration.status.resumed is not None]
+    return [[v for v in volumes if v.number >= head.number and _started(v) == _started(head)] for head in heads]
+
+
+def merged_meta(volumes: Sequence[StoredVolume]) -> dict[str, Any]:
+    """What the newest process that trained says of itself, and of parts of the model that only older ones had."""
+    said = [group[0].declaration.meta for group in trained(volumes)]
+    merged = dict(said[-1])
+    for key in OF_THE_MODEL:
+        known = [one for meta in said for one in meta.get(key, ()) if isinstance(one, Mapping)]
+        if len(said) > 1 and known:
+            merged[key] = list({str(one.get("name")): one for one in known}.values())
+    return merged
+
+
+def processes(volumes: Sequence[StoredVolume], newest: Status) -> tuple[Process, ...]:
+    """Every process that trained, the oldest first; `newest` is what the writer of the last volume says."""
+    found = []
+    for group in trained(volumes):
+        status = newest if volumes[-1] in group else group[0].refresh_status()
+        if status.state is State.RECORDING and volumes[-1] not in group:  # it ended without a word
+            status = Status(State.KILLED, status.started, last_time(group))
+        first = group[0].declaration.status.resumed or 0
+        stop = max(first, completed(group, hidden=True))
+        hidden = max(0, stop - max(first, group[0].hidden_from))
+        meta = group[0].declaration.meta
+        found.append(Process(first, stop, hidden, status.state, status.started, status.ended, status.error, meta))
+    return tuple(found)
+
+
+def completed(volumes: Iterable[StoredVolume], *, hidden: bool = False) -> int:
+    """Steps completed: rows of iteration t have step t, what is measured after it has t + 1."""
+    count = 0
+    for volume in volumes:
+        for axis in volume.axes:
+            rows = volume.count(axis) if hidden else volume.visible(axis)
+            if rows and axis != "events":
+                count = max(count, int(volume.clock_column(axis, "step")[rows - 1]) + (axis == "step"))
+    return count
+
+
+def last_time(volumes: Iterable[StoredVolume]) -> float | None:
+    """When the last row was recorded, in seconds since 1970."""
+    times = [v.clock_column(a, "time")[-1] for v in volumes for a in v.axes if a != "events" and v.count(a)]
+    return float(max(times)) if times else None
+
+
+def _started(volume: StoredVolume) -> float:
+    return volume.declaration.status.started
