@@ -1,129 +1,239 @@
-"""What does a SIGKILL cost? Kill a recording process at random moments and look for every acknowledged row.
+"""What does a SIGKILL cost? Kill real trainings at random moments and look for every number that was acknowledged.
 
-python benchmarks/crash.py [KILLS]
+python benchmarks/crash.py [KILLS] [--other FOLDER]
+
+Each training (`benchmarks/victim.py`: torch, everything of the preset `full`) dies once; then its run must open, be
+called killed, hold each acknowledged row unchanged and nothing else, be repaired into one file with the same rows, and
+be left alone by a second repair. FOLDER holds another h5py; each of the two then writes what each of the two reads.
 """
 
 from __future__ import annotations
 
+import argparse
+import hashlib
+import json
 import os
 import random
-import signal
 import subprocess
 import sys
 import tempfile
 import time
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field
 from pathlib import Path
-
-import numpy as np
+from types import TracebackType
+from typing import Any
 
 ROOT = Path(__file__).resolve().parents[1]
-ITEMS = tuple(f"tensor{k}" for k in range(40))
-
-CHILD = """
-import os, sys
-sys.path.insert(0, {root!r})
-from benchmarks.crash import record
-record({path!r})
-"""
+OUT = Path(__file__).parent / "results" / "crash.json"
+OTHER = ROOT / ".venv-h5py314"
 
 
-def row(step: int) -> np.ndarray:
-    """What the child records at a step."""
-    return np.sin(step + np.arange(len(ITEMS))).astype("f4")
+class Server:
+    """A process of benchmarks/victim.py, with the h5py of a folder or the installed one; it loads until `with`."""
+
+    def __init__(self, h5py: Path | None = None) -> None:
+        path = {"PYTHONPATH": f"{h5py}{os.pathsep}{ROOT}"} if h5py else {}
+        script = str(ROOT / "benchmarks" / "victim.py")
+        self._process = subprocess.Popen(
+            [sys.executable, script],
+            env={**os.environ, **path},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        self.h5py = ""
+
+    def ask(self, do: str, **job: Any) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps({"do": do, **job}) + "\n")
+        self._process.stdin.flush()
+
+    def answer(self) -> Any:
+        """What it says to the oldest question that is open."""
+        assert self._process.stdout is not None
+        answer = json.loads(self._process.stdout.readline())
+        if isinstance(answer, dict) and "failed" in answer:
+            raise RuntimeError(answer["failed"])
+        return answer
+
+    def do(self, do: str, **job: Any) -> Any:
+        self.ask(do, **job)
+        return self.answer()
+
+    def __enter__(self) -> Server:
+        self.h5py = self.answer()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.close()
+        self._process.wait()
 
 
-def bins(step: int) -> np.ndarray:
-    return (np.arange(len(ITEMS) * 8) * step).astype("u4").reshape(len(ITEMS), 8)
-
-
-def record(path: str) -> None:
-    """Record for ever, in small blocks and, from step 300 on, in parts; print each step that was acknowledged."""
-    from recorder.runfile.schema import Event, Kind, Series
-    from recorder.runfile.writer import RunWriter
-
-    writer = RunWriter(path, meta={}, block_bytes=1 << 13)
-    writer.declare(
-        Series("norm", Kind.PER_ITEM, "", "", ITEMS, axis="step"),
-        Series("histogram", Kind.DISTRIBUTION, "", "", ITEMS, (8,), ("bin",), "uint32", axis="rare"),
-    )
-    for step in range(1_000_000):
-        clock = {"step": step, "epoch": step // 100, "time": time.time()}
-        if step % 300 == 299:
-            writer.declare(Series("late", Kind.PER_ITEM, "", "", (f"late{step}",), dtype="float64", axis="step"))
-            writer.event(Event("phase", str(step), step, 0, 0.0))
-        late = {f"late{s}": step for s in range(299, step + 1, 300)}
-        writer.append("step", **clock, values={"norm": row(step), **({"late": late} if late else {})})
-        if step % 10 == 0:
-            writer.append("rare", **clock, values={"histogram": bins(step)})
-        os.write(1, b"%d\n" % step)
-        if step >= 1200:
-            time.sleep(0.001)
-
-
-@dataclass(frozen=True)
+@dataclass
 class Outcome:
-    """What one kill left behind."""
+    """What one death led to."""
 
-    acknowledged: int  # steps whose append had returned
-    found: int  # steps that the run has
-    wrong: int  # rows that are not what was appended, or missing among the acknowledged
-    state: str
-    parts: int
+    kind: str
+    found: dict[str, Any]  # victim.Found, at once after it
+    problems: list[str] = field(default_factory=list)
+    steps: int = 0
+    repairs_killed: int = 0
+    looks: int = 0  # of the reader beside it
 
 
-def kill_once(folder: Path, seed: int) -> Outcome:
-    """Start a recording, kill it after a random number of steps and a random moment, and read what is left."""
+def _plain(chance: random.Random) -> dict[str, Any]:
+    return {"kill_after": chance.choice([0, chance.randrange(8), chance.randrange(250)])}
+
+
+def _parts(chance: random.Random) -> dict[str, Any]:
+    scalar, tensors = chance.randrange(60), chance.randrange(60)
+    return {
+        "late_scalar": scalar,
+        "late_tensors": tensors,
+        "kill_after": max(0, chance.choice([scalar, tensors]) + chance.choice([-1, 0, 1, 5, 60])),
+    }
+
+
+def _closing(chance: random.Random) -> dict[str, Any]:
+    return {"steps": chance.randrange(1, 80), "delay": chance.random() * 0.02}
+
+
+def _folding(chance: random.Random) -> dict[str, Any]:
+    return {"late_scalar": 3, "late_tensors": 5, "steps": chance.randrange(8, 60), "delay": chance.random() * 0.12}
+
+
+KINDS: dict[str, Callable[[random.Random], dict[str, Any]]] = {
+    "recording": _plain,
+    "writing parts": _parts,
+    "a reader follows": _parts,
+    "live packing": _parts,
+    "closing": _closing,
+    "folding parts while closing": _folding,
+    "repair killed as well": _parts,
+}
+
+
+def kill_once(folder: Path, seed: int, writer: Server, reader: Server) -> Outcome:
+    """One training dies; whatever is wrong with what is left is in `problems`."""
     chance = random.Random(seed)
-    path = folder / f"run{seed}.h5"
-    code = CHILD.format(root=str(ROOT), path=str(path))
-    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as child:
-        assert child.stdout is not None
-        wanted, seen = chance.choice([0, chance.randrange(50), chance.randrange(1200)]), b""
-        while seen.count(b"\n") <= wanted:
-            new = os.read(child.stdout.fileno(), 1 << 16)
-            if not new:
-                raise RuntimeError(f"the recording process ended by itself: {child.wait()}")
-            seen += new
-        time.sleep(chance.random() * 0.01)
-        child.send_signal(signal.SIGKILL)
-        seen += child.stdout.read()
-    return look(path, seen.count(b"\n"))
+    kind = [*KINDS][seed % len(KINDS)]
+    run = folder / f"run{seed}.h5"
+    blocks = chance.choice([1 << 10, 1 << 13, 1 << 13, 4 << 20])
+    plan = {"delay": chance.random() * 0.01, **KINDS[kind](chance)}
+    writer.ask("train", path=str(run), seed=seed, block_bytes=blocks, **plan)
+    outcome = Outcome(kind, {})
+    if kind == "a reader follows":
+        followed = reader.do("follow", path=str(run))
+        outcome.looks = followed["looks"]
+        outcome.problems += [f"the reader saw {followed['wrong']} wrong states"] * bool(followed["wrong"])
+    copy = folder / f"copy{seed}.h5"
+    if kind == "live packing":
+        reader.do("pack", path=str(run), out=str(copy), delay=chance.choice([None, chance.random() * 0.3]))
+    outcome.steps = writer.answer()
+    check = {"do": "check", "path": str(run), "told": str(run) + ".told"}
+    found = outcome.found = reader.do(**check)
+    closing = kind in ("closing", "folding parts while closing")  # its block was left already
+    outcome.problems += _wrong(found, ("killed", "done") if closing else ("killed",))
+    if copy.exists():
+        outcome.problems += _wrong({**reader.do(**{**check, "path": str(copy)}), "lost": 0}, ("killed",))
+        copy.unlink()
+    if kind == "repair killed as well":
+        for _ in range(chance.randrange(1, 4)):
+            outcome.repairs_killed += not reader.do("repair", path=str(run), delay=chance.random() * 0.25)
+            outcome.problems += _differs(found, reader.do(**check), "after a killed repair")
+    reader.do("repair", path=str(run), delay=None)
+    outcome.problems += _differs(found, reader.do(**check), "after repair")
+    before = fingerprint(run)
+    reader.do("repair", path=str(run), delay=None)
+    outcome.problems += ["a second repair changed the file"] * (fingerprint(run) != before)
+    Path(f"{run}.told").unlink()
+    left = sorted(p.name for p in folder.iterdir())
+    outcome.problems += [f"besides the run there are {left}"] * (left != [run.name])
+    run.unlink()
+    return outcome
 
 
-def look(path: Path, acknowledged: int) -> Outcome:
-    """Compare every row of the run at `path` with what was appended."""
-    from recorder.runfile.reader import Run
+def _wrong(found: dict[str, Any], states: Sequence[str]) -> list[str]:
+    """What a run must not be."""
+    said = [found["error"]] if found["error"] else []
+    said += [f"{found[name]} {name}" for name in ("lost", "changed", "invented") if found[name]]
+    if not found["error"] and (found["state"] not in states or not found["said"]):
+        said.append(f"is called {found['state']!r}, {'with' if found['said'] else 'without'} its step")
+    return said
 
-    with Run.open(path) as run:
-        steps, values = run.clock("norm").step, run.values("norm")
-        wrong = int((steps != np.arange(len(steps))).sum()) + max(0, acknowledged - len(steps))
-        wrong += sum(not np.array_equal(value, row(step)) for step, value in enumerate(values))
-        rare = run.clock("histogram").step
-        wrong += max(0, (acknowledged + 9) // 10 - len(rare))
-        wrong += sum(not np.array_equal(v, bins(s)) for s, v in zip(rare, run.values("histogram"), strict=True))
-        for first in range(299, acknowledged, 300):
-            late = run["late"].item(f"late{first}")
-            wrong += int((late.step[: acknowledged - first] != np.arange(first, acknowledged)).sum())
-            wrong += int((late.values != late.step).sum())
-        wrong += [e.text for e in run.events][: acknowledged // 300] != [str(s) for s in range(299, acknowledged, 300)]
-        return Outcome(acknowledged, len(steps), wrong, str(run.state), run.parts)
+
+def _differs(before: dict[str, Any], after: dict[str, Any], when: str) -> list[str]:
+    changed = {name: after[name] for name in before if name != "said" and before[name] != after[name]}
+    return [f"{when}: {changed}"] if changed else []
+
+
+def fingerprint(path: Path) -> tuple[int, int, str]:
+    """The file itself, when it was written, and its bytes."""
+    status = path.stat()
+    return status.st_ino, status.st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def campaign(kills: int, pairs: Sequence[tuple[Server, Server]]) -> Iterator[Outcome]:
+    """So many deaths, each kind as often, each pair of writer and reader as often with each kind."""
+    with tempfile.TemporaryDirectory() as folder:
+        for seed in range(kills):
+            writer, reader = pairs[seed // len(KINDS) % len(pairs)]
+            yield kill_once(Path(folder), seed, writer, reader)
+
+
+def table(outcomes: Sequence[Outcome], seconds: float) -> dict[str, Any]:
+    """The numbers."""
+    total: Counter[str] = Counter()
+    for one in outcomes:
+        total.update({name: n for name, n in one.found.items() if isinstance(n, int)})
+    return {
+        "kills": dict(Counter(one.kind for one in outcomes)),
+        "repairs killed": sum(one.repairs_killed for one in outcomes),
+        "looks of readers beside a writer": sum(one.looks for one in outcomes),
+        "steps": sum(one.steps for one in outcomes),
+        "rows acknowledged": total["acknowledged"],
+        "numbers compared": total["numbers"],
+        "acknowledged rows lost": total["lost"],
+        "numbers changed": total["changed"],
+        "numbers invented": total["invented"],
+        "runs that did not open": sum(bool(one.found["error"]) for one in outcomes),
+        "states": dict(Counter(one.found["state"] for one in outcomes)),
+        "most parts in a run": max(one.found["parts"] for one in outcomes),
+        "deaths with a problem": sum(bool(one.problems) for one in outcomes),
+        "minutes": round(seconds / 60, 1),
+    }
 
 
 def main() -> None:
-    kills = int(sys.argv[1]) if len(sys.argv) > 1 else 150
-    outcomes = []
-    with tempfile.TemporaryDirectory() as folder:
-        for seed in range(kills):
-            outcomes.append(kill_once(Path(folder), seed))
-    print(f"{'kills':>32} {kills}")
-    print(f"{'rows acknowledged':>32} {sum(o.acknowledged for o in outcomes)}")
-    print(f"{'rows found':>32} {sum(o.found for o in outcomes)}")
-    print(f"{'rows lost or wrong':>32} {sum(o.wrong for o in outcomes)}")
-    print(f"{'runs that open':>32} {len(outcomes)} of {kills}")
-    print(f"{'most parts in a run':>32} {max(o.parts for o in outcomes)}")
+    parser = argparse.ArgumentParser()
+    parser.add_argument("kills", nargs="?", type=int, default=1000)
+    parser.add_argument("--other", type=Path, default=OTHER, help="a folder with another h5py")
+    args = parser.parse_args()
+    began = time.perf_counter()
+    with ExitStack() as stack:
+        folders = [None, *([args.other] if args.other.is_dir() else [])]
+        servers = [Server(folder) for folder in folders * 2]
+        writers, readers = servers[: len(folders)], servers[len(folders) :]
+        for server in servers:
+            stack.enter_context(server)
+        pairs = [(writer, reader) for writer in writers for reader in readers]
+        outcomes = []
+        for seed, outcome in enumerate(campaign(args.kills, pairs)):
+            outcomes.append(outcome)
+            for problem in outcome.problems:
+                print(f"seed {seed}, {outcome.kind}: {problem}", flush=True)
+        numbers = table(outcomes, time.perf_counter() - began)
+        numbers["h5py of writers and readers"] = [f"{w.h5py} -> {r.h5py}" for w, r in pairs]
+    for name, number in numbers.items():
+        print(f"{name:>34} {number}")
+    OUT.parent.mkdir(exist_ok=True)
+    OUT.write_text(json.dumps(numbers, indent=1) + "\n")
+    sys.exit(numbers["deaths with a problem"] > 0)
 
 
 if __name__ == "__main__":
-    sys.path.insert(0, str(ROOT))
     main()

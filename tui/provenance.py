@@ -11,7 +11,7 @@ from tui.health import sentence
 from tui.ink import Ink
 from tui.messages import RunFacts
 from tui.widgets.line import Span
-from tui.words import duration, moment, plain, size
+from tui.words import duration, fate, moment, plain, size
 
 
 def provenance(facts: RunFacts, now: float, i: Ink) -> list[list[Span]]:
@@ -56,10 +56,12 @@ def origin(facts: RunFacts, now: float) -> list[str]:
 def health(facts: RunFacts, i: Ink) -> list[Span]:
     """The first bad step and how many more there are; or how the run ended."""
     found = facts.findings
+    ended = fate(facts.state, facts.last_step)
     if facts.error:
-        return [(f" {facts.state.value} at step {facts.last_step:,}: ", i.bad), (plain(facts.error), i.text)]
+        return [(f" {ended}: ", i.bad), (plain(facts.error), i.text)]
+    told = [(f" {ended} ", i.bad)] if facts.state is State.KILLED else []
     if not found:
-        return [(" no health findings", i.good)]
+        return [*told, (" no health findings", i.good)]
     first = found[0]
     more = f"  +{len(found) - 1} more" if len(found) > 1 else ""
-    return [(f" step {first.step:,} ", i.bad), (sentence(first), i.text), (f"{more}  ! goes there", i.muted)]
+    return [*told, (f" step {first.step:,} ", i.bad), (sentence(first), i.text), (f"{more}  ! goes there", i.muted)]

@@ -15,7 +15,7 @@ from recorder.runfile.describe import describe
 from recorder.runfile.listing import RunRecord, list_runs
 from recorder.runfile.reader import Run
 from tui import contents
-from tui.words import age, aligned, clip, duration, moment, number, plain, size, sparkline
+from tui.words import age, aligned, clip, duration, fate, moment, number, plain, size, sparkline
 
 NOTHING = """No runs here yet. Record one:
 
@@ -83,7 +83,7 @@ def _facts(run: Run) -> list[str]:
     length = (run.ended or time.time()) - run.started
     facts = {
         "run": str(run.path.absolute()),
-        "state": f"{run.state}{': ' + run.error if run.error else ''}",
+        "state": f"{fate(run.state, run.last_step)}{': ' + run.error if run.error else ''}",
         "steps": f"{run.steps:,}, {run.epochs:,} epochs",
         "started": f"{moment(run.started)}, {duration(length)}" if run.started else "",
         "command": command if isinstance(command, str) else " ".join(map(str, command)),

@@ -29,6 +29,13 @@ def clip(text: str, width: int, *, middle: bool = False) -> str:
     return text[: width - 1 - tail] + "…" + text[len(text) - tail :]
 
 
+def fate(state: str, last_step: int) -> str:
+    """As in "killed at step 1,234"; a run that goes on, or came to its end, has no such step."""
+    if state not in ("killed", "failed"):
+        return state
+    return f"{state} at step {last_step:,}" if last_step >= 0 else f"{state} before its first step"
+
+
 def number(value: float, digits: int = 4) -> str:
     """`digits` significant digits: 0.1234, 12.34, 1234, 1.234e-05, NaN, ∞."""
     if math.isnan(value):

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tui.charset import to_ascii
-from tui.words import BLOCKS, age, clip, count, duration, number, plain, size, sparkline
+from tui.words import BLOCKS, age, clip, count, duration, fate, number, plain, size, sparkline
 
 
 @given(st.text(), st.integers(0, 40), st.booleans())
@@ -74,3 +74,17 @@ def test_a_sparkline_rises_with_the_values() -> None:
 def test_ascii_is_ascii_and_at_least_as_wide_as_letters(text: str) -> None:
     assert to_ascii(text).isascii()
     assert to_ascii("✓ done ∞") == "+ done i"
+
+
+@pytest.mark.parametrize(
+    ("state", "last", "said"),
+    [
+        ("killed", 1234, "killed at step 1,234"),
+        ("failed", 0, "failed at step 0"),
+        ("killed", -1, "killed before its first step"),
+        ("recording", 7, "recording"),
+        ("done", 7, "done"),
+    ],
+)
+def test_how_a_run_ended_is_said_with_its_step(state: str, last: int, said: str) -> None:
+    assert fate(state, last) == said
