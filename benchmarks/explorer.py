@@ -36,7 +36,7 @@ KEYS = {  # what is pressed, on which screen, how often
     "loss: smoother and less": ("2", "sS", 6),
     "200 tensors x steps: cursor left": ("3", "\x1b[D", 20),
     "200 tensors x steps: next tensor": ("3", "j", 10),
-    "200 tensors x steps: zoom in and out": ("3", "+-", 6),
+    "200 tensors x steps: zoom in and out": ("3", "++++----", 2),
 }
 
 

@@ -40,23 +40,29 @@ def draw(run: RunView, request: Draw, chart: Drawer = chart_of) -> View:
 
 
 class Remembered:
-    """Draws as `chart_of` does, but keeps the last view of all items: the next tensor only needs its own curve."""
+    """Draws as `chart_of` does, but keeps the last few views of all items.
 
-    def __init__(self) -> None:
-        self._of: tuple[object, ...] = ()
-        self._view: View | None = None
+    The next tensor then only needs its own curve, and a zoom that is taken back needs nothing.
+    """
+
+    def __init__(self, most: int = 4) -> None:
+        self._most = most
+        self._views: dict[tuple[object, ...], View] = {}
 
     def __call__(self, run: RunView, name: str, at: At, window: Window) -> View:
         """The view of an entry."""
         if at.item is not None:
             return chart_of(run, name, at, window)
-        if self._view is None or self._of != (name, at, window):
-            self._of, self._view = (name, at, window), chart_of(run, name, at, window)
-        return self._view
+        asked = (name, at, window)
+        view = self._views.pop(asked, None) or chart_of(run, name, at, window)
+        self._views[asked] = view  # the newest last
+        if len(self._views) > self._most:
+            del self._views[next(iter(self._views))]
+        return view
 
     def forget(self) -> None:
         """The run has grown, or is another one."""
-        self._view = None
+        self._views.clear()
 
 
 def _all_above_one(run: RunView, entry: Entry, at: At, window: Window, chart: Drawer) -> View:

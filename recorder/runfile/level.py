@@ -75,16 +75,24 @@ def _summary(
     return Summary(lows, np.maximum.reduceat(high, starts).astype(np.float64), total, finite, bad)
 
 
-def from_stored(stored: np.ndarray, bucket: int = BUCKET) -> Summary:
-    """The Summary that a level's entries (stretch, 4, item) came from."""
-    low, mean, high = stored[:, 0], stored[:, 1], stored[:, 2]
-    bad = stored[:, 3].astype(np.int64)
-    finite = bucket - bad
-    total = np.multiply(mean, finite, dtype=np.float64)
-    if bad.any():
-        some = finite > 0
-        low, high, total = np.where(some, low, np.inf), np.where(some, high, -np.inf), np.where(some, total, 0.0)
-    return Summary(low, high, total, finite, bad)
+def from_stored(stored: np.ndarray, starts: np.ndarray, bucket: int = BUCKET) -> Summary:
+    """The Summary of a level's entries (stretch, 4, item), entry k over those from starts[k] up to starts[k + 1].
+
+    The entries are joined as they are stored: a level of 200 items over 10^6 rows is 12 MB, and each pass counts.
+    """
+    mean, bad = stored[:, 1], stored[:, 3]
+    low, high = np.fmin.reduceat(stored[:, 0], starts), np.fmax.reduceat(stored[:, 2], starts)
+    rows = np.diff(np.append(starts, len(stored)))[:, None] * bucket
+    if not bad.any():
+        total = bucket * np.add.reduceat(mean, starts, dtype=np.float64)
+        nonfinite = np.zeros(low.shape, np.int64)
+    else:
+        weighted = np.multiply(mean, bucket - bad, dtype=np.float64)  # NaN where nothing was finite
+        total = np.add.reduceat(np.where(bad < bucket, weighted, 0.0), starts)
+        nonfinite = np.add.reduceat(bad, starts, dtype=np.float64).astype(np.int64)
+    finite = rows - nonfinite
+    some = finite > 0
+    return Summary(np.where(some, low, np.inf), np.where(some, high, -np.inf), total, finite, nonfinite)
 
 
 @dataclass(frozen=True)

@@ -75,6 +75,7 @@ class StoredVolume:
         self.hidden_from = NO_STEP  # the step at which a resumed training went on, see `processes.hide`
         self._datasets: dict[tuple[str, str], tuple[int, h5py.Dataset]] = {}
         self._generation = 0
+        self._grows = group is not None and group.file.swmr_mode
         self._axes = {
             axis: _Axis(series, group["axes"][axis] if group is not None else None)
             for axis, series in declaration.axes.items()
@@ -206,14 +207,18 @@ class StoredVolume:
         return values
 
     def _dataset(self, series: str, key: str) -> h5py.Dataset:
-        """A dataset, refreshed once a `refresh`: what is `committed` is then certainly visible."""
+        """A dataset, refreshed once a `refresh`: what is `committed` is then certainly visible.
+
+        Only where the file grows: HDF5 reads 0 in the last chunk of a dataset that is refreshed while it is open twice.
+        """
         if self.group is None:
             raise RunFileError(f"{self.where}: rows of {series!r} are missing: neither the file nor the log has them")
         generation, dataset = self._datasets.get((series, key), (-1, None))
         if dataset is None:
             dataset = self.group[f"{series}/{key}"]
         if generation != self._generation:
-            dataset.refresh()
+            if self._grows:
+                dataset.refresh()
             self._datasets[series, key] = (self._generation, dataset)
         return dataset
 

@@ -118,15 +118,16 @@ def _summary(segment: Segment, starts: np.ndarray, end: int) -> Summary:
             own = np.union1d(begin, starts[(starts > begin) & (starts < stop)])
             parts.append(_from_rows(segment, own, stop))
             begins.append(own)
+    own = np.union1d(head, starts[(starts > head) & (starts < tail)])
     columns: Any = slice(None) if segment.columns is None else segment.columns
+    cuts = own // BUCKET - first  # joined first, so that what follows is small
     if isinstance(columns, np.ndarray):
-        level = segment.volume.level(segment.series.name, first, last, slice(None))
+        level = segment.volume.level(segment.series.name, first, last, slice(None), cuts)
         level = Summary(*(getattr(level, n)[:, columns] for n in ("low", "high", "total", "finite", "nonfinite")))
     else:
-        level = segment.volume.level(segment.series.name, first, last, columns)
-    own = np.union1d(head, starts[(starts > head) & (starts < tail)])
+        level = segment.volume.level(segment.series.name, first, last, columns, cuts)
     at = 1 if starts[0] < head else 0
-    parts.insert(at, level.merged(own // BUCKET - first))  # first, so that what is joined is small
+    parts.insert(at, level)
     begins.insert(at, own)
     return joined(parts).merged(np.searchsorted(np.concatenate(begins), starts))
 

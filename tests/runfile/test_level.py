@@ -42,7 +42,7 @@ def test_what_is_stored_is_what_was_summarised() -> None:
     values = np.random.default_rng(0).normal(size=(4 * BUCKET, 3))
     values[5, 0], values[:BUCKET, 2] = np.nan, np.nan
     summary = summarise(values, np.arange(4) * BUCKET)
-    again = from_stored(summary.stored())
+    again = from_stored(summary.stored(), np.arange(len(summary)))
     for name in ("low", "high", "total", "finite", "nonfinite"):
         np.testing.assert_allclose(getattr(again, name), getattr(summary, name))
 
@@ -52,3 +52,17 @@ def test_integers_are_summed_without_overflow() -> None:
     summary = summarise(values, np.array([0]))
     assert summary.total[0, 0] == BUCKET * (2**31 - 1)
     assert summary.low[0, 0] == summary.high[0, 0] == 2**31 - 1
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 2**32 - 1), entries=st.integers(1, 40), bad=st.floats(0, 1))
+def test_entries_joined_as_stored_are_those_joined_as_summaries(seed: int, entries: int, bad: float) -> None:
+    rng = np.random.default_rng(seed)
+    values = rng.normal(size=(entries * 8, 3)).astype("f4")
+    values[rng.random(values.shape) < bad] = np.nan
+    values[rng.random(entries * 8) < bad] = np.inf
+    summary = summarise(values, np.arange(entries) * 8)
+    starts = np.unique(np.append(0, rng.integers(0, entries, 5)))
+    found, expected = from_stored(summary.stored(), starts, 8), summary.merged(starts)
+    for name in ("low", "high", "total", "finite", "nonfinite"):
+        np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=1e-12, atol=1e-12)

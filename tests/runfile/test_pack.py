@@ -175,6 +175,6 @@ def test_the_level_is_packed_too(tmp_path: Path) -> None:
     writer.close()
     with Run.open(tmp_path / "b") as run:
         assert run.volumes[0].level_buckets("x") == 64
-        level = run.volumes[0].level("x", 0, 64, 0)
+        level = run.volumes[0].level("x", 0, 64, 0, np.arange(64))
         np.testing.assert_array_equal(level.low[:, 0], np.arange(64) * 256)
         np.testing.assert_array_equal(level.high[:, 0], np.arange(64) * 256 + 255)

@@ -285,3 +285,25 @@ def test_the_next_tensor_does_not_read_all_the_others_again(started: Start) -> N
     assert asked.count(None) > once
     drawn = box.of(messages.Drawn)[-1].view
     assert "layer1.bias" in drawn.charts[1].title
+
+
+def test_a_zoom_that_is_taken_back_reads_nothing(started: Start) -> None:
+    asked: list[Window] = []
+
+    class Counted(FakeOpened):
+        def window(self, series: str, window: Window, item: str | None = None) -> Any:
+            if item is None:
+                asked.append(window)
+            return super().window(series, window, item)
+
+    run = Counted(**vars(opened()))
+    follower, box = started(one(run))
+    for window in (Window(), Window(100, 200), Window(), Window(100, 200)):
+        box.wait(done(follower.ask(Draw(run.path, "gradient_norm", "layer0.weight", window=window))))
+    assert set(asked) == {Window(), Window(100, 200)}
+    before = len(asked)
+    for lo in range(10):  # only the last few are kept
+        box.wait(done(follower.ask(Draw(run.path, "gradient_norm", "layer0.weight", window=Window(lo, 200)))))
+    box.wait(done(follower.ask(Draw(run.path, "gradient_norm", "layer0.weight", window=Window(100, 200)))))
+    assert len(asked) > before
+    assert asked[-1] == Window(100, 200)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from plotext._figure import _figure_class
@@ -48,6 +49,23 @@ def draw(
     Ticks are (cell, text); y cells count upwards. The result has margin + 1 + width columns and height + 2 rows.
     Labels along x that would touch are left out.
     """
+    if clouds:
+        return _drawn(width, height, margin, tuple(x_ticks), tuple(y_ticks), grid, clouds)
+    return _empty(width, height, margin, tuple(x_ticks), tuple(y_ticks), grid)
+
+
+Ticks = tuple[tuple[int, str], ...]
+
+
+@lru_cache(maxsize=16)
+def _empty(width: int, height: int, margin: int, x_ticks: Ticks, y_ticks: Ticks, grid: bool) -> Frame:
+    """A moving cursor leaves the frame as it is."""
+    return _drawn(width, height, margin, x_ticks, y_ticks, grid, ())
+
+
+def _drawn(
+    width: int, height: int, margin: int, x_ticks: Ticks, y_ticks: Ticks, grid: bool, clouds: Sequence[Cloud]
+) -> Frame:
     figure = _figure_class()
     figure._limit_size(False, False)  # the figure's size is ours, whatever the terminal's
     figure.plotsize(margin + 1 + width, height + 2)
@@ -79,6 +97,7 @@ def draw(
     owner[glyph == ord(" ")] = NOBODY
     inner = owner[:height, margin + 1 :]
     inner[inner == FRAME] = GRID
+    glyph.flags.writeable = owner.flags.writeable = False
     return Frame(glyph, owner)
 
 

@@ -55,6 +55,7 @@ def blend(below: int, above: int, strength: float) -> int:
 
 
 @lru_cache(maxsize=1024)
+@lru_cache(maxsize=1024)
 def tinted(ground: int, colour: int, strength: float, depth: Depth) -> int:
     """A colour mixed into the ground for shading. In 256 colours its hue is kept: most dark ones there are grey."""
     mixed = blend(ground, colour, strength)

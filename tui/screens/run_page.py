@@ -39,6 +39,8 @@ class RunPage(ChartPage):
         super().__init__()
         self._names: tuple[str, ...] = ()  # after filter and order
         self._known = 0
+        self._listed: tuple[object, ...] = ()  # what the list was made from
+        self._read: tuple[object, ...] = ()  # kept, so that what is new never has the same id
         self._asked_values: Any = None
 
     def body(self) -> ComposeResult:
@@ -138,22 +140,28 @@ class RunPage(ChartPage):
         super().receive(message)
 
     def _list(self) -> None:
+        entry, wanted, order, narrow = self.entry, self.place.filters.get(self.NAME, ""), self.place.order, self.narrow
+        current = self.current()
+        read = (id(self.explorer.facts), id(self._values))
+        asked = (*read, entry and entry.name, wanted, order, narrow, current)
+        if asked == self._listed:
+            return
+        self._listed, self._read = asked, (self.explorer.facts, self._values)
         names = list(self.names())
         self._known = len(names)
         try:
-            test = name_filter(self.place.filters.get(self.NAME, ""))
+            test = name_filter(wanted)
         except FilterError:
             return
         names = [name for name in names if test(name)]
-        if self.place.order == "name":
+        if order == "name":
             names.sort(key=natural_key)
-        elif self.place.order == "value":
+        elif order == "value":
             names.sort(key=lambda name: -_rank(self._values.get(name)))
         self._names = tuple(names)
-        current = self.current()
         row = names.index(current) if current in names else self.rows.row
         empty = "\n No name fits the filter. Esc clears it." if self._known else f"\n No {self.NOUN} recorded."
-        self.rows.show(len(names), self._spans, row=row, head=None if self.narrow else self._head, empty=empty)
+        self.rows.show(len(names), self._spans, row=row, head=None if narrow else self._head, empty=empty)
 
     def heading(self) -> str:
         """How many names of how many, the filter and the order: "12 of 200 tensors /conv by value"."""

@@ -1,4 +1,4 @@
-"""How is a list of any length shown? Only its visible rows are ever made."""
+"""How is a list of any length shown? Only its visible rows are ever made, and only those that differ are sent."""
 
 from __future__ import annotations
 
@@ -46,6 +46,7 @@ class Rows(Widget, can_focus=True):
         self._head: Callable[[int, Ink], Sequence[Span]] | None = None
         self._empty = empty
         self._top = 0
+        self._drawn: list[Strip] = []
         self.row = 0
 
     @property
@@ -71,25 +72,21 @@ class Rows(Widget, can_focus=True):
         self._empty = self._empty if empty is None else empty
         self.row = min(max(row, 0), max(count - 1, 0))
         self._reveal()
-        self.refresh()
+        self._draw()
 
     def dress(self, look: Look) -> None:
         """Another theme or colour depth."""
         self._look = look
-        self.refresh()
+        self._draw()
 
     def move_to(self, row: int) -> None:
         """Put the cursor on a row, within the list, and tell."""
         row = min(max(row, 0), max(self._count - 1, 0))
         if row == self.row or not self._count:
             return
-        before, top = self.row, self._top
         self.row = row
         self._reveal()
-        if top != self._top:
-            self.refresh()
-        else:
-            self._refresh_rows(before, row)
+        self._draw()
         self.post_message(self.Moved(self, row))
 
     def page(self, direction: int) -> None:
@@ -101,19 +98,15 @@ class Rows(Widget, can_focus=True):
         self._top = max(self._top, self.row - self._page + 1)
         self._top = max(min(self._top, self._count - self._page), 0)
 
-    def _refresh_rows(self, *rows: int) -> None:
-        for row in rows:
-            y = row - self._top + (self._head is not None)
-            self.refresh(Region(0, y, self.size.width, 1))
-
     def on_resize(self) -> None:
         self._reveal()
+        self._draw()
 
     def on_focus(self) -> None:
-        self.refresh()
+        self._draw()
 
     def on_blur(self) -> None:
-        self.refresh()
+        self._draw()
 
     def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
         self.move_to(self.row + 1)
@@ -135,40 +128,52 @@ class Rows(Widget, can_focus=True):
     # -- drawing ---------------------------------------------------------------------------------------------------
 
     def render_line(self, y: int) -> Strip:
-        """One line as wide as the widget; its last column is a scroll bar where there is something to scroll."""
+        """One line as wide as the widget."""
+        return self._drawn[y] if y < len(self._drawn) else Strip.blank(self.size.width, Style(bold=False))
+
+    def _draw(self) -> None:
+        """Make what is visible, and send the lines that differ."""
+        width, height = self.size
+        before, self._drawn = self._drawn, [self._line_at(y) for y in range(height)]
+        if len(before) != height:
+            self.refresh()
+            return
+        lines = enumerate(zip(before, self._drawn, strict=True))
+        if changed := [Region(0, y, width, 1) for y, (old, new) in lines if old != new]:
+            self.refresh(*changed)
+
+    def _line_at(self, y: int) -> Strip:
+        """The last column is a scroll bar where there is something to scroll."""
         inks = ink(self._look)
         width = self.size.width
         if self._head is not None and y == 0:
-            return self._strip(self._head(width, inks), width, inks.muted)
+            return _strip(self._head(width, inks), width, inks.muted)
         y -= self._head is not None
         if not self._count:
             lines = self._empty.splitlines()
-            return self._strip([(lines[y], inks.muted)] if y < len(lines) else [], width, inks.muted)
+            return _strip([(lines[y], inks.muted)] if y < len(lines) else [], width, inks.muted)
         row = self._top + y
         bar = self._count > self._page
         inner = width - bar
         if row >= self._count:
-            return self._strip([], width, inks.text)
-        spans = self._line(row, inner, inks)
+            return _strip([], width, inks.text)
+        spans, fill = self._line(row, inner, inks), inks.text
         if row == self.row:
-            over = inks.selected if self.has_focus else inks.resting
-            spans = [(text, over) for text, _ in spans] if self.has_focus else [(t, s + over) for t, s in spans]
-            strip = self._strip(spans, inner, over)
-        else:
-            strip = self._strip(spans, inner, inks.text)
+            fill = inks.selected if self.has_focus else inks.resting
+            spans = [(text, fill if self.has_focus else style + fill) for text, style in spans]
+        strip = _strip(spans, inner, fill)
         return Strip.join([strip, self._bar(y, inks)]) if bar else strip
-
-    def _strip(self, spans: Sequence[Span], width: int, fill: Style) -> Strip:
-        base = self.rich_style
-        strip = Strip([Segment(text, base + style) for text, style in spans if text])
-        return strip.adjust_cell_length(width, base + fill)
 
     def _bar(self, y: int, inks: Ink) -> Strip:
         page = self._page
         thumb = max(round(page * page / self._count), 1)
         start = round(self._top / max(self._count - page, 1) * (page - thumb))
         glyph = "▐" if start <= y < start + thumb else " "
-        return Strip([Segment(glyph, self.rich_style + inks.muted)])
+        return Strip([Segment(glyph, inks.muted)])
+
+
+def _strip(spans: Sequence[Span], width: int, fill: Style) -> Strip:
+    return Strip([Segment(text, style) for text, style in spans if text]).adjust_cell_length(width, fill)
 
 
 def _nothing(row: int, width: int, inks: Ink) -> Sequence[Span]:  # noqa: ARG001 - a Line
