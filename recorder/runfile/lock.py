@@ -1,127 +1,228 @@
-"""Is the process that records this run still alive? Its lock file says who it is, and its age that its heart beats."""
+"""Is the process that records this run still alive? Its lock says who it is, and its heart is heard to beat.
+
+On its own machine a process is there or not. From other machines only its beats can be heard, and clocks differ: of a
+lock that is seen for the first time the clocks tell how old the last beat is; from then on only whether it beats
+again, by the one clock of whoever listens.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import math
 import os
 import socket
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import NamedTuple
 
 HEARTBEAT = 2.0  # seconds between two beats
-SILENCE = 15.0  # seconds without one after which a process counts as dead
+SILENCE = 15.0  # seconds without one after which a process on another machine counts as dead
+LONG_AGO = 86_400.0  # no two clocks differ by more
+_BYTES = 512  # of a lock, always the same: a beat rewrites it in place, on a full disk too
 
 
 @dataclass(frozen=True)
 class Holder:
-    """Who records; process ids mean something only on the same host in the same namespace."""
+    """Who records; process ids mean something only on the same machine in the same namespace."""
 
     host: str
     pid: int
     namespace: str
+    boot: str = ""  # of the machine, since hosts may share a name
+    born: int = 0  # when the process began, since process ids are used again
 
     @classmethod
     def me(cls) -> Holder:
-        return cls(socket.gethostname(), os.getpid(), _namespace())
-
-    @property
-    def near(self) -> bool:
-        """Whether its process would be seen from here."""
-        me = Holder.me()
-        return (self.host, self.namespace) == (me.host, me.namespace)
+        pid = os.getpid()
+        return cls(socket.gethostname(), pid, _namespace(), _boot(), (_born(pid) or (0, ""))[0])
 
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
+
+    @property
+    def running(self) -> bool | None:
+        """Whether its process runs; None where this machine cannot tell."""
+        boot, place = _boot(), (self.boot or self.host, self.namespace)
+        if place != (boot if self.boot else socket.gethostname(), _namespace()):
+            return None
+        if boot:
+            found = _born(self.pid)
+            return found is not None and found[1] not in "ZX" and self.born in (0, found[0])
+        try:
+            os.kill(self.pid, 0)
+        except ProcessLookupError:
+            return False
+        except OSError:
+            pass
+        return None  # a process is there, but it may be another one
+
+
+class _Look(NamedTuple):
+    """A lock as it was seen."""
+
+    who: Holder | None
+    beat: tuple[int, int, float]  # changes with every beat
+    age: float  # seconds since the last one, by the clocks of those involved
 
 
 class Lock:
     """Held while a run is written."""
 
     def __init__(self, folder: Path) -> None:
-        """Raise FileExistsError where another holds it."""
-        self._path = folder / "lock"
-        with open(self._path, "x", encoding="utf-8") as file:
-            json.dump(asdict(Holder.me()), file)
+        """Raise FileExistsError where another holds it, dead or alive."""
+        self.folder = folder
+        self._me = Holder.me()
+        fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+        try:
+            os.write(fd, self._text)
+        finally:
+            os.close(fd)
 
-    def beat(self) -> None:
-        with contextlib.suppress(OSError):
-            os.utime(self._path)
+    def beat(self) -> bool:
+        """Let others hear it; False where the lock is gone or somebody else's."""
+        try:
+            fd = os.open(self._path, os.O_RDWR | os.O_CLOEXEC)
+        except FileNotFoundError:
+            return False
+        except OSError:  # a disk that takes nothing: others see a silent heart
+            return True
+        try:
+            ours = _holder(os.read(fd, 4 * _BYTES)) in (None, self._me)
+            if ours:
+                with contextlib.suppress(OSError):
+                    os.pwrite(fd, self._text, 0)
+                    os.utime(fd)  # by the clock of the file server
+            return ours
+        except OSError:
+            return True
+        finally:
+            os.close(fd)
 
     def release(self) -> None:
-        self._path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            if holder(self.folder) in (None, self._me):
+                self._path.unlink(missing_ok=True)
 
+    @property
+    def _path(self) -> Path:
+        return self.folder / "lock"
 
-def take(folder: Path) -> Lock:
-    """The lock of a process that is gone becomes ours; FileExistsError where another was faster."""
-    lock, mine = folder / "lock", folder / f"new-lock-{os.getpid()}"
-    with contextlib.suppress(FileNotFoundError):
-        os.rename(lock, mine)  # of all who want to take it, one succeeds
-        if _alive(mine):  # it was taken a moment ago
-            os.link(mine, lock)
-            mine.unlink()
-            raise FileExistsError(lock)
-        mine.unlink()
-    return Lock(folder)
-
-
-def silent(folder: Path) -> bool:
-    """Whether nobody records; waits until it is certain that a process elsewhere, which may just have died, did."""
-    lock = folder / "lock"
-    while alive(folder):
-        if (who := holder(folder)) is not None and who.near:
-            return False
-        beat = _beat(lock)
-        time.sleep(min(1.0, SILENCE / 4))
-        if _beat(lock) != beat:
-            return False
-    return True
+    @property
+    def _text(self) -> bytes:
+        return json.dumps(asdict(self._me) | {"beat": time.time()}).encode().ljust(_BYTES)
 
 
 def holder(folder: Path) -> Holder | None:
     """Whoever holds the lock, dead or alive."""
-    return _holder(folder / "lock")
-
-
-def _holder(lock: Path) -> Holder | None:
     try:
-        entry = json.loads(lock.read_bytes())
-        return Holder(str(entry["host"]), int(entry["pid"]), str(entry["namespace"]))
-    except (OSError, ValueError, TypeError, KeyError):
+        return _holder((folder / "lock").read_bytes())
+    except OSError:
         return None
 
 
 def alive(folder: Path) -> bool:
-    """Whether a process is recording into this folder: its heart beat lately, and it is not known to be gone."""
-    return _alive(folder / "lock")
+    """Whether a process is recording into this folder, as far as this process has heard until now."""
+    look = _look(folder)
+    if look is None:
+        _heard.pop(os.fspath(folder), None)
+        return False
+    if look.who is not None and (running := look.who.running) is not None:
+        return running
+    now = time.monotonic()
+    beat, heard = _heard.get(os.fspath(folder), (None, 0.0))
+    if beat != look.beat:
+        heard = now - max(0.0, look.age) if beat is None else now
+        _heard[os.fspath(folder)] = (look.beat, heard)
+    return now - heard <= SILENCE
 
 
-def _alive(lock: Path) -> bool:
-    if time.time() - _beat(lock) > SILENCE:
-        return False
-    who = _holder(lock)
-    if who is None or not who.near:
+def silent(folder: Path) -> bool:
+    """Whether surely nobody records; where only beats can tell, listen for them as long as it takes."""
+    look = _look(folder)
+    if look is None:
         return True
-    try:
-        os.kill(who.pid, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True
+    if look.who is not None and (running := look.who.running) is not None:
+        return not running
+    begun = time.monotonic()
+    while look.age < LONG_AGO and time.monotonic() - begun <= SILENCE:
+        time.sleep(HEARTBEAT / 4)
+        now = _look(folder)
+        if now is None or now.beat != look.beat:
+            return now is None
     return True
 
 
-def _beat(lock: Path) -> float:
+def take(folder: Path) -> Lock:
+    """The lock of a process that is gone, if there is one, becomes ours; FileExistsError where another was faster.
+
+    Only who made the claim may remove a lock, and looks at it again before: what it removes is then a dead one's.
+    """
+    claim = folder / "lock-claim"
+    os.close(os.open(claim, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))
     try:
-        return lock.stat().st_mtime
+        if not silent(folder):
+            raise FileExistsError(folder / "lock")
+        (folder / "lock").unlink(missing_ok=True)
+        return Lock(folder)
+    finally:
+        claim.unlink(missing_ok=True)
+
+
+_heard: dict[str, tuple[tuple[int, int, float], float]] = {}  # folder -> the last beat, when by our own clock
+
+
+def _look(folder: Path) -> _Look | None:
+    """Opened rather than looked at from outside: NFS then asks its server instead of its memory."""
+    try:
+        fd = os.open(folder / "lock", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
-        return -math.inf
+        return None
+    try:
+        text, status = os.read(fd, 4 * _BYTES), os.fstat(fd)
+    except OSError:
+        return None
+    finally:
+        os.close(fd)
+    try:
+        beat = float(json.loads(text).get("beat", 0.0))
+    except (ValueError, TypeError, AttributeError, RecursionError):
+        beat = 0.0
+    # Of the file server's clock and the recorder's own, one that agrees with ours is enough.
+    age = time.time() - max(status.st_mtime, beat)
+    return _Look(_holder(text), (status.st_ino, status.st_mtime_ns, beat), age)
+
+
+def _holder(text: bytes) -> Holder | None:
+    try:
+        entry = json.loads(text)
+        known = {f.name: entry[f.name] for f in fields(Holder) if f.name in entry}
+        who = Holder(**known)
+        return Holder(str(who.host), int(who.pid), str(who.namespace), str(who.boot), int(who.born))
+    except (ValueError, TypeError, RecursionError, OverflowError):
+        return None
+
+
+def _born(pid: int) -> tuple[int, str] | None:
+    """(when it began, its state) of a process on Linux; None where there is none."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            entries = file.read().rpartition(b")")[2].split()
+        return int(entries[19]), entries[0].decode()
+    except (OSError, ValueError, IndexError):
+        return None
 
 
 def _namespace() -> str:
     try:
         return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
+
+
+def _boot() -> str:
+    try:
+        with open("/proc/sys/kernel/random/boot_id") as file:
+            return file.read().strip()
     except OSError:
         return ""

@@ -12,8 +12,6 @@ import numpy as np
 import pytest
 
 from recorder.errors import InstrumentError, RecordError, RunExistsError
-from recorder.runfile import lock
-from recorder.runfile.layout import run_paths
 from recorder.runfile.reader import Run
 from recorder.runfile.schema import Event, Kind, Series, State
 from recorder.runfile.volume import Volume
@@ -328,24 +326,3 @@ def test_a_forked_child_leaves_the_run_alone(tmp_path: Path) -> None:
     subprocess.run([sys.executable, "-c", script], check=True, timeout=60)
     with Run.open(tmp_path / "a") as run:
         check(run, 120)
-
-
-def test_a_silent_heart_means_killed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lock.Lock, "beat", lambda self: None)  # the writer lives, and must not beat in between
-    writer = write(tmp_path / "a.h5", 5, close=False)
-    path = run_paths(tmp_path / "a.h5")[1] / "lock"
-    with Run.open(tmp_path / "a") as run:
-        assert run.state is State.RECORDING
-        old = path.stat().st_mtime - 2 * lock.SILENCE
-        os.utime(path, (old, old))
-        assert run.state is State.KILLED
-        assert run.ended == START + 4
-    writer.close()
-
-
-def test_another_host_is_judged_by_its_heart_alone(tmp_path: Path) -> None:
-    (tmp_path / "lock").write_text('{"host": "elsewhere", "pid": 1, "namespace": "x"}')
-    assert lock.alive(tmp_path)
-    here = lock.Holder.me()
-    (tmp_path / "lock").write_text(f'{{"host": "{here.host}", "pid": 4194304, "namespace": "{here.namespace}"}}')
-    assert not lock.alive(tmp_path)
