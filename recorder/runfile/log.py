@@ -10,6 +10,8 @@ A reader takes the longest whole prefix; a torn or damaged frame ends it.
 
 from __future__ import annotations
 
+import contextlib
+import errno
 import os
 import struct
 import zlib
@@ -19,6 +21,7 @@ from pathlib import Path
 import numpy as np
 
 MAGIC = 0x50534C31  # "1LSP"
+NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # what an open file survives: it goes on once there is
 _HEAD = 12  # bytes before what the CRC covers
 _CRC, _POSITION = struct.Struct("<I"), struct.Struct("<I")
 
@@ -41,7 +44,7 @@ def _blank(row: np.dtype) -> bytes:
 class Block:
     """The newest rows of one axis, in memory and in their log; `rows` is an array view of those appended so far.
 
-    `append` never raises for a full disk: `logged` then stays behind `count` and the next append tries again.
+    `append` never raises for a disk that fails: `logged` then stays behind `count` and the next append tries again.
     """
 
     def __init__(self, path: Path, row: np.dtype, *, first: int, capacity: int) -> None:
@@ -88,25 +91,62 @@ class Block:
 
     def write(self) -> None:
         """Bring the log up to date; what cannot be written stays in memory and in `error`."""
-        start, stop = self.logged * self._size, self.count * self._size
         try:
-            if self._fd < 0:
-                self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+            if self._fd < 0:  # for the first time, or once more from the beginning
+                self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
+            start, stop = self.logged * self._size, self.count * self._size
             while start < stop:  # a full disk writes a part and fails at the next turn
                 start += os.pwrite(self._fd, self._memory[start:stop], start)
             self.logged, self.error = self.count, None
         except OSError as error:
             self.error = error
+            if error.errno not in NO_ROOM:
+                self._forget()
+
+    def sync(self) -> None:
+        """See to it that other machines see the log, too."""
+        if self._fd >= 0:
+            os.fsync(self._fd)
+
+    def keep(self) -> None:
+        """Write the log again if its file is gone, or no longer the one that was written."""
+        if self._fd >= 0:
+            try:
+                there = os.path.samestat(os.stat(self.path), os.fstat(self._fd))
+            except OSError:
+                there = False
+            if not there:
+                self._forget()
+        self.write()
+
+    def move(self, path: Path, first: int) -> Path:
+        """Go on as another log; the old name, which is returned, is to be removed when all others have moved, too."""
+        old, self.path, self.first = self.path, path, first
+        try:
+            try:
+                os.link(old, path)
+            except OSError:  # no links here
+                os.rename(old, path)
+        except OSError:
+            self._forget()
+            self.write()
+        return old
 
     def close(self) -> None:
         if self._fd >= 0:
-            os.close(self._fd)
+            with contextlib.suppress(OSError):  # NFS tells here what could not be written
+                os.close(self._fd)
             self._fd = -1
 
     def discard(self) -> None:
         """Close and unlink the log: its rows are safe elsewhere."""
         self.close()
         self.path.unlink(missing_ok=True)
+
+    def _forget(self) -> None:
+        """Nothing counts as logged."""
+        self.close()
+        self.logged = 0
 
 
 def whole_prefix(data: bytes, row: np.dtype, position: int = 0) -> np.ndarray:
@@ -142,23 +182,27 @@ class Tail:
     def stop(self) -> int:
         return self.first + len(self.rows)
 
-    def refresh(self, logs: Mapping[int, Path]) -> bool:
-        """Read what is new in the logs, given by first row; whether all of them were still there.
+    def refresh(self, logs: Mapping[int, Path]) -> int | None:
+        """Read what is new in the logs, given by first row; the first row of one that went meanwhile, if any did.
 
-        One that went meanwhile was committed first: `join` then finds its rows below `committed`.
+        It was committed first, and `join` then finds its rows below `committed`; otherwise it is in another volume now.
         """
         known: dict[int, np.ndarray] = {}
+        gone: int | None = None
         for first, path in sorted(logs.items()):
             rows = self._logs.get(first, np.zeros(0, self._row))
-            try:
-                with open(path, "rb") as file:
-                    file.seek(len(rows) * frame_dtype(self._row).itemsize)
-                    new = whole_prefix(file.read(), self._row, len(rows))
-            except FileNotFoundError:
-                continue
-            known[first] = np.concatenate([rows, new]) if len(new) else rows
+            if not len(rows) or first + len(rows) not in logs:  # where another follows it, it is full
+                try:
+                    with open(path, "rb") as file:
+                        file.seek(len(rows) * frame_dtype(self._row).itemsize)
+                        new = whole_prefix(file.read(), self._row, len(rows))
+                except FileNotFoundError:
+                    gone = first if gone is None else gone
+                    continue
+                rows = np.concatenate([rows, new]) if len(new) else rows
+            known[first] = rows
         self._logs = known
-        return len(known) == len(logs)
+        return gone
 
     def join(self, committed: int) -> None:
         """Keep the unbroken chain of logs that carries on from row `committed`; what is before it is in the file."""

@@ -232,7 +232,7 @@ class Run:
         if not rows:
             when = "" if step is None else f" at or before step {step}"
             raise NotRecordedError(f"{series!r} has no row{when} in run {self.name!r}")
-        if item is not None or len(groups) == 1:
+        if item is not None or len(rows[0][0].places) == len(declared.items):
             return rows[0][1], rows[0][2]
         blank = np.nan if np.dtype(declared.dtype).kind == "f" else 0
         values = np.full((len(declared.items), *declared.shape), blank, declared.dtype)
@@ -264,7 +264,7 @@ class Run:
         declared, groups = self._declared(series), self._groups(series, item)
         if item is None and declared.ragged:
             raise NotRecordedError(f"{series!r} has items of different shapes; ask for one of {_some(declared)}")
-        if len(groups) == 1 and groups[0].segments:
+        if len(groups) == 1 and groups[0].segments and (item is not None or len(groups[0].places) == len(declared.items)):
             return np.concatenate([s.read(0, s.stop) for s in groups[0].segments])
         steps = self.clock(series, item).step
         blank = np.nan if np.dtype(declared.dtype).kind == "f" else 0

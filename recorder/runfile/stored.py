@@ -25,6 +25,7 @@ from recorder.runfile.declaration import (
     parse_status,
 )
 from recorder.runfile.guard import MAX_TEXT
+from recorder.runfile.handles import shared
 from recorder.runfile.layout import CLOCK, has_level, item_key
 from recorder.runfile.level import Summary, from_stored
 from recorder.runfile.log import Tail
@@ -52,14 +53,14 @@ class _Axis:
 
     def refresh(self, logs: Mapping[int, Path]) -> bool:
         before = self.count
-        whole = self.tail.refresh(logs)
+        gone = self.tail.refresh(logs)
         if self.count_in_file is not None:
             self.count_in_file.refresh()
             self.committed = max(self.committed, int(self.count_in_file[()]))
-        elif not whole:
-            raise FileNotFoundError("a log was moved into a file that was not there a moment ago")
         self.tail.join(self.committed)
-        self.count = max(before, self.committed, self.tail.stop if len(self.tail) else 0)
+        self.count = max(self.committed, self.tail.stop if len(self.tail) else 0)
+        if self.count < before or (gone is not None and gone >= self.committed):
+            raise FileNotFoundError("rows went into a file that was not there a moment ago")
         return self.count != before
 
 
@@ -209,13 +210,13 @@ class StoredVolume:
     def _dataset(self, series: str, key: str) -> h5py.Dataset:
         """A dataset, refreshed once a `refresh`: what is `committed` is then certainly visible.
 
-        Only where the file grows: HDF5 reads 0 in the last chunk of a dataset that is refreshed while it is open twice.
+        Only where the file grows: another library may have a sealed one open, see `handles`.
         """
         if self.group is None:
             raise RunFileError(f"{self.where}: rows of {series!r} are missing: neither the file nor the log has them")
         generation, dataset = self._datasets.get((series, key), (-1, None))
-        if dataset is None:
-            dataset = self.group[f"{series}/{key}"]
+        if not dataset:  # not opened yet, or closed with the file of another reader
+            dataset = shared(self.group, f"{series}/{key}")
         if generation != self._generation:
             if self._grows:
                 dataset.refresh()

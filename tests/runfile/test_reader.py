@@ -32,6 +32,34 @@ def test_dots_in_names_are_kept(tmp_path: Path) -> None:
         assert run.name == "lr.0.1"
 
 
+def test_a_sealed_run_that_is_open_twice_reads_the_same_twice(tmp_path: Path) -> None:
+    write(tmp_path / "a.h5", 25)
+    with Run.open(tmp_path / "a") as first:
+        check(first, 25)
+        with Run.open(tmp_path / "a") as second:
+            check(second, 25)
+            check(first, 25)
+
+
+def test_a_growing_run_that_is_opened_again_and_again_reads_the_same(tmp_path: Path) -> None:
+    """As the explorer does, whose list of runs opens the run that it shows."""
+    writer = write(tmp_path / "a.h5", 40, block_bytes=1 << 9, close=False)
+    with Run.open(tmp_path / "a") as first:
+        for steps in range(100, 500, 100):
+            append(writer, range(first.steps, steps))
+            while first.volumes[0].group is None or first.volumes[0]._axes["step"].committed < steps - 20:
+                first.refresh()
+            check(first, steps)
+            with Run.open(tmp_path / "a") as second:
+                check(second, steps)
+                first.refresh()
+                check(first, steps)
+            check(first, steps)
+        writer.close()
+        first.refresh()
+        check(first, steps)
+
+
 def test_nothing_there_says_where_it_looked(tmp_path: Path) -> None:
     with pytest.raises(RunFileError, match=r"there is no run; looked for .*a\.h5 and the folder .*a\.d"):
         Run.open(tmp_path / "a")
