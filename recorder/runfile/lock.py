@@ -75,6 +75,7 @@ class Lock:
         self._me = Holder.me()
         fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         try:
+            self._inode = os.fstat(fd).st_ino
             os.write(fd, self._text)
         finally:
             os.close(fd)
@@ -110,7 +111,8 @@ class Lock:
 
     @property
     def _text(self) -> bytes:
-        return json.dumps(asdict(self._me) | {"beat": time.time()}).encode().ljust(_BYTES)
+        entry = asdict(self._me) | {"inode": self._inode, "beat": time.time()}
+        return json.dumps(entry).encode().ljust(_BYTES)
 
 
 def holder(folder: Path) -> Holder | None:
@@ -184,13 +186,15 @@ def _look(folder: Path) -> _Look | None:
         return None
     finally:
         os.close(fd)
-    try:
-        beat = float(json.loads(text).get("beat", 0.0))
-    except (ValueError, TypeError, AttributeError, RecursionError):
-        beat = 0.0
+    who, beat = _holder(text), 0.0
+    with contextlib.suppress(ValueError, TypeError, AttributeError, RecursionError):
+        entry = json.loads(text)
+        if entry.get("inode", status.st_ino) != status.st_ino:  # a copy of the run: nobody writes that
+            who = None
+        beat = float(entry.get("beat", 0.0))
     # Of the file server's clock and the recorder's own, one that agrees with ours is enough.
-    age = time.time() - max(status.st_mtime, beat)
-    return _Look(_holder(text), (status.st_ino, status.st_mtime_ns, beat), age)
+    age = time.time() - (max(status.st_mtime, beat) if who else status.st_mtime)
+    return _Look(who, (status.st_ino, status.st_mtime_ns, beat), age)
 
 
 def _holder(text: bytes) -> Holder | None:

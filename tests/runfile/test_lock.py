@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -158,6 +159,16 @@ def test_a_reader_elsewhere_sees_a_run_die(tmp_path: Path, clocks: Clocks) -> No
         clocks.pass_(2 * SILENCE)
         assert run.state is State.KILLED
         assert run.ended == START + 4
+    writer.close()
+
+
+def test_the_copy_of_a_live_run_is_recorded_by_nobody(tmp_path: Path) -> None:
+    writer = write(tmp_path / "a.h5", 5, close=False)
+    shutil.copytree(tmp_path / "a.d", tmp_path / "b.d")
+    os.utime(tmp_path / "b.d" / "lock", (START, START))
+    assert not alive(tmp_path / "b.d")
+    assert silent(tmp_path / "b.d")
+    assert alive(tmp_path / "a.d")
     writer.close()
 
 
