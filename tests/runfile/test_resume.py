@@ -1,0 +1,220 @@
+"""A training that is resumed at step N is one run: what older processes recorded from N on is hidden, and kept."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import Phase, given, settings
+from hypothesis import strategies as st
+
+from recorder.errors import RunExistsError
+from recorder.runfile import lock
+from recorder.runfile.describe import describe
+from recorder.runfile.listing import record_of
+from recorder.runfile.pack import pack, repair
+from recorder.runfile.reader import Run
+from recorder.runfile.schema import Event, Kind, Series, State
+from recorder.runfile.writer import RunWriter
+from recorder.view import Window
+
+BEGAN = 1.7e9
+PER_EPOCH = 7
+NORM_EVERY, PROBE_EVERY = 3, 5
+
+
+def scalars(*names: str, axis: str = "step") -> Series:
+    return Series("scalars", Kind.SCALAR, "", "", names, dtype="float64", item_dim="scalar", axis=axis)
+
+
+def norm(*names: str) -> Series:
+    return Series("norm", Kind.PER_ITEM, "", "", names, dtype="float64", item_dim="tensor", axis="every_3")
+
+
+PROBE = Series("probe", Kind.VECTOR, "", "", ("x",), (2,), ("unit",), "float64", axis="probe", between=True)
+RAW = Series("raw", Kind.RAW, "", "", ("v", "w"), dtype="float64", axis="probe", ragged=((2,), ()), between=True)
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one process of a training does."""
+
+    back: int  # steps that its checkpoint is older than the last step
+    steps: int
+    names: tuple[str, ...]  # of its tensors
+    extra: bool  # whether it gives a second scalar
+    late: int | None  # after how many steps a third one comes
+    killed: bool
+
+
+parts = st.builds(
+    Part,
+    back=st.integers(0, 25),
+    steps=st.integers(0, 30),
+    names=st.sampled_from([("a", "b"), ("b", "a"), ("a",), ("b", "c", "a")]),
+    extra=st.booleans(),
+    late=st.one_of(st.none(), st.integers(0, 20)),
+    killed=st.booleans(),
+)
+
+
+@dataclass
+class Truth:
+    """What a run should hold: for each series and item its rows by step, and the steps of each axis."""
+
+    rows: dict[tuple[str, str], dict[int, np.ndarray]] = field(default_factory=dict)
+    times: dict[int, float] = field(default_factory=dict)
+    axes: dict[str, set[int]] = field(default_factory=dict)
+    events: list[str] = field(default_factory=list)
+    notes: dict[str, int] = field(default_factory=dict)
+    next: int = 0
+
+    def resume(self, step: int) -> None:
+        for (series, _), rows in self.rows.items():
+            for t in [t for t in rows if t >= step + (series in ("probe", "raw"))]:
+                del rows[t]
+        for axis, steps in self.axes.items():
+            steps -= {t for t in steps if t >= step + (axis == "probe")}
+        self.notes = {text: t for text, t in self.notes.items() if t <= step}
+        self.next = step
+
+    def add(self, axis: str, step: int, series: str, values: dict[str, object]) -> None:
+        self.axes.setdefault(axis, set()).add(step)
+        for item, value in values.items():
+            self.rows.setdefault((series, item), {})[step] = np.asarray(value, dtype=float)
+
+
+def run_part(path: Path, number: int, part: Part, truth: Truth) -> RunWriter:
+    """Record as a process would that loads a checkpoint."""
+    resumed = max(0, truth.next - part.back)
+    writer = RunWriter(
+        path, meta={"process": number}, block_bytes=1 << 9, extend=number > 0, resumed=resumed if number else None
+    )
+    if number:
+        truth.resume(resumed)
+    writer.declare(scalars("loss", *(["extra"] if part.extra else [])), norm(*part.names), PROBE, RAW)
+    for step in range(resumed, resumed + part.steps):
+        clock = {"step": step, "epoch": step // PER_EPOCH, "time": BEGAN + 1000 * number + step}
+        note = f"{number} at {step}"
+        if step % 4 == 0:
+            writer.event(Event("note", note, step, clock["epoch"], clock["time"]))
+            truth.notes[note] = step
+        if step % PROBE_EVERY == 0:
+            x, v, w = [number, step], [step, -number], step + number / 10
+            writer.append("probe", **clock, values={"probe": [x], "raw": [v, w]})
+            truth.add("probe", step, "probe", {"x": x})
+            truth.add("probe", step, "raw", {"v": v, "w": w})
+        given = {"loss": step + number / 10, **({"extra": -step} if part.extra else {})}
+        writer.append("step", **clock, values={"scalars": given})
+        truth.add("step", step, "scalars", given)
+        if part.late is not None and step >= resumed + part.late:
+            if step == resumed + part.late:
+                writer.declare(scalars("late", axis="step_2"))
+            writer.append("step_2", **clock, values={"scalars": {"late": number}})
+            truth.add("step_2", step, "scalars", {"late": number})
+        if step % NORM_EVERY == 0:
+            values = {name: step * 10 + number + k for k, name in enumerate(part.names)}
+            writer.append("every_3", **clock, values={"norm": values})
+            truth.add("every_3", step, "norm", values)
+    truth.next = resumed + part.steps
+    return writer
+
+
+def end(writer: RunWriter, folder: Path, *, killed: bool) -> Path:
+    """Close the run; or what a SIGKILL leaves, which is the run as it is now, elsewhere."""
+    path = writer.path
+    if killed:
+        path = folder / "copy" / writer.path.name
+        with writer._open.lock:  # between two commits
+            shutil.copytree(writer.path.parent, path.parent, ignore=lambda _, names: {"lock", "copy"} & set(names))
+    writer.close(State.DONE)
+    return path
+
+
+def check(run: Run, truth: Truth, steps: list[int]) -> None:
+    assert {(name, item) for name, s in run.series.items() for item in s.items} >= truth.rows.keys()
+    for (series, item), rows in truth.rows.items():
+        at = np.array(sorted(rows), dtype=int)
+        expected = np.array([rows[t] for t in at.tolist()])
+        clock = run.clock(series, item)
+        np.testing.assert_array_equal(clock.step, at)
+        np.testing.assert_array_equal(clock.epoch, at // PER_EPOCH)
+        np.testing.assert_array_equal(run[series].item(item).to_xarray().step, at)
+        np.testing.assert_array_equal(run.values(series, item).reshape(expected.shape), expected)
+        clock, found = run.rows(series, item, Window(points=10_000))
+        np.testing.assert_array_equal(clock.step, at)
+        np.testing.assert_array_equal(found.reshape(expected.shape), expected)
+        for step in steps:
+            past = [t for t in rows if t <= step]
+            if past:
+                assert run.row(series, step, item)[0] == max(past)
+                np.testing.assert_array_equal(run.row(series, step, item)[1], rows[max(past)])
+        for points in (1, 4, 10_000):
+            window = run.window(series, Window(points=points), item)
+            assert window.rows == len(at)
+            for k, (a, b) in enumerate(zip(window.step, [*window.step[1:], 1 << 40], strict=False)):
+                numbers = [rows[t] for t in at.tolist() if a <= t < b]
+                assert (window.min[k], window.max[k]) == (np.min(numbers), np.max(numbers))
+                np.testing.assert_allclose(window.mean[k], np.mean(numbers), rtol=1e-6)
+    for series in ("norm", "scalars"):
+        check_whole(run, truth, series)
+    assert {axis: n for axis, n in run.axes.items() if n} == {axis: len(s) for axis, s in truth.axes.items() if s}
+    every = set().union(*truth.axes.values())
+    assert run.last_step == max(every, default=-1)
+    assert run.steps == max([0, *every, *(t + 1 for t in truth.axes.get("step", ()))])
+    assert run.epochs == max((t // PER_EPOCH for t in every), default=0)
+    assert sorted(e.text for e in run.events) == sorted(truth.notes)
+    told = describe(run)
+    rows = {s["name"]: s["rows"] for s in told["series"]}
+    assert rows.get("probe", 0) == len(truth.rows.get(("probe", "x"), {}))
+    line = record_of(run.path)
+    loss = truth.rows.get(("scalars", "loss"), {})
+    assert line.loss == (loss[max(loss)] if loss else None)
+    assert len(line.losses) == min(64, len(loss))
+
+
+def check_whole(run: Run, truth: Truth, series: str) -> None:
+    """All items at once: rows at the union of their steps, NaN where one has none."""
+    items = run.series[series].items if series in run.series else ()
+    columns = [truth.rows.get((series, item), {}) for item in items]
+    at = sorted(set().union(*columns)) if columns else []
+    expected = np.array([[c.get(t, np.nan) for c in columns] for t in at], dtype=float).reshape(len(at), len(items))
+    if items:
+        np.testing.assert_array_equal(run.clock(series).step, at)
+        np.testing.assert_array_equal(run.values(series), expected)
+
+
+@given(st.lists(parts, min_size=2, max_size=4), st.lists(st.integers(-1, 80), max_size=3))
+@settings(max_examples=12, deadline=None, phases=(Phase.explicit, Phase.generate))
+def test_a_resumed_run_is_what_was_recorded_last_for_each_step(
+    tmp_path_factory: pytest.TempPathFactory, process: list[Part], steps: list[int]
+) -> None:
+    folder = tmp_path_factory.mktemp("resumed")
+    path, truth, appended = folder / "a.h5", Truth(), 0
+    for number, part in enumerate(process):
+        writer = run_part(path, number, part, truth)
+        appended += part.steps
+        path = end(writer, path.parent, killed=part.killed)
+        with Run.open(path) as run:
+            check(run, truth, steps)
+            assert len(run.processes) == number + 1
+            assert run.meta["process"] == number
+            assert kept(run) == appended
+    packed = pack(path, folder / "packed.h5")
+    for found in (packed, repair(path)):
+        with Run.open(found) as run:
+            check(run, truth, steps)
+            assert run.parts == 0 or found.with_suffix(".d").exists() is False
+            assert kept(run) == appended
+            assert [p.meta["process"] for p in run.processes] == list(range(len(process)))
+
+
+def kept(run: Run) -> int:
+    """Rows of the loss in the file, hidden or not."""
+    return sum(volume.count("step") for volume in run.volumes if "step" in volume.axes)
