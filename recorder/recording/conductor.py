@@ -131,14 +131,14 @@ class Conductor:
         self._epoch_begins = True  # until the first update of an epoch
         self._due: tuple[Player, ...] | None = None
         self._plan: Plan | None = None
-        self._thin = 1
+        self._thin: Mapping[str, int] = {}
         self._previous: tuple[int, Mapping[Statistic, np.ndarray]] = (-1, {})  # the last measured update
 
-    def move_to(self, moment: Moment, *, thin: int = 1) -> None:
-        """The next update is the one of this moment."""
+    def move_to(self, moment: Moment, *, thin: Mapping[str, int] | None = None) -> None:
+        """The next update is the one of this moment; of some axes only one row in `thin[axis]` is wanted."""
         waits = self._epoch_begins and moment.updates == self._moment.updates
         self._epoch_begins = moment.epoch_begins or waits
-        self._moment, self._thin = moment, thin
+        self._moment, self._thin = moment, thin or {}
         self._due = self._plan = None
 
     def rest(self) -> None:
@@ -221,7 +221,7 @@ class Conductor:
         return self._measure(due, Reading(moment.step, moment.epoch, time.time(), **seen))
 
     def _at(self, moment: Moment, players: Iterable[Player]) -> list[Player]:
-        return [p for p in players if not p.resting and p.schedule.due(moment, thin=self._thin)]
+        return [p for p in players if not p.resting and p.schedule.due(moment, thin=self._thin.get(p.axis, 1))]
 
     def _measure(self, due: Sequence[Player], reading: Reading) -> dict[str, Row]:
         rows: dict[str, Row] = {}

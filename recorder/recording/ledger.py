@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 
 from recorder.analysis.health import Finding, Monitor
 from recorder.recording.conductor import Row
-from recorder.recording.forecast import Budget
-from recorder.recording.scalars import Scalars
+from recorder.recording.forecast import Budget, size
+from recorder.recording.scalars import EACH_STEP, Scalars
+from recorder.runfile.footprint import VOLUME, Footprint, footprint, on_disk
 from recorder.runfile.schema import Event, Series, State
 from recorder.runfile.writer import RunWriter
 from recorder.schedule import Moment
 
 _SCALARS = {"scalars"}
+NAMED = 4  # of what shares an axis, in an event
 
 
 class Ledger:
@@ -36,22 +39,25 @@ class Ledger:
         """`names` are those of charts that are no scalars."""
         self.writer = writer
         self.latest: dict[str, float] = {}
-        self.budget = Budget(max_size)
+        self.budget = Budget(max_size, used=VOLUME + on_disk(writer.path))  # what is there of a run that is resumed
+        self.footprints: dict[str, Footprint] = {}  # axis -> what its rows take
+        self.offered: Counter[str] = Counter()  # axis of scalars -> rows that there were, of which some are thinned
         self.scalars = Scalars(names)
         self._monitor = monitor
         self._items = {s.name: s.items for s in series}
         self._split: set[str] = set()  # series with items that came later, which are in volumes of their own
         self._waiting: list[Callable[[], None]] = []
-        self._row_bytes: dict[str, int] = {}  # axis -> bytes, until more is declared
+        self._declared: dict[str, list[Series]] = {}  # axis -> what is recorded on it
+        self._full: set[str] = set()  # axes of which no row fits any more
         writer.declare(*series)
+        self._count(*series, EACH_STEP.series)
 
     def more(self, series: Iterable[Series]) -> None:
         """Series have more items from here on, behind those that they had."""
         for s in series:
             self._items[s.name] += s.items
             self._split.add(s.name)
-            self.writer.declare(s)
-        self._row_bytes.clear()
+            self._declare(s)
 
     def note(self, kind: str, text: str, moment: Moment) -> None:
         """Something that happened once."""
@@ -59,10 +65,10 @@ class Ledger:
 
     def step(self, rows: dict[str, Row], numbers: Mapping[str, float], moment: Moment, at: float) -> None:
         """The rows of one update, and the scalars of its iteration in the same row where they share an axis."""
-        self._declare("step", numbers)
+        self._take_in("step", numbers)
         if self._waiting:
             self.settle()
-        beside = self.scalars.rows("step", numbers) if moment.step % self.budget.thin == 0 else {}
+        beside = self._kept("step", numbers)
         for axis in rows | beside:
             values = {**rows.get(axis, {}), "scalars": beside[axis]} if axis in beside else rows[axis]
             self._append(axis, values, moment, at)
@@ -99,28 +105,65 @@ class Ledger:
         return said
 
     def _epoch(self, numbers: Mapping[str, float], moment: Moment, at: float) -> None:
-        self._declare("epoch", numbers)
-        for axis, row in self.scalars.rows("epoch", numbers).items():
+        self._take_in("epoch", numbers)
+        for axis, row in self._kept("epoch", numbers).items():
             self._append(axis, {"scalars": row}, moment, at)
         self._judge_scalars(numbers, moment)
 
-    def _declare(self, where: str, numbers: Mapping[str, float]) -> None:
+    def _take_in(self, where: str, numbers: Mapping[str, float]) -> None:
         self.latest.update(numbers)
         group = self.scalars.new(where, numbers)
         if group is not None:
-            self.writer.declare(group.series)
-            self._row_bytes.clear()
+            if group.axis == EACH_STEP.axis:
+                self._declared[group.axis].remove(EACH_STEP.series)
+            self._declare(group.series)
+
+    def _declare(self, *series: Series) -> None:
+        self.writer.declare(*series)
+        self._count(*series)
+
+    def _count(self, *series: Series) -> None:
+        """What these take, beside what is recorded on their axes already."""
+        for s in series:
+            self._declared.setdefault(s.axis, []).append(s)
+        for axis in dict.fromkeys(s.axis for s in series):
+            self.footprints[axis] = footprint(self._declared[axis])
+            self.budget.declare(axis, self.footprints[axis])
+
+    def _kept(self, where: str, numbers: Mapping[str, float]) -> dict[str, list[float]]:
+        """The rows of scalars that a limit leaves."""
+        kept, thin = {}, self.budget.thin
+        for axis, row in self.scalars.rows(where, numbers).items():
+            if self.offered[axis] % thin.get(axis, 1) == 0:
+                kept[axis] = row
+            self.offered[axis] += 1
+        return kept
 
     def _append(self, axis: str, row: Row, moment: Moment, at: float) -> None:
+        if not self.budget.affords(axis):
+            self._refuse(axis, moment)
+            return
         self.writer.append(axis, step=moment.step, epoch=moment.epoch, time=at, values=self._by_item(row))
         if row.keys() != _SCALARS:
             for finding in self._monitor.row(moment.step, self._items, row):
                 self._found(finding, moment)
-        if axis not in self._row_bytes:
-            self._row_bytes[axis] = self.writer.row_bytes(axis)
-        if self.budget.spend(self._row_bytes[axis]):
-            limit, thin = self.budget.max_size, self.budget.thin
-            self.note("note", f"max_size={limit}: from here on 1 of {thin} rows is recorded", moment)
+        if (thinned := self.budget.spend(axis)) and not moment.ended:
+            thin, what = self.budget.thin[thinned], self._what(thinned)
+            self.note("thinned", f"{self._limit}: from here on 1 of {thin} rows of {what} is recorded", moment)
+
+    def _refuse(self, axis: str, moment: Moment) -> None:
+        if axis not in self._full:
+            self._full.add(axis)
+            self.note("thinned", f"{self._limit}: from here on no row of {self._what(axis)} fits", moment)
+
+    @property
+    def _limit(self) -> str:
+        return f"max_size of {size(self.budget.max_size or 0)}"
+
+    def _what(self, axis: str) -> str:
+        """Who is recorded on an axis, for people."""
+        names = dict.fromkeys(n for s in self._declared[axis] for n in ((s.instrument,) if s.instrument else s.items))
+        return ", ".join(list(names)[:NAMED]) + (" and others" if len(names) > NAMED else "")
 
     def _by_item(self, row: Row) -> Row:
         """The row as the writer takes it: by item, where a series is in several volumes."""

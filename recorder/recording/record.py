@@ -19,9 +19,11 @@ from recorder.number import is_number
 from recorder.reading import Facts
 from recorder.recording.checkpoint import Checkpoints
 from recorder.recording.conductor import players
+from recorder.recording.forecast import limit_of
 from recorder.recording.naming import writer_at
 from recorder.recording.presets import Ask, chosen
 from recorder.recording.provenance import model_facts, provenance
+from recorder.recording.scalars import EACH_STEP
 from recorder.recording.session import Session, Setup
 from recorder.recording.summary import ProgressLine, Summary
 from recorder.recording.unwatched import Unwatched
@@ -39,7 +41,7 @@ def record(
     layers: Any = None,
     checkpoints: Checkpoints | None = None,
     meta: Any = None,
-    max_size: float | None = None,
+    max_size: float | str | None = None,
     strict: bool = False,
     health: Health = Health(),  # noqa: B008  frozen
     progress: bool = True,
@@ -53,7 +55,7 @@ def record(
     layers       names, globs or classes of the layers that are probed; None: all that compute
     checkpoints  when weights are saved: Checkpoints(every=500), Checkpoints(every=each_epoch, best="val_accuracy")
     meta         your settings (dict, Namespace, dataclass, OmegaConf), kept with the run
-    max_size     bytes that the rows may take; schedules are thinned to stay below, training never stops for it
+    max_size     bytes ("2GB") that the run may take on disk, checkpoints apart; schedules are thinned to stay below
     strict       raise where an instrument fails, instead of switching it off with a warning
     health       thresholds of the findings that the explorer shows
     progress     a line under the training's output, in a terminal only
@@ -64,8 +66,8 @@ def record(
     facts = adapter.facts()
     playing = players(chosen(instruments, facts), facts)
     schedules = {p.instrument.name: str(p.schedule) for p in playing}
-    origin = {**provenance(meta), **model_facts(facts), "schedules": schedules}
-    limit = None if max_size is None else int(max_size)
+    limit = limit_of(max_size, [EACH_STEP.series, *(s for player in playing for s in player.series)])
+    origin = {**provenance(meta), **model_facts(facts), "schedules": schedules, "max_size": limit}
     return Recording(
         Setup(adapter, facts, playing, origin, checkpoints, limit, strict, health, progress), os.fspath(path)
     )

@@ -30,6 +30,9 @@ class Group:
         return Series("scalars", Kind.SCALAR, "", doc, self.names, dtype="float64", item_dim="scalar", axis=self.axis)
 
 
+EACH_STEP = Group("step", ("step_time", "overhead_time"), ("step_time", "overhead_time"))  # whatever the loop gives
+
+
 class Scalars:
     """The groups so far; `step` is the axis of what the first step gives, `epoch` of what the first epoch gives.
 

@@ -23,14 +23,15 @@ from recorder.reading import Adapter, Collected, Facts, Need, Plan, TensorFacts
 from recorder.recording.checkpoint import Checkpointer, Checkpoints
 from recorder.recording.conductor import Conductor, Player
 from recorder.recording.cost import Cost
-from recorder.recording.forecast import Forecast
+from recorder.recording.forecast import Forecast, Growth
 from recorder.recording.ledger import Ledger
 from recorder.recording.summary import Summary
 from recorder.recording.unwatched import Unwatched
 from recorder.recording.warning import warn
+from recorder.runfile.footprint import on_disk
 from recorder.runfile.schema import State
 from recorder.runfile.writer import RunWriter
-from recorder.schedule import Moment, every
+from recorder.schedule import Moment
 
 UNSEEN = 100  # steps without an update after which something must be wrong
 SUFFIXES = {"keras": ".weights.h5", "numpy": ".npz"}  # of checkpoints; torch and others ".pth"
@@ -191,20 +192,35 @@ class Session:
         return tuple(text for text in said if text)
 
     def summary(self, path: Path) -> Summary:
-        ledger, axes = self.ledger, {p.axis: p.schedule for p in self._conductor.players} | {"step": every(1)}
+        ledger = self.ledger
         return Summary(
             path=path,
             players=self._conductor.players,
             scalars=ledger.scalars.names("step"),
-            forecast=Forecast(tuple((schedule, ledger.writer.row_bytes(axis)) for axis, schedule in axes.items())),
+            forecast=self._forecast(),
             steps=self.moment.step,
             epochs=self.moment.epoch,
             step_time=self.cost.training / max(1, self.moment.step),
             overhead=self.cost.own / max(1, self.moment.step),
-            written=ledger.budget.used,
+            written=on_disk(path),
             loss=ledger.latest.get("loss"),
             max_size=self._setup.max_size,
+            thin=max(ledger.budget.thin.values(), default=1),
         )
+
+    def _forecast(self) -> Forecast:
+        """Schedules count updates, scalars come as they come; both as far as a limit leaves them."""
+        ledger, m = self.ledger, self.moment
+        pace = m.updates / m.step if m.updates else 1.0
+        rates = {p.axis: (pace * p.schedule.rates[0], p.schedule.rates[1]) for p in self._conductor.players}
+        for axis, rows in ledger.offered.items():
+            own = (0.0, rows / max(1, m.epoch)) if axis.startswith("epoch") else (rows / max(1, m.step), 0.0)
+            rates[axis] = max(own, rates.get(axis, own))
+        growths = []
+        for axis, footprint in ledger.footprints.items():
+            (per_step, per_epoch), thin = rates.get(axis, (1.0, 0.0)), ledger.budget.thin.get(axis, 1)
+            growths.append(Growth(per_step / thin, per_epoch / thin, footprint))
+        return Forecast(tuple(growths))
 
     def _plan(self) -> Plan:
         """Asked by the adapter just before an update, in a forked child too."""

@@ -15,7 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from recorder.recording.conductor import Player
-from recorder.recording.forecast import Forecast, duration, size
+from recorder.recording.forecast import SCALAR, Forecast, duration, size
 from recorder.runfile.guard import clean
 
 INTERVAL = 0.5  # seconds between two paintings of the line
@@ -36,6 +36,7 @@ class Summary:
     written: int = 0  # bytes
     loss: float | None = None
     max_size: int | None = None
+    thin: int = 1  # of the axis that is thinned most, one row in so many is kept
 
     def __rich__(self) -> RenderableType:
         table = Table(
@@ -61,9 +62,15 @@ class Summary:
 
     @property
     def caption(self) -> str:
-        limit = f", at most {size(self.max_size)}" if self.max_size else ""
-        more = "" if self.scalars else ", and the scalars that the loop will give"
-        return f"{self.cost}; {size(self.written)} so far, {self.forecast}{more}{limit}"
+        more = "" if self.scalars else f", and {size(10_000 * SCALAR)} per 10,000 steps for each scalar of the loop"
+        return f"{self.cost}; {size(self.written)} so far, {self.forecast}{more}{self.limit}"
+
+    @property
+    def limit(self) -> str:
+        if not self.max_size:
+            return ""
+        thinned = f", so that 1 of {self.thin} rows is kept where most come" if self.thin > 1 else ""
+        return f"; at most {size(self.max_size)}{thinned}"
 
     @property
     def cost(self) -> str:
@@ -81,7 +88,9 @@ class Summary:
         """One line for a terminal."""
         loss = f" · loss {self.loss:.4g}" if self.loss is not None else ""
         where = f"layerscope {clean(self.path.name)} · step {self.steps:,} · epoch {self.epochs}"
-        grows = f"{size(self.written)}, {size(self.forecast.bytes(steps=10_000))} per 10,000 steps"
+        limit = f" of {size(self.max_size)}" if self.max_size else ""
+        grows = f"{size(self.written)}{limit}, {size(10_000 * self.forecast.per_step)} per 10,000 steps"
+        grows += f", 1 of {self.thin} rows" if self.thin > 1 else ""
         text = f"{where}{loss} · {grows} · +{self.share} time"
         return Text(text, style="dim", no_wrap=True, overflow="ellipsis")
 

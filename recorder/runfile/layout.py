@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 import numpy as np
 
-from recorder.runfile.schema import Series
+from recorder.runfile.schema import Kind, Series
 
 BLOCK_BYTES = 4 << 20
 BLOCK_ROWS = 1024
@@ -111,6 +111,11 @@ def chunk_shape(shape: tuple[int, ...], itemsize: int, *, block: int, items: boo
         chunk[widest] = (chunk[widest] + 1) // 2
     rows = min(block, power_of_two(CHUNK_BYTES // max(1, prod(chunk) * itemsize)))
     return (rows, *chunk)
+
+
+def is_packed(series: Series) -> bool:
+    """Whether its values are packed with gzip: what holds many zeros or blanks, and is read by whole rows."""
+    return series.kind in (Kind.DISTRIBUTION, Kind.SIGN_MAP) or np.dtype(series.dtype).kind == "S"
 
 
 def level_chunk(items: int) -> tuple[int, int, int]:

@@ -26,12 +26,13 @@ from recorder.runfile.layout import (
     block_rows,
     chunk_shape,
     has_level,
+    is_packed,
     item_key,
     level_chunk,
     level_dtype,
 )
 from recorder.runfile.level import Level
-from recorder.runfile.schema import FORMAT, Kind, Series, row_dtype
+from recorder.runfile.schema import FORMAT, Series, row_dtype
 
 CLOCK_UNITS = {"step": "1", "epoch": "1", "time": "seconds since 1970-01-01T00:00:00Z"}
 CLOCK_DTYPE = {"step": "i8", "epoch": "i8", "time": "f8"}
@@ -166,7 +167,7 @@ def _create_values(
 ) -> h5py.Dataset:
     dtype = np.dtype(s.dtype).newbyteorder("<")
     packed: dict[str, Any] = {}
-    if s.kind in (Kind.DISTRIBUTION, Kind.SIGN_MAP) or dtype.kind == "S":
+    if is_packed(s):
         packed = {"compression": "gzip", "compression_opts": 1, "shuffle": dtype.kind != "S"}
     dataset = home.create_dataset(
         key, (0, *shape), dtype, maxshape=(None, *shape), fletcher32=True,

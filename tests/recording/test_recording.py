@@ -218,12 +218,13 @@ def test_an_epoch_before_the_first_step(tmp_path):
 
 
 def test_max_size_thins_and_says_so(tmp_path):
-    run, _ = trained(tmp_path / "q.h5", steps=400, max_size=20_000, instruments=[every(1, GradientNorm())])
+    run, _ = trained(tmp_path / "q.h5", steps=6000, max_size="0.3 MB", instruments=[every(1, GradientNorm())])
     steps = run["gradient_norm"].step
-    assert steps[:50].tolist() == list(range(50))
-    assert 80 < len(steps) < 300
-    assert any("max_size=20000: from here on 1 of 2 rows is recorded" in e.text for e in run.events)
-    assert run.last_step == 400
+    first = next(e for e in run.events if e.kind == "thinned")
+    assert "max_size of 300 kB: from here on 1 of 2 rows of gradient_norm," in first.text
+    assert steps[: first.step].tolist() == list(range(first.step))
+    assert len(steps) < 5000
+    assert run.last_step > 5900
 
 
 def test_an_instrument_that_cannot_know_its_steps_in_time_is_refused(tmp_path):

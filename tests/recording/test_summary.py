@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import sys
 from typing import ClassVar
 
@@ -16,21 +17,35 @@ def test_the_table_says_what_how_often_how_much_and_at_what_cost(tmp_path):
     model = Quadratic()
     with record(model, tmp_path / "[b]odd[/b].h5", instruments=["full", every(7, WeightNorm())], progress=False) as run:
         assert "no step yet" in str(run)
-        assert "and the scalars that the loop will give" in " ".join(str(run).split())
+        assert "and 80 kB per 10,000 steps for each scalar of the loop" in " ".join(str(run).split())
         for _ in range(20):
             model.update()
             run.step(loss=1.0)
         text = str(run)
     lines = {line.split("│")[1].strip(): line for line in text.splitlines() if line.startswith("│")}
     assert "[b]odd[/b].h5" in text
-    assert "scalars that the loop will give" not in " ".join(text.split())
+    assert "each scalar of the loop" not in " ".join(text.split())
     assert "each step" in lines["gradient_norm"]
     assert "every 7 steps" in lines["weight_norm"]
     assert "each epoch" in lines["weight_histogram"]
     assert "scalars: loss, learning_rate, step_time," in text
     assert "20 steps" in text
     assert "a step for recording" in text
-    assert "per 10,000 steps and" in " ".join(text.split())
+    assert "with the first rows, then about" in " ".join(text.split())
+    assert "per 10,000 steps and at most" in " ".join(text.split())
+
+
+def test_a_limit_is_said_and_how_far_it_thins(tmp_path):
+    model = Quadratic()
+    with record(model, tmp_path / "q.h5", instruments=[], max_size="150 kB", progress=False) as run:
+        assert "; at most 150 kB" in " ".join(str(run).split())
+        for _ in range(2000):
+            run.step(loss=1.0)
+        text, line = " ".join(str(run).split()), run.summary.line.plain
+    (thin,) = re.findall(r"at most 150 kB, so that 1 of (\d+) rows is kept where most come", text)
+    assert int(thin) > 1
+    assert " of 150 kB, " in line
+    assert f", 1 of {thin} rows" in line
 
 
 def test_names_cannot_command_the_terminal(tmp_path):
