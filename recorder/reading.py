@@ -10,6 +10,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
+from recorder.analysis import signs
 from recorder.runfile.schema import Series
 
 Quantity = Literal["gradient", "weight", "update"]
@@ -28,6 +29,21 @@ class Statistic(Enum):
     UPDATE_NORM = "update_norm"  # ||w_t - w_{t-1}||_2; NaN where w_{t-1} was not kept
     GRADIENT_HISTOGRAM = "gradient_histogram"
     WEIGHT_HISTOGRAM = "weight_histogram"
+    NEAR_ZERO = "near_zero"  # counts of entries, from here on; see `analysis.signs`
+    NEAR_ZERO_TIGHT = "near_zero_tight"
+    NEAR_ZERO_RETAINED = "near_zero_retained"
+    NEAR_ZERO_RELEASED = "near_zero_released"
+    NEAR_ZERO_FLIPS = "near_zero_flips"
+    NEAR_ZERO_MINIMA = "near_zero_minima"
+    NEAR_ZERO_MAXIMA = "near_zero_maxima"
+    SIGN_FLIPS = "sign_flips"
+    MINIMA = "minima"
+    MAXIMA = "maxima"
+    COMPARED = "compared"  # the tensor's size; 0 where its update before was not seen, and all that compares is 0
+
+
+OF_SIGNS = frozenset(s for s in Statistic if s.value in signs.NAMES)
+COMPARING = OF_SIGNS | {Statistic.UPDATE_NORM}  # with the update before
 
 
 class Need(Enum):
@@ -108,9 +124,16 @@ class Plan:
     statistics: frozenset[Statistic] = frozenset()
     keep_weights: bool = False  # UPDATE_NORM or a raw update is wanted at the following step
     raw: frozenset[tuple[Quantity, str]] = frozenset()
+    keep_signs: bool = False  # one of OF_SIGNS is wanted at the following step; the weights are kept as well then
+    tau: tuple[float, float] = signs.TAU  # of NEAR_ZERO and NEAR_ZERO_TIGHT
+
+    @property
+    def signs(self) -> bool:
+        """Whether gradients are needed entry by entry, beside those of the update before."""
+        return self.keep_signs or not OF_SIGNS.isdisjoint(self.statistics)
 
     def __bool__(self) -> bool:
-        return bool(self.statistics or self.keep_weights or self.raw)
+        return bool(self.statistics or self.keep_weights or self.keep_signs or self.raw)
 
 
 @dataclass(frozen=True)
@@ -182,6 +205,13 @@ class WantsRaw(Protocol):
     """What an instrument with `Need.RAW` also has: which tensors it wants whole."""
 
     def raw(self, facts: Facts) -> frozenset[tuple[Quantity, str]]: ...
+
+
+@runtime_checkable
+class HasTau(Protocol):
+    """What the instrument that looks at near-zero gradients also has: what is near, and what is nearer."""
+
+    tau: tuple[float, float]
 
 
 class Finished(Exception):

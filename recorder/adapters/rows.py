@@ -13,11 +13,11 @@ from typing import NamedTuple
 import numpy as np
 
 from recorder.analysis import histogram, statistics
-from recorder.reading import Plan, Quantity, Statistic
+from recorder.reading import OF_SIGNS, Plan, Quantity, Statistic
 
 HISTOGRAMS = frozenset({Statistic.GRADIENT_HISTOGRAM, Statistic.WEIGHT_HISTOGRAM})
 STATISTICS = {statistic.value: statistic for statistic in Statistic}
-COUNTS = frozenset({Statistic.GRADIENT_NONFINITE, Statistic.WEIGHT_NONFINITE})
+COUNTS = OF_SIGNS | {Statistic.GRADIENT_NONFINITE, Statistic.WEIGHT_NONFINITE}
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,8 @@ class HostRows:
         """More tensors came; called between two iterations."""
         self.names = names
         self._nothing = Rows({}, np.zeros(len(names), bool), {})
-        self._tables: dict[frozenset[Statistic], statistics.Table] = {}  # one for each union that was wanted
+        # one for each union that was wanted
+        self._tables: dict[tuple[frozenset[Statistic], tuple[float, float]], statistics.Table] = {}
         self._clear()
 
     def _clear(self) -> None:
@@ -70,13 +71,14 @@ class HostRows:
     def measure(self, plan: Plan, updates: Iterable[Update]) -> None:
         """One pass over each tensor."""
         if self._table is None:
-            self._table = self._table_of(plan.statistics)
+            self._table = self._table_of(plan)
         # All of them first: once the pass has filled the processor's caches with tensors, this code is slow to fetch.
         for update in list(updates):
             i, weight = update.position, update.weight
             self._several |= bool(self._stepped[i])
             self._stepped[i] = True
-            keep = plan.keep_weights or (self._several and Statistic.UPDATE_NORM in plan.statistics)
+            keep_signs = plan.keep_signs or (self._several and plan.signs)
+            keep = keep_signs or plan.keep_weights or (self._several and Statistic.UPDATE_NORM in plan.statistics)
             keep &= update.gradient is not None
             kept = self._kept.get(i)
             if keep and (kept is None or not kept.fits(weight)):
@@ -84,15 +86,19 @@ class HostRows:
             self.keeps |= keep
             if plan.raw:
                 self._copy(plan, update, kept)
-            self._table.measure(i, update.gradient, weight, kept=kept, keep=keep, zeros=update.zeros)
+            self._table.measure(
+                i, update.gradient, weight, kept=kept, keep=keep, keep_signs=keep_signs, zeros=update.zeros
+            )
             if kept is not None and not keep:
                 kept.valid = False
 
-    def _table_of(self, wanted: frozenset[Statistic]) -> statistics.Table:
+    def _table_of(self, plan: Plan) -> statistics.Table:
         """An empty table, made once."""
-        if wanted not in self._tables:
-            self._tables[wanted] = statistics.Table((s.value for s in wanted), len(self.names))
-        table = self._tables[wanted]
+        key = plan.statistics, plan.tau
+        if key not in self._tables:
+            names = (s.value for s in plan.statistics)
+            self._tables[key] = statistics.Table(names, len(self.names), tau=plan.tau)
+        table = self._tables[key]
         table.clear()
         return table
 

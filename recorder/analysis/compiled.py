@@ -17,7 +17,8 @@ import numba
 import numpy as np
 
 from recorder.analysis.histogram import CENTRE, COLUMNS, HALF_OCTAVES, NAN
-from recorder.analysis.statistics import GRADIENT, GRADIENT_BINS, KEEP, UPDATE, WEIGHT, WEIGHT_BINS
+from recorder.analysis.statistics import GRADIENT, GRADIENT_BINS, KEEP, SIGNS, UPDATE, WEIGHT, WEIGHT_BINS
+from recorder.analysis.words import WORD, above, below, ones, within
 
 BLOCK = 4096  # entries; gradient, weights and kept weights of a block are 48 kB in float32
 LANES = 4  # tables of counts filled in turn: a run of equal columns would wait for its own last write
@@ -116,6 +117,45 @@ def _tally(x: Any, scratch: Any, counts: Any) -> None:
 
 
 @_jit()
+def _word(gradient: Any, weight: Any, kept: Any, start: Any, planes: Any, word: Any, tau: Any, counts: Any) -> None:
+    """The next 64 entries of `signs.add_counts`."""
+    zero = gradient.dtype.type(0)
+    positive, negative = above(gradient, zero, start), below(gradient, zero, start)
+    near, tight = within(gradient, tau[0], start), within(gradient, tau[1], start)
+    up, down = above(weight, kept, start), below(weight, kept, start)
+    rising, falling = positive & planes[1, word], negative & planes[0, word]
+    retained = near & planes[2, word]
+    released = planes[2, word] & ~near
+    planes[0, word], planes[1, word], planes[2, word] = positive, negative, near
+    flips = rising | falling
+    minima, maxima = (rising & up) | (falling & down), (rising & down) | (falling & up)
+    counts[0] += ones(near)
+    counts[1] += ones(tight)
+    counts[2] += ones(retained)
+    counts[3] += ones(released)
+    counts[4] += ones(flips & retained)
+    counts[5] += ones(minima & retained)
+    counts[6] += ones(maxima & retained)
+    counts[7] += ones(flips)
+    counts[8] += ones(minima)
+    counts[9] += ones(maxima)
+
+
+@_jit()
+def _signs(gradient: Any, weight: Any, kept: Any, planes: Any, word: Any, tau: Any, counts: Any) -> None:
+    """A block whose first entry is bit 0 of `word`."""
+    whole = gradient.size - gradient.size % WORD
+    for start in range(0, whole, WORD):
+        _word(gradient, weight, kept, start, planes, word, tau, counts)
+        word += 1
+    if whole < gradient.size:  # the rest stands before NaN, which is in no set
+        rest = np.full((3, WORD), np.nan, gradient.dtype)
+        for k in range(gradient.size - whole):
+            rest[0, k], rest[1, k], rest[2, k] = gradient[whole + k], weight[whole + k], kept[whole + k]
+        _word(rest[0], rest[1], rest[2], 0, planes, word, tau, counts)
+
+
+@_jit()
 def _decode(bits: Any, layout: Any, out: Any) -> None:
     """16-bit floats -> float32, exactly."""
     wide = out.view(np.uint32)
@@ -145,6 +185,10 @@ def _block(
     scratch: Any,
     gradient_counts: Any,
     weight_counts: Any,
+    planes: Any,
+    word: Any,
+    tau: Any,
+    sign_counts: Any,
 ) -> None:  # fmt: skip
     if want & GRADIENT:
         total = _square_sum(gradient)
@@ -158,6 +202,8 @@ def _block(
             nonfinite[1] += _nonfinite(weight)
     if want & UPDATE:
         squares[2] += _square_distance(weight, kept)
+    if want & SIGNS:
+        _signs(gradient, weight, kept, planes, word, tau, sign_counts)
     if want & GRADIENT_BINS:
         _tally(gradient, scratch, gradient_counts)
     if want & WEIGHT_BINS:
@@ -174,11 +220,15 @@ def fused(
     nonfinite: Any,
     gradient_counts: Any,
     weight_counts: Any,
+    planes: Any,
+    tau: Any,
+    sign_counts: Any,
 ) -> None:  # fmt: skip
     """One pass over the float32 or float64 entries of a tensor; adds to sums and counts, writes `kept` if asked.
 
     squares    (3,) float64, of the gradient, the weights, the update
     nonfinite  (2,) int64, entries of the gradient and of the weights
+    planes, sign_counts    see `signs`; tau (2,) has the type of the entries
     """
     scratch = np.empty(BLOCK, np.uint8)
     lanes = LANES if want & (GRADIENT_BINS | WEIGHT_BINS) else 0
@@ -186,7 +236,9 @@ def fused(
     w_counts = np.zeros((lanes, COLUMNS), np.int64)
     for start in range(0, max(gradient.size, weight.size), BLOCK):
         g, w, k = gradient[start : start + BLOCK], weight[start : start + BLOCK], kept[start : start + BLOCK]
-        _block(g, w, k, want, squares, nonfinite, scratch, g_counts, w_counts)
+        _block(
+            g, w, k, want, squares, nonfinite, scratch, g_counts, w_counts, planes, start // WORD, tau, sign_counts,
+        )  # fmt: skip
         if want & KEEP:
             _copy(w, k)
     if want & GRADIENT_BINS:
@@ -206,6 +258,9 @@ def fused_16(
     nonfinite: Any,
     gradient_counts: Any,
     weight_counts: Any,
+    planes: Any,
+    tau: Any,
+    sign_counts: Any,
 ) -> None:  # fmt: skip
     """The same for 16-bit entries given as uint16: a block is widened to float32 in the cache."""
     scratch = np.empty(BLOCK, np.uint8)
@@ -215,15 +270,15 @@ def fused_16(
     w_counts = np.zeros((lanes, COLUMNS), np.int64)
     for start in range(0, max(gradient.size, weight.size), BLOCK):
         g, w, k = gradient[start : start + BLOCK], weight[start : start + BLOCK], kept[start : start + BLOCK]
-        if want & (GRADIENT | GRADIENT_BINS):
+        if want & (GRADIENT | GRADIENT_BINS | SIGNS):
             _decode(g, layout, wide[0])
-        if want & (WEIGHT | WEIGHT_BINS | UPDATE):
+        if want & (WEIGHT | WEIGHT_BINS | UPDATE | SIGNS):
             _decode(w, layout, wide[1])
-        if want & UPDATE:
+        if want & (UPDATE | SIGNS):
             _decode(k, layout, wide[2])
         _block(
             wide[0, : g.size], wide[1, : w.size], wide[2, : k.size], want, squares, nonfinite,
-            scratch, g_counts, w_counts,
+            scratch, g_counts, w_counts, planes, start // WORD, tau, sign_counts,
         )  # fmt: skip
         if want & KEEP:
             _copy(w, k)

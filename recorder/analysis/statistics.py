@@ -1,10 +1,12 @@
-"""How long are gradient, weights and update of every tensor, are they finite, how are they distributed: in one pass.
+"""How long are gradient, weights and update of every tensor, how are they distributed, what changed: in one pass.
 
 For a tensor with gradient g_t, weights w_t and the weights w_{t-1} before its last update:
 
     gradient_norm = ||g_t||_2       gradient_nonfinite = #{k : g_t[k] is NaN or infinite}      gradient_histogram
     weight_norm   = ||w_t||_2       weight_nonfinite   = the same of w_t                       weight_histogram
     update_norm   = ||w_t - w_{t-1}||_2
+
+and what became of signs and of the near-zero set since the last update (`signs`).
 
 Sums are taken in float64. A norm over entries that are not finite is honestly NaN or infinite. Entries may be float64,
 float32, float16, or uint16 holding the bits of bfloat16, which numpy lacks; strides are arbitrary and nothing is
@@ -14,25 +16,25 @@ the same numbers: counts are equal, sums agree to rounding. It runs on the calli
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from types import ModuleType
 
 import numpy as np
 
-from recorder.analysis import histogram
+from recorder.analysis import histogram, signs
 
 NORMS = ("gradient_norm", "weight_norm", "update_norm")
 NONFINITE = ("gradient_nonfinite", "weight_nonfinite")
 HISTOGRAMS = ("gradient_histogram", "weight_histogram")
 
 # what a pass is asked for; in the compiled pass each is one loop over a block
-GRADIENT, WEIGHT, UPDATE, KEEP, GRADIENT_BINS, WEIGHT_BINS = (1 << k for k in range(6))
+GRADIENT, WEIGHT, UPDATE, KEEP, GRADIENT_BINS, WEIGHT_BINS, SIGNS = (1 << k for k in range(7))
 FLAGS = dict(
     zip(
-        (*NORMS, *NONFINITE, *HISTOGRAMS),
-        (GRADIENT, WEIGHT, UPDATE, GRADIENT, WEIGHT, GRADIENT_BINS, WEIGHT_BINS),
+        (*NORMS, *NONFINITE, *HISTOGRAMS, *signs.NAMES),
+        (GRADIENT, WEIGHT, UPDATE, GRADIENT, WEIGHT, GRADIENT_BINS, WEIGHT_BINS, *[SIGNS] * len(signs.NAMES)),
         strict=True,
     )
 )
@@ -46,10 +48,20 @@ class Kept:
     weights: np.ndarray  # (entry,) in the order of memory
     strides: tuple[int, ...]
     valid: bool = False  # they are the weights before the last update
+    planes: np.ndarray | None = None  # see `signs`
+    signed: bool = False  # and these are of the last update's gradient
 
     @classmethod
     def room_for(cls, weight: np.ndarray) -> Kept:
         return cls(np.empty(weight.size, weight.dtype), weight.strides)
+
+    def signs(self) -> np.ndarray:
+        """The planes of the last update; empty ones where it was not seen."""
+        if self.planes is None:
+            self.planes = signs.planes_for(self.weights.size)
+        elif not (self.valid and self.signed):
+            self.planes.fill(0)
+        return self.planes
 
     def fits(self, weight: np.ndarray) -> bool:
         """Whether size, type and order of memory are still those of the room."""
@@ -67,7 +79,7 @@ class Kept:
 class Table:
     """One row of the wanted statistics a tensor: NaN (counts: 0) until the tensor is measured."""
 
-    def __init__(self, wanted: Iterable[str], tensors: int) -> None:
+    def __init__(self, wanted: Iterable[str], tensors: int, *, tau: tuple[float, float] = signs.TAU) -> None:
         self.wanted = frozenset(wanted)
         if unknown := self.wanted - FLAGS.keys():
             raise ValueError(f"no such statistics: {sorted(unknown)}; there are {list(FLAGS)}")
@@ -76,6 +88,8 @@ class Table:
             self._want |= FLAGS[name]
         self._squares = np.empty((tensors, len(NORMS)))
         self._nonfinite = np.empty((tensors, len(NONFINITE)), np.int64)
+        self._signs = np.empty((tensors, len(signs.NAMES)), np.int64)
+        self._tau = {width: np.array(tau, width) for width in (np.float32, np.float64)}
         self._counts = {n: np.empty((tensors, histogram.COLUMNS), np.int64) for n in HISTOGRAMS if n in self.wanted}
         self._compiled = _compiled()
         self.clear()
@@ -84,24 +98,39 @@ class Table:
         """Begin anew: no tensor is measured."""
         self._squares.fill(np.nan)
         self._nonfinite.fill(0)
+        self._signs.fill(0)
         for counts in self._counts.values():
             counts.fill(0)
 
     def measure(
         self, i: int, gradient: np.ndarray | None, weight: np.ndarray, *, kept: Kept | None = None, keep: bool = False,
-        zeros: int = 0,
+        keep_signs: bool = False, zeros: int = 0,
     ) -> None:  # fmt: skip
-        """Fill row i, replacing what is there; with `keep`, copy `weight` into `kept` in the same pass.
+        """Fill row i, replacing what is there; in the same pass keep weights, and signs too, in `kept` if asked.
 
         `gradient` and `weight` have one shape; a sparse gradient is given as the 1-D array of its values and the
-        number of its implicit `zeros`. Without a gradient its norm is NaN and its counts are 0.
+        number of its implicit `zeros`, and then nothing is known of its signs. Without a gradient its norm is NaN and
+        its counts are 0.
         """
-        want, memory = self._want, _NOTHING
-        if kept is None or not (kept.valid and kept.fits(weight)):
+        want, memory, planes = self._want, _NOTHING, _NO_PLANES
+        if keep_signs:
+            want |= SIGNS
+        if gradient is None or gradient.size != weight.size:
+            want &= ~SIGNS
+        if kept is None or not kept.fits(weight):
+            kept = Kept.room_for(weight) if want & SIGNS else None
+        if kept is None or not kept.valid:
             want &= ~UPDATE
         if keep and kept is not None:
             want |= KEEP
-        if kept is not None and want & (UPDATE | KEEP):
+        row, compares = self._signs[i], False
+        row[:] = 0
+        if kept is not None and want & SIGNS:
+            planes, compares = kept.signs(), kept.valid and kept.signed
+            kept.signed = keep and keep_signs
+        elif kept is not None:
+            kept.signed = False
+        if kept is not None and want & (UPDATE | KEEP | SIGNS):
             memory = kept.weights
         known = gradient is not None
         gradient, weight = _in_order_of_memory(weight[:0] if gradient is None else gradient, weight)
@@ -112,28 +141,33 @@ class Table:
             if name in self._counts:
                 counts[k] = self._counts[name][i]
                 counts[k][:] = 0
+        tau = self._tau[np.float64 if gradient.dtype == np.float64 else np.float32]
+        run: Callable[..., None] = _numpy_pass
         if self._compiled is not None and gradient.dtype == weight.dtype:
-            _compiled_pass(self._compiled, gradient, weight, memory, want, squares, nonfinite, *counts)
-        else:
-            _numpy_pass(gradient, weight, memory, want, squares, nonfinite, *counts)
+            run = partial(_compiled_pass, self._compiled)
+        run(gradient, weight, memory, want, squares, nonfinite, *counts, planes, tau, row)
         if not known:
             squares[0] = np.nan
         if not want & UPDATE:
             squares[2] = np.nan
         if want & GRADIENT_BINS:
             counts[0][histogram.CENTRE] += zeros
-        if want & KEEP and kept is not None:
+        if compares:
+            row[signs.COMPARED] = weight.size
+        if kept is not None and want & KEEP:
             kept.valid = True
 
     def forget(self, i: int) -> None:
         """Make row i that of a tensor which was not updated."""
-        self._squares[i], self._nonfinite[i] = np.nan, 0
+        self._squares[i], self._nonfinite[i], self._signs[i] = np.nan, 0, 0
         for counts in self._counts.values():
             counts[i] = 0
 
     def columns(self) -> dict[str, np.ndarray]:
-        """-> {statistic: (tensor,) float64; non-finite counts (tensor,) int64; histograms (tensor, 204) int64}"""
-        columns = zip((*NORMS, *NONFINITE), (*np.sqrt(self._squares.T), *self._nonfinite.T.copy()), strict=True)
+        """-> {statistic: (tensor,) float64; counts (tensor,) int64; histograms (tensor, 204) int64}"""
+        names = (*NORMS, *NONFINITE, *signs.NAMES)
+        found_in = (*np.sqrt(self._squares.T), *self._nonfinite.T.copy(), *self._signs.T.copy())
+        columns = zip(names, found_in, strict=True)
         found = {name: column for name, column in columns if name in self.wanted}
         return found | {name: counts.copy() for name, counts in self._counts.items()}
 
@@ -149,7 +183,7 @@ def warm_up(dtypes: Iterable[np.dtype | type]) -> None:
     """Compile the pass for these types (or load it from numba's cache), so that no training step waits for it."""
     for dtype in dtypes:
         one = np.zeros(1, dtype)
-        Table(FLAGS, 1).measure(0, one, one.copy(), kept=Kept.room_for(one), keep=True)
+        Table(FLAGS, 1).measure(0, one, one.copy(), kept=Kept.room_for(one), keep=True, keep_signs=True)
 
 
 @cache
@@ -163,26 +197,33 @@ def _compiled() -> ModuleType | None:
 
 _NOTHING = np.empty(0, np.float32)
 _NO_COUNTS = np.empty(0, np.int64)
+_NO_PLANES = np.empty((3, 0), np.uint64)
 _LAYOUTS: Mapping[np.dtype, int] = {np.dtype(np.uint16): 0, np.dtype(np.float16): 1}  # of the compiled 16-bit pass
 
 
 def _compiled_pass(
     compiled: ModuleType, gradient: np.ndarray, weight: np.ndarray, kept: np.ndarray, want: int, squares: np.ndarray,
-    nonfinite: np.ndarray, gradient_counts: np.ndarray, weight_counts: np.ndarray,
+    nonfinite: np.ndarray, gradient_counts: np.ndarray, weight_counts: np.ndarray, planes: np.ndarray,
+    tau: np.ndarray, sign_counts: np.ndarray,
 ) -> None:  # fmt: skip
     layout = _LAYOUTS.get(weight.dtype)
     if kept.size == 0:
         kept = weight[:0]  # of the same type, so that there is one compiled pass a type
     if layout is None:
-        compiled.fused(gradient, weight, kept, want, squares, nonfinite, gradient_counts, weight_counts)
+        compiled.fused(
+            gradient, weight, kept, want, squares, nonfinite, gradient_counts, weight_counts, planes, tau, sign_counts
+        )
     else:
         bits = (x.view(np.uint16) for x in (gradient, weight, kept))
-        compiled.fused_16(*bits, layout, want, squares, nonfinite, gradient_counts, weight_counts)
+        compiled.fused_16(
+            *bits, layout, want, squares, nonfinite, gradient_counts, weight_counts, planes, tau, sign_counts
+        )
 
 
 def _numpy_pass(
     gradient: np.ndarray, weight: np.ndarray, kept: np.ndarray, want: int, squares: np.ndarray,
-    nonfinite: np.ndarray, gradient_counts: np.ndarray, weight_counts: np.ndarray,
+    nonfinite: np.ndarray, gradient_counts: np.ndarray, weight_counts: np.ndarray, planes: np.ndarray,
+    tau: np.ndarray, sign_counts: np.ndarray,
 ) -> None:  # fmt: skip
     """The definition of the pass; 1-D arrays, portion by portion."""
     for start in range(0, max(gradient.size, weight.size), PORTION):
@@ -198,6 +239,9 @@ def _numpy_pass(
             if want & UPDATE:
                 change = w - as_float64(kept[portion])
                 squares[2] += np.dot(change, change)
+        if want & SIGNS:
+            words = planes[:, start // 64 : (start + PORTION) // 64]
+            signs.add_counts(g, w, as_float64(kept[portion]), words, tau, sign_counts)
         if want & KEEP:
             kept[portion] = weight[portion]
         if want & GRADIENT_BINS:

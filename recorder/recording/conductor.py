@@ -16,8 +16,23 @@ from typing import Any
 
 import numpy as np
 
+from recorder.analysis.signs import TAU
 from recorder.errors import InstrumentError, RecordError
-from recorder.reading import Collected, Facts, Finished, Instrument, Need, Plan, Quantity, Reading, Statistic, WantsRaw
+from recorder.reading import (
+    COMPARING,
+    OF_SIGNS,
+    Collected,
+    Facts,
+    Finished,
+    HasTau,
+    Instrument,
+    Need,
+    Plan,
+    Quantity,
+    Reading,
+    Statistic,
+    WantsRaw,
+)  # fmt: skip
 from recorder.recording.warning import warn
 from recorder.runfile.schema import Series
 from recorder.schedule import AtEnd, EachEpoch, Every, Moment, Pairs, Schedule, Scheduled
@@ -47,8 +62,8 @@ class Player:
 
     @property
     def compares(self) -> bool:
-        """Whether it needs the weights of the step before."""
-        return Statistic.UPDATE_NORM in self.instrument.statistics or any(q == "update" for q, _ in self.raw)
+        """Whether it needs the step before."""
+        return not COMPARING.isdisjoint(self.instrument.statistics) or any(q == "update" for q, _ in self.raw)
 
     @property
     def names(self) -> frozenset[str]:
@@ -125,6 +140,7 @@ class Conductor:
         self._at_updates = [p for p in players if not p.between]
         self._between = [p for p in players if p.between]
         self._comparing = [p for p in players if p.compares]
+        self._tau = next((p.instrument.tau for p in players if isinstance(p.instrument, HasTau)), TAU)
         self._note = note
         self._strict = strict
         self._moment = Moment(0, epoch_begins=True)
@@ -181,14 +197,12 @@ class Conductor:
     def plan(self) -> Plan:
         """What the pass before the coming update has to compute: what is due, and what the next step needs."""
         if self._plan is None:
-            self._plan = _planned(self.due, comparing=self._comparing_next())
+            self._plan = _planned(self.due, comparing=self._comparing_next(), tau=self._tau)
         return self._plan
 
-    def _comparing_next(self) -> bool:
-        """Whether somebody compares the next step with the coming one."""
-        if not self._comparing:
-            return False
-        return bool(self._at(self._coming(ahead=1), self._comparing))
+    def _comparing_next(self) -> list[Player]:
+        """Who compares the next step with the coming one."""
+        return self._at(self._coming(ahead=1), self._comparing) if self._comparing else []
 
     def update(self, due: Sequence[Player], collected: Collected, moment: Moment, at: float) -> dict[str, Row]:
         """{axis: row} of everyone who was due at this update."""
@@ -251,13 +265,14 @@ class Conductor:
         warn(f"{text}; the training goes on")
 
 
-def _planned(due: Sequence[Player], *, comparing: bool) -> Plan:
+def _planned(due: Sequence[Player], *, comparing: Sequence[Player], tau: tuple[float, float]) -> Plan:
     if not due and not comparing:
         return NOTHING
     statistics = frozenset[Statistic]().union(*(p.instrument.statistics for p in due))
     if comparing:
         statistics |= {Statistic.WEIGHT_NORM}
-    return Plan(statistics, comparing, frozenset().union(*(p.raw for p in due)))
+    keep_signs = any(not OF_SIGNS.isdisjoint(p.instrument.statistics) for p in comparing)
+    return Plan(statistics, bool(comparing), frozenset().union(*(p.raw for p in due)), keep_signs, tau)
 
 
 def checked(values: Mapping[str, Any], series: Sequence[Series], step: int) -> Mapping[str, Any]:

@@ -60,7 +60,9 @@ def test_same_rows_as_on_the_host(device, dtype, scale):
     names = [f"tensor{i}" for i in range(6)]
     raw = frozenset((q, n) for q in ("gradient", "weight", "update") for n in names[:2])
     host, gpu = HostPass(names), CudaPass(names)
-    for seed, plan in enumerate([EVERYTHING, Plan(EVERYTHING.statistics, True, raw), EVERYTHING, NOTHING, EVERYTHING]):
+    for seed, plan in enumerate(
+        [EVERYTHING, Plan(EVERYTHING.statistics, True, raw, True), EVERYTHING, NOTHING, EVERYTHING]
+    ):
         there, here = members(device, dtype, seed), members("cpu", dtype, seed)
         skipped = torch.zeros((), device=device) if seed == 2 else None
         gpu.update(plan, there, None if scale is None else torch.tensor(scale, device=device), skipped)

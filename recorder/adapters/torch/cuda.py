@@ -15,12 +15,14 @@ import torch
 
 from recorder.adapters.rows import Rows, no_row
 from recorder.adapters.torch.host import Members, unscaled
-from recorder.analysis import histogram
-from recorder.reading import Plan, Quantity, Statistic
+from recorder.adapters.torch.signs import DeviceSigns
+from recorder.adapters.torch.signs import Update as SignUpdate
+from recorder.analysis import histogram, signs
+from recorder.reading import OF_SIGNS, Plan, Quantity, Statistic
 
 Later = Callable[[], np.ndarray]
 
-OF_GRADIENTS = {Statistic.GRADIENT_NORM, Statistic.GRADIENT_NONFINITE, Statistic.GRADIENT_HISTOGRAM}
+OF_GRADIENTS = OF_SIGNS | {Statistic.GRADIENT_NORM, Statistic.GRADIENT_NONFINITE, Statistic.GRADIENT_HISTOGRAM}
 PORTION = 1 << 22  # entries sorted at a time: 36 MB of scratch memory
 
 
@@ -31,6 +33,7 @@ class CudaPass:
         self.names = names
         self._kept: dict[int, torch.Tensor] = {}
         self._valid: set[int] = set()
+        self._signs = DeviceSigns()
         self._several = False  # updates of one tensor in one iteration
         self._clear()
 
@@ -52,10 +55,13 @@ class CudaPass:
             self._several |= bool(self._stepped[positions].any())
             self._stepped[positions] = True
             gradients = [_entries(p, scale) for _, p in members]
-            self._measure(plan, members, gradients, skipped)
+            self._measure(plan, members, gradients, skipped, self._sign_counts(plan, members, scale, skipped))
             for i, p in members:
                 self._copy(plan, i, p, scale)
-        if plan.keep_weights or (self._several and Statistic.UPDATE_NORM in plan.statistics):
+        keep_signs = plan.keep_signs or (self._several and plan.signs)
+        if not keep_signs:
+            self._signs.forget(positions)
+        if keep_signs or plan.keep_weights or (self._several and Statistic.UPDATE_NORM in plan.statistics):
             self._keep(members)
             self._valid.update(positions)
         else:
@@ -64,23 +70,40 @@ class CudaPass:
     def look(self, plan: Plan, members: Members) -> None:
         if members:
             self._stepped[[i for i, _ in members]] = True
-            self._measure(plan, members, None, None)
+            self._measure(plan, members, None, None, None)
+
+    def _sign_counts(
+        self, plan: Plan, members: Members, scale: torch.Tensor | None, skipped: torch.Tensor | None
+    ) -> torch.Tensor | None:
+        """-> (tensor, 11); None where nothing of signs is wanted."""
+        if not plan.signs:
+            return None
+        updates = []
+        for i, parameter in members:
+            weight, dense = _real(parameter.detach()), parameter.grad
+            assert dense is not None
+            gradient = _real(unscaled(dense.to_dense() if dense.is_sparse else dense, scale)).detach()
+            known = i in self._valid and self._kept[i].shape == weight.shape
+            updates.append(SignUpdate(i, gradient, weight, self._kept[i] if known else None))
+        return self._signs.counts(updates, plan.tau, skipped)
 
     def _measure(
-        self, plan: Plan, members: Members, gradients: list[torch.Tensor] | None, skipped: torch.Tensor | None
-    ) -> None:
+        self, plan: Plan, members: Members, gradients: list[torch.Tensor] | None, skipped: torch.Tensor | None,
+        sign_counts: torch.Tensor | None,
+    ) -> None:  # fmt: skip
         positions = [i for i, _ in members]
         weights = [_real(p.detach()) for _, p in members]
         wanted = [s for s in Statistic if s in plan.statistics and (gradients is not None or s not in OF_GRADIENTS)]
-        columns = [self._column(s, positions, weights, gradients or []) for s in wanted]
+        columns = [self._column(s, positions, weights, gradients or [], sign_counts) for s in wanted]
         if columns:
             table = torch.cat([c.double() for c in columns], dim=1)
             done = torch.ones_like(table[:, :1]) if skipped is None else (skipped == 0).double().expand(len(table), 1)
             self._parts.append((positions, wanted, later(torch.cat([done.to(table.device), table], dim=1))))
 
     def _column(
-        self, statistic: Statistic, positions: list[int], weights: list[torch.Tensor], gradients: list[torch.Tensor]
-    ) -> torch.Tensor:
+        self, statistic: Statistic, positions: list[int], weights: list[torch.Tensor], gradients: list[torch.Tensor],
+        sign_counts: torch.Tensor | None,
+    ) -> torch.Tensor:  # fmt: skip
         """-> (tensor, 1 or 204)"""
         match statistic:
             case Statistic.GRADIENT_NORM:
@@ -97,6 +120,9 @@ class CudaPass:
                 return torch.stack([counts(g, w.numel()) for g, w in zip(gradients, weights, strict=True)])
             case Statistic.WEIGHT_HISTOGRAM:
                 return torch.stack([counts(w, w.numel()) for w in weights])
+            case _:
+                assert sign_counts is not None
+                return sign_counts[:, signs.NAMES.index(statistic.value), None]
 
     def _update_norms(self, positions: list[int], weights: list[torch.Tensor]) -> torch.Tensor:
         known = [n for n, i in enumerate(positions) if i in self._valid and self._kept[i].shape == weights[n].shape]

@@ -1,0 +1,57 @@
+"""Which gradients are almost zero, which changed their sign, where did a weight pass a minimum: one update to the next.
+
+For a tensor with gradient g_t and weights w_t, and g_{t-1} and w_{t-1} of its update before, entry by entry:
+
+    near_zero            #Z_t, Z_t = {k : |g_t[k]| <= tau}; the boundary belongs to it, and so do both zeros
+    near_zero_tight      the same with the smaller tau
+    near_zero_retained   #(Z_{t-1} and Z_t)
+    near_zero_released   #(Z_{t-1} without Z_t)
+    sign_flips           #F, F = {k : g_{t-1}[k] g_t[k] < 0}
+    minima, maxima       #{k in F : (w_t - w_{t-1})[k] (g_t - g_{t-1})[k] > 0}, and < 0
+    near_zero_flips, near_zero_minima, near_zero_maxima      the same three among the retained
+    compared             the tensor's size; 0 where the update before was not seen, and then all that compares is 0
+
+Signs are compared, not rounded products, so nothing underflows. Zeros have no sign: a way through an exact zero is no
+flip, and a flip of a weight that stood still is neither minimum nor maximum. NaN has no sign and is in no set; an
+infinity has its sign and is never near zero. tau is rounded to float32, for float64 gradients to float64.
+
+What an update leaves for the next one is a bit an entry in three planes: g > 0, g < 0, and Z.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+NAMES = (
+    "near_zero", "near_zero_tight", "near_zero_retained", "near_zero_released", "near_zero_flips",
+    "near_zero_minima", "near_zero_maxima", "sign_flips", "minima", "maxima", "compared",
+)  # fmt: skip
+TAU = (1e-5, 1e-7)
+COMPARED = len(NAMES) - 1
+
+
+def planes_for(entries: int) -> np.ndarray:
+    """-> (plane, word) uint64, of an update that was not seen: bit k of word j is entry 64 j + k."""
+    return np.zeros((3, -(-entries // 64)), np.uint64)
+
+
+def add_counts(
+    gradient: np.ndarray, weight: np.ndarray, before: np.ndarray, planes: np.ndarray, tau: np.ndarray,
+    counts: np.ndarray,
+) -> None:  # fmt: skip
+    """The definition, which the compiled pass must equal: add to `counts` (all but `compared`), renew `planes`."""
+    n = gradient.size
+    plus, minus, near = (np.unpackbits(p.view(np.uint8), count=n, bitorder="little").astype(bool) for p in planes)
+    positive, negative = gradient > 0, gradient < 0
+    within, tight = (np.abs(gradient) <= t for t in tau)
+    rising, falling = positive & minus, negative & plus
+    up, down = weight > before, weight < before
+    flips = rising | falling
+    minima, maxima = (rising & up) | (falling & down), (rising & down) | (falling & up)
+    retained = within & near
+    found = (within, tight, retained, near & ~within, flips & retained, minima & retained, maxima & retained,
+             flips, minima, maxima)  # fmt: skip
+    counts[:COMPARED] += [np.count_nonzero(mask) for mask in found]
+    for plane, mask in zip(planes, (positive, negative, within), strict=True):
+        bits = np.packbits(mask, bitorder="little")
+        plane.view(np.uint8)[: bits.size] = bits
