@@ -110,7 +110,10 @@ def write_sidecar(path: Path, declaration: Declaration) -> None:
         FORMAT, series_json(declaration.series), meta_json(declaration.meta), status_json(declaration.status).rstrip(),
     )  # fmt: skip
     new = path.with_name(f"new-{path.name}")  # what `repair` removes where a process died before the next line
-    new.write_bytes(document)
+    with open(new, "wb") as file:
+        file.write(document)
+        file.flush()
+        os.fsync(file.fileno())  # without it no row can be read
     os.replace(new, path)
 
 

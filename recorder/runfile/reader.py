@@ -386,7 +386,7 @@ class Run:
         status = volume.declaration.status
         sidecar = sidecar_path(self._folder, number)
         if status.state is State.RECORDING:
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(FileNotFoundError, RunFileError):  # a damaged one says less than the file
                 status = read_sidecar(sidecar).status
         return status
 

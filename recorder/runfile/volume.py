@@ -10,6 +10,7 @@ A volume is an HDF5 group: the root of a file while it is recorded, /parts/NNNN 
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
@@ -63,9 +64,12 @@ def new_file(path: str) -> h5py.File:
 class Volume:
     """The writing side of one volume."""
 
-    def __init__(self, group: h5py.Group, declaration: Declaration, *, block_bytes: int = BLOCK_BYTES) -> None:
+    def __init__(
+        self, group: h5py.Group, declaration: Declaration, *, block_bytes: int = BLOCK_BYTES, sync: bool = False
+    ) -> None:
         """Create every dataset, attribute and scale; afterwards only data is written (SWMR allows no more)."""
         self.group = group
+        self._sync = sync
         self.series = declaration.series
         self._axes: dict[str, _Axis] = {}
         own = group.create_group("layerscope")
@@ -83,7 +87,8 @@ class Volume:
     def commit(self, axis: str, rows: np.ndarray) -> None:
         """Add rows (of the axis' row_dtype) behind those committed; safe to repeat after a failure.
 
-        The order is the promise to readers: data, flush, count, flush.
+        The order is the promise to readers: data, flush, count, flush. With an fsync before the count it is one to
+        those after a power cut too: its rows are there, while a chunk never written reads as rows of nothing.
         """
         into = self._axes[axis]
         start, stop = into.count, into.count + len(rows)
@@ -101,6 +106,8 @@ class Volume:
             levels[name] = (dataset, level)
         file = self.group.file
         file.flush()
+        if self._sync:
+            os.fsync(self.descriptor)
         into.committed[()] = stop
         file.flush()
         into.count, into.levels = stop, levels
@@ -111,8 +118,16 @@ class Volume:
         return int(self.group.file.id.get_vfd_handle())
 
     def seal(self, status: Status) -> None:
+        """Say how it ended, and close its file; on the disk when this returns."""
         self._status[:] = np.frombuffer(status_json(status), np.uint8)
         self.group.file.flush()
+        fd = os.dup(self.descriptor)
+        try:
+            os.fsync(fd)
+            self.group.file.close()
+            os.fsync(fd)  # closing writes once more
+        finally:
+            os.close(fd)
 
 
 def _create_axis(group: h5py.Group, axis: str, series: tuple[Series, ...], block_bytes: int) -> _Axis:

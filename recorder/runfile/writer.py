@@ -252,8 +252,10 @@ class RunWriter:
         new = self.folder / f"new-{part.number:04}.h5"
         new.unlink(missing_ok=True)
         file = new_file(str(new))
-        volume = Volume(file, part.declaration(self._meta, self._status), block_bytes=self._block_bytes)
+        declaration = part.declaration(self._meta, self._status)
+        volume = Volume(file, declaration, block_bytes=self._block_bytes, sync=True)
         file.swmr_mode = True
+        os.fsync(volume.descriptor)
         try:
             os.link(new, path)  # unlike rename, never over an existing file
         except FileExistsError:
@@ -271,10 +273,9 @@ class RunWriter:
             return
         for part in self._parts:
             if part.volume is not None:
+                descriptor = part.volume.descriptor
                 part.volume.seal(part.declaration({}, self._status).status)
-                os.fsync(part.volume.descriptor)
-                self._open.descriptors.discard(part.volume.descriptor)
-                part.volume.group.file.close()
+                self._open.descriptors.discard(descriptor)
                 part.volume = None
         for part in self._parts:
             sidecar_path(self.folder, part.number).unlink(missing_ok=True)
