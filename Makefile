@@ -1,5 +1,5 @@
 # make demo    record a training of an MLP on MNIST digits and explore it
-# make test    run the tests
+# make test    run the tests; those of connections need ssh, sshd, tmux and screen (.ci/run installs what is missing)
 # Both set up what they need in .venv first: only python3 (3.11 or newer) with pip, git and make have to be there.
 # Another interpreter: make PYTHON=python3.13 demo. Options: make demo ARGS='--data torchvision', make test ARGS='-k gradient'.
 

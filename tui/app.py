@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import signal
-import sys
-from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -20,6 +17,7 @@ from textual.timer import Timer
 from tui import messages, quirks
 from tui.charset import as_given, ascii_only
 from tui.follow import Follower
+from tui.leaving import Departure
 from tui.memory import give_back_what_is_freed
 from tui.paint.look import Look, detect
 from tui.palette import Commands
@@ -277,23 +275,10 @@ def run_explorer(path: Path, *, fresh: bool = False, color: str | None = None) -
     look = Look(depth=detect(os.environ, color=color or "auto"), ascii=ascii_only(as_given(os.environ)))
     state = state_file(path)
     explorer = Explorer(Disk(path), look=look, place=Place() if fresh else load(state), state=state)
-    with suppress(ValueError):  # a signal can only be handled in the main thread
-        signal.signal(signal.SIGHUP, lambda *_: _hung_up(explorer))
-    asyncio.run(_until_it_ends(explorer))
+    asyncio.run(_until_it_ends(explorer, Departure(explorer)))
     return explorer.return_code or 0
 
 
-async def _until_it_ends(explorer: Explorer) -> None:
-    """Run; who asks it to end (SIGTERM: kill, a batch system) gets what `q` does, with the status that says so."""
-    with suppress(ValueError, RuntimeError):  # as above; or the system knows no such handlers
-        asyncio.get_running_loop().add_signal_handler(
-            signal.SIGTERM, lambda: explorer.exit(return_code=128 + signal.SIGTERM)
-        )
+async def _until_it_ends(explorer: Explorer, departure: Departure) -> None:
+    departure.watch()
     await explorer.run_async()
-
-
-def _hung_up(explorer: Explorer) -> None:
-    """The terminal is gone: nothing can be drawn any more, but the place is kept."""
-    explorer.save()
-    sys.stdout = sys.__stdout__
-    os._exit(128 + signal.SIGHUP)

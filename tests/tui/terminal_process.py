@@ -12,11 +12,12 @@ import struct
 import sys
 import termios
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pyte
 
+FOREIGN = ("NO_COLOR", "COLORTERM", "LC_ALL", "LC_CTYPE", "TEXTUAL", "TMUX", "STY", "WINDOW")
 RUN = "import sys; from tui.cli import main; sys.exit(main(sys.argv[1:]))"
 
 
@@ -85,12 +86,31 @@ class Terminal:
 
 
 @contextlib.contextmanager
-def layerscope(
-    *words: str, size: tuple[int, int] = (80, 24), cwd: Path, environ: Mapping[str, str] | None = None
+def terminal(
+    words: Sequence[str], *, size: tuple[int, int] = (80, 24), cwd: Path, environ: Mapping[str, str]
 ) -> Iterator[Terminal]:
-    """Run the command in a terminal of that size, with a home of its own under `cwd`."""
-    clean = {k: v for k, v in os.environ.items() if k not in ("NO_COLOR", "COLORTERM", "LC_ALL", "LC_CTYPE", "TEXTUAL")}
-    env = {
+    """Run any command in a terminal of that size, with that environment."""
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.chdir(cwd)
+        os.execvpe(words[0], [*words], dict(environ))
+    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
+    made = Terminal(pid, fd, *size)
+    try:
+        yield made
+    finally:
+        if made.status is None:
+            with contextlib.suppress(ProcessLookupError, ChildProcessError):
+                os.kill(pid, signal.SIGKILL)
+                os.waitpid(pid, 0)
+        if made.fd >= 0:
+            os.close(made.fd)
+
+
+def surroundings(cwd: Path, environ: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment of somebody who has just logged in: a plain terminal, a home of its own under `cwd`."""
+    clean = {k: v for k, v in os.environ.items() if k not in FOREIGN}
+    return {
         **clean,
         "TERM": "xterm-256color",
         "LANG": "C.UTF-8",
@@ -98,18 +118,28 @@ def layerscope(
         "PYTHONPATH": str(Path(__file__).parents[2]),
         **(environ or {}),
     }
-    pid, fd = pty.fork()
-    if pid == 0:
-        os.chdir(cwd)
-        os.execve(sys.executable, [sys.executable, "-c", RUN, *words], env)
-    fcntl.ioctl(fd, termios.TIOCSWINSZ, struct.pack("HHHH", size[1], size[0], 0, 0))
-    terminal = Terminal(pid, fd, *size)
+
+
+def layerscope(
+    *words: str, size: tuple[int, int] = (80, 24), cwd: Path, environ: Mapping[str, str] | None = None
+) -> contextlib.AbstractContextManager[Terminal]:
+    """Run the command in a terminal."""
+    return terminal([sys.executable, "-c", RUN, *words], size=size, cwd=cwd, environ=surroundings(cwd, environ))
+
+
+def is_there(pid: int) -> bool:
+    """Whether a process, child or not, still runs; one that has ended but was not waited for does not."""
     try:
-        yield terminal
-    finally:
-        if terminal.status is None:
-            with contextlib.suppress(ProcessLookupError, ChildProcessError):
-                os.kill(pid, signal.SIGKILL)
-                os.waitpid(pid, 0)
-        if terminal.fd >= 0:
-            os.close(terminal.fd)
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in ("Z", "X")
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+
+
+def soon(condition: Callable[[], bool], *, patience: float = 30.0) -> bool:
+    """Whether something becomes true."""
+    end = time.monotonic() + patience
+    while not condition():
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.02)
+    return True
