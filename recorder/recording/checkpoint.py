@@ -96,6 +96,18 @@ class Checkpointer:
         score = scalars.get(self.rule.best) if self.rule.best else None
         self._keep(replace(self._kept[-1], epoch=epoch, score=score))
 
+    def take_over(self, step: int) -> None:
+        """Count what an earlier process saved up to this step; what it saved later belongs to a training given up.
+
+        That stays as it is, until a checkpoint of the same step takes its place.
+        """
+        for unfinished in self.folder.glob(f".*-step-*{self._suffix}"):
+            unfinished.unlink(missing_ok=True)  # that process died on it
+        found = [_found(path) for path in self.folder.glob(f"step-*{self._suffix}")]
+        # Where the best is kept, one whose score is not known may be it.
+        known = [s for s in found if s is not None and s.step <= step and (s.sha256 or not self.rule.best)]
+        self._kept = sorted(known, key=lambda s: s.step)
+
     @property
     def aimless(self) -> bool:
         """Whether the best is to be kept and no checkpoint has a score to tell it by."""
@@ -126,6 +138,7 @@ class Checkpointer:
             unfinished.unlink(missing_ok=True)
             write(unfinished)
             _sync(unfinished)
+            _sidecar(path).unlink(missing_ok=True)  # it would tell of the file that was there
             os.replace(unfinished, path)
             _sync(self.folder)
         finally:
@@ -162,6 +175,15 @@ class Checkpointer:
                     _sidecar(path).unlink(missing_ok=True)
             except OSError:
                 continue  # thinned out before it was hashed, or the disk is full: a hash is no reason to stop
+
+
+def _found(path: Path) -> Saved | None:
+    """What is known of a checkpoint file: by its JSON, or by its name where the process died before that."""
+    try:
+        return Saved(**json.loads(_sidecar(path).read_bytes()))
+    except (OSError, ValueError, TypeError):
+        number = path.name.removeprefix("step-").split(".")[0]
+        return Saved(path.name, int(number), 0, path.stat().st_size) if number.isdigit() else None
 
 
 def _sidecar(path: Path) -> Path:

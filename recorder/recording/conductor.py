@@ -34,7 +34,7 @@ from recorder.reading import (
     WantsRaw,
 )  # fmt: skip
 from recorder.recording.warning import warn
-from recorder.runfile.schema import Series
+from recorder.runfile.schema import Kind, Series
 from recorder.schedule import AtEnd, EachEpoch, Every, Moment, Pairs, Schedule, Scheduled
 
 NOTHING = Plan()
@@ -67,9 +67,10 @@ class Player:
 
     @property
     def names(self) -> frozenset[str]:
-        """What it fills, and what is derived from that when it is drawn."""
+        """What it fills, its own scalars, and what is derived from that when it is drawn."""
         derived = getattr(self.instrument, "derived", {})
-        return frozenset(s.name for s in self.series).union(*(derived.get(s.name, ()) for s in self.series))
+        scalars = (s.items for s in self.series if s.kind is Kind.SCALAR)
+        return frozenset(s.name for s in self.series).union(*(derived.get(s.name, ()) for s in self.series), *scalars)
 
     @property
     def at_rest(self) -> bool:
@@ -110,7 +111,9 @@ def players(scheduled: Iterable[Scheduled], facts: Facts) -> tuple[Player, ...]:
 
 def declared(instrument: Instrument, facts: Facts, axis: str) -> tuple[Series, ...]:
     """The series that the instrument fills, on this axis."""
-    return tuple(replace(d, axis=axis, instrument=instrument.name) for d in instrument.declare(facts))
+    between = bool(instrument.needs & BETWEEN)
+    series = instrument.declare(facts)
+    return tuple(replace(s, axis=axis, instrument=instrument.name, between=between) for s in series)
 
 
 def more_items(known: Sequence[Series], now: Sequence[Series]) -> list[Series]:

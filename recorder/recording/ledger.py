@@ -35,14 +35,15 @@ class Ledger:
         max_size: int | None,
         *,
         names: Iterable[str] = (),
+        before: Mapping[str, Mapping[str, str]] | None = None,
     ) -> None:
-        """`names` are those of charts that are no scalars."""
+        """`names` are those of charts that are no scalars, `before` the scalars of a run that is resumed."""
         self.writer = writer
         self.latest: dict[str, float] = {}
         self.budget = Budget(max_size, used=VOLUME + on_disk(writer.path))  # what is there of a run that is resumed
         self.footprints: dict[str, Footprint] = {}  # axis -> what its rows take
         self.offered: Counter[str] = Counter()  # axis of scalars -> rows that there were, of which some are thinned
-        self.scalars = Scalars(names)
+        self.scalars = Scalars(names, before)
         self._monitor = monitor
         self._items = {s.name: s.items for s in series}
         self._split: set[str] = set()  # series with items that came later, which are in volumes of their own

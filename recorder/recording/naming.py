@@ -10,20 +10,20 @@ from pathlib import Path
 from typing import Any
 
 from recorder.errors import RecordError, RunExistsError
+from recorder.recording.resume import Start, is_folder
 from recorder.runfile.writer import RunWriter
 
 ATTEMPTS = 1000
 
 
-def writer_at(path: str | os.PathLike[str], *, meta: Mapping[str, Any]) -> RunWriter:
-    """The writer of a new run at "runs/mlp.h5" or "runs/mlp"; in a folder ("runs/"), of one with a name of its own.
+def writer_at(path: str | os.PathLike[str], *, meta: Mapping[str, Any], start: Start = Start()) -> RunWriter:  # noqa: B008
+    """The writer of the run at "runs/mlp.h5" or "runs/mlp"; in a folder ("runs/"), of one with a name of its own.
 
     That name is <script>-<date>-<time>.h5, with -2, -3, ... where others were as fast. RunExistsError where the one
     name that was asked for is taken.
     """
-    if not (os.fspath(path).endswith(("/", os.sep)) or Path(path).is_dir()):
-        file = Path(path)
-        return RunWriter(file if file.suffix == ".h5" else file.with_name(f"{file.name}.h5"), meta=meta)
+    if not is_folder(path):
+        return RunWriter(file_at(path), meta=meta, extend=start.extends, resumed=start.resumed)
     name = f"{program()}-{time.strftime('%Y%m%d-%H%M%S')}"
     for number in range(1, ATTEMPTS):
         try:
@@ -31,6 +31,12 @@ def writer_at(path: str | os.PathLike[str], *, meta: Mapping[str, Any]) -> RunWr
         except RunExistsError:
             continue
     raise RecordError(f"{path}: {ATTEMPTS} runs began here in one second; give a file's name instead of a folder")
+
+
+def file_at(path: str | os.PathLike[str]) -> Path:
+    """The run's file: "runs/mlp" -> runs/mlp.h5."""
+    file = Path(path)
+    return file if file.suffix == ".h5" else file.with_name(f"{file.name}.h5")
 
 
 def program() -> str:

@@ -20,9 +20,10 @@ from recorder.reading import Facts
 from recorder.recording.checkpoint import Checkpoints
 from recorder.recording.conductor import players
 from recorder.recording.forecast import limit_of
-from recorder.recording.naming import writer_at
+from recorder.recording.naming import file_at, writer_at
 from recorder.recording.presets import Ask, chosen
 from recorder.recording.provenance import model_facts, provenance
+from recorder.recording.resume import Resume, start_of
 from recorder.recording.scalars import EACH_STEP
 from recorder.recording.session import Session, Setup
 from recorder.recording.summary import ProgressLine, Summary
@@ -45,13 +46,16 @@ def record(
     strict: bool = False,
     health: Health = Health(),  # noqa: B008  frozen
     progress: bool = True,
+    resume: bool = False,
+    step: int | None = None,
+    epoch: int | None = None,
 ) -> Recording:
     """Record the training of `model` (or of a dict of models) into a run file, within a `with` block.
 
     path         "runs/mlp.h5", or a folder ("runs/") for a run with a name of its own; nothing is ever overwritten
     optimizer    one, a list or a dict of them; None finds those that step the model's parameters
     probe        a batch whose activations are looked at, in eval mode and without a trace in the model
-    instruments  presets ("light", "full"), names, instruments, or schedules around them, or a list of these
+    instruments  presets ("light", "dynamics", "full"), names, instruments, or schedules around them, or a list of these
     layers       names, globs or classes of the layers that are probed; None: all that compute
     checkpoints  when weights are saved: Checkpoints(every=500), Checkpoints(every=each_epoch, best="val_accuracy")
     meta         your settings (dict, Namespace, dataclass, OmegaConf), kept with the run
@@ -59,9 +63,14 @@ def record(
     strict       raise where an instrument fails, instead of switching it off with a warning
     health       thresholds of the findings that the explorer shows
     progress     a line under the training's output, in a terminal only
+    resume       go on in the run at `path`, which an earlier process began; where there is none, begin it
+    step         with resume: iterations done when your checkpoint was saved, 0 without one; what was recorded from
+                 there on is hidden, and kept in the file
+    epoch        with resume: epochs completed by then; None: as recorded
 
     RecordError and RunExistsError are raised here and at `with`; once training runs, nothing of layerscope stops it.
     """
+    resuming = Resume.asked(os.fspath(path), resume, step, epoch)
     adapter = adapters.adapter_for(model, optimizer=optimizer, probe=probe, layers=layers)
     facts = adapter.facts()
     playing = players(chosen(instruments, facts), facts)
@@ -69,7 +78,7 @@ def record(
     limit = limit_of(max_size, [EACH_STEP.series, *(s for player in playing for s in player.series)])
     origin = {**provenance(meta), **model_facts(facts), "schedules": schedules, "max_size": limit}
     return Recording(
-        Setup(adapter, facts, playing, origin, checkpoints, limit, strict, health, progress), os.fspath(path)
+        Setup(adapter, facts, playing, origin, checkpoints, limit, strict, health, progress, resuming), os.fspath(path)
     )
 
 
@@ -128,8 +137,10 @@ class Recording:
 
     @property
     def steps(self) -> int:
-        """Iterations completed."""
-        return self._session.moment.step if self._session else 0
+        """Iterations completed, those before a resumed training included: what your checkpoint keeps for `step=`."""
+        if self._session is None:
+            return self._setup.resume.step if self._setup.resume else 0
+        return self._session.moment.step
 
     @property
     def summary(self) -> Summary:
@@ -156,10 +167,11 @@ class Recording:
     def __enter__(self) -> Recording:
         if self._session is not None:
             raise RecordError(f"{self.path}: this recording was already used; call record(...) again")
-        writer = writer_at(self._asked, meta=self._setup.meta or {})
+        start = start_of(file_at(self._asked), self._setup.resume)
+        writer = writer_at(self._asked, meta=self._setup.meta or {}, start=start)
         self.path, self._pid = writer.path, os.getpid()
         try:
-            self._session = Session(self._setup, writer)
+            self._session = Session(self._setup, writer, start)
             self._session.begin()
             self._progress = ProgressLine(self._setup.progress)
         except BaseException as problem:

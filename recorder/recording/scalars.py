@@ -27,7 +27,10 @@ class Group:
     @property
     def series(self) -> Series:
         doc = "Numbers of each step." if self.axis.startswith("step") else "Numbers of each epoch."
-        return Series("scalars", Kind.SCALAR, "", doc, self.names, dtype="float64", item_dim="scalar", axis=self.axis)
+        return Series(
+            "scalars", Kind.SCALAR, "", doc, self.names, dtype="float64", item_dim="scalar", axis=self.axis,
+            between=self.axis.startswith("epoch"),
+        )  # fmt: skip
 
 
 EACH_STEP = Group("step", ("step_time", "overhead_time"), ("step_time", "overhead_time"))  # whatever the loop gives
@@ -36,11 +39,13 @@ EACH_STEP = Group("step", ("step_time", "overhead_time"), ("step_time", "overhea
 class Scalars:
     """The groups so far; `step` is the axis of what the first step gives, `epoch` of what the first epoch gives.
 
-    No scalar is recorded under a name in `taken`.
+    No scalar is recorded under a name in `taken`; in a resumed run those of `before` (where -> given -> recorded) keep
+    their names.
     """
 
-    def __init__(self, taken: Iterable[str] = ()) -> None:
-        self._taken = {*OWN, *taken}
+    def __init__(self, taken: Iterable[str] = (), before: Mapping[str, Mapping[str, str]] | None = None) -> None:
+        self._before = before or {}
+        self._taken = {*OWN, *taken}.union(*(names.values() for names in self._before.values()))
         self._groups: dict[str, list[Group]] = {"step": [], "epoch": []}
         self._names: dict[str, dict[str, str]] = {"step": {}, "epoch": {}}  # given -> recorded
 
@@ -59,7 +64,7 @@ class Scalars:
         if not fresh:
             return None
         for name in fresh:
-            names[name] = self._told_apart(where, name)
+            names[name] = self._before.get(where, {}).get(name) or self._told_apart(where, name)
         groups = self._groups[where]
         axis = where if not groups else f"{where}_{len(groups) + 1}"
         groups.append(Group(axis, fresh, tuple(names[name] for name in fresh)))

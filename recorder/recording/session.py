@@ -25,6 +25,7 @@ from recorder.recording.conductor import Conductor, Player
 from recorder.recording.cost import Cost
 from recorder.recording.forecast import Forecast, Growth
 from recorder.recording.ledger import Ledger
+from recorder.recording.resume import Resume, Start
 from recorder.recording.summary import Summary
 from recorder.recording.unwatched import Unwatched
 from recorder.recording.warning import warn
@@ -50,6 +51,7 @@ class Setup:
     strict: bool = False
     health: Health = Health()  # noqa: RUF009  frozen
     progress: bool = True
+    resume: Resume | None = None
 
 
 class _Iteration(NamedTuple):
@@ -66,26 +68,30 @@ class _Iteration(NamedTuple):
 class Session:
     """One training, from the entry of its block to the exit: adapter -> conductor -> ledger."""
 
-    def __init__(self, setup: Setup, writer: RunWriter) -> None:
+    def __init__(self, setup: Setup, writer: RunWriter, start: Start = Start()) -> None:  # noqa: B008  frozen
         facts, layers = setup.facts, setup.facts.layers
         monitor = Monitor(
             setup.health,
             units={layer.name: layer.units for layer in layers},
             numbers={layer.name: facts.probe_samples * prod(layer.shape) for layer in layers},
         )
-        self.moment = Moment(0, epoch_begins=True)
+        self.moment = start.moment
         self.cost = Cost()
         series = tuple(s for p in setup.players for s in p.series)
         names = frozenset[str]().union(*(p.names for p in setup.players))
-        self.ledger = Ledger(writer, series, monitor, setup.max_size, names=names)
+        self.ledger = Ledger(writer, series, monitor, setup.max_size, names=names, before=start.scalars)
         self._setup = setup
+        self._start = start
         self._facts = facts
         self._adapter = setup.adapter
         self._conductor = Conductor(setup.players, self.ledger.note, strict=setup.strict)
+        self._conductor.move_to(start.moment)
         self._iterations: deque[_Iteration] = deque()
         suffix = SUFFIXES.get(facts.framework, ".pth")
         rule = setup.checkpoints or Checkpoints()
         self._checkpointer = Checkpointer(writer.folder / "checkpoints", rule, suffix=suffix)
+        if start.extends:
+            self._checkpointer.take_over(start.moment.step)
         self._pid = os.getpid()
         self._updated = False  # in this iteration
         self._left = False
@@ -98,6 +104,10 @@ class Session:
 
     def begin(self) -> None:
         """Watch the training, and look at the network as it is before it."""
+        if self._start.said:
+            self.note("resumed", self._start.said)
+        if self._start.doubt:
+            warn(self._start.doubt)
         self._adapter.attach(self._plan)
         self._between()
         self.cost.begin()
@@ -115,7 +125,7 @@ class Session:
         while len(self._iterations) > self._adapter.lag:
             self._read(self._iterations.popleft())
         self._between()
-        if self.moment.step == UNSEEN:
+        if self._since.step == UNSEEN:
             self._miss()
 
     def epoch(self, given: Mapping[str, Any]) -> None:
@@ -130,7 +140,7 @@ class Session:
         self._settle()
         if not well:
             return
-        if self.moment.step < UNSEEN:
+        if self._since.step < UNSEEN:
             self._miss()
         self._aim()
         # No update follows: what is due at the first update of an epoch is measured now as well.
@@ -200,8 +210,8 @@ class Session:
             forecast=self._forecast(),
             steps=self.moment.step,
             epochs=self.moment.epoch,
-            step_time=self.cost.training / max(1, self.moment.step),
-            overhead=self.cost.own / max(1, self.moment.step),
+            step_time=self.cost.training / max(1, self._since.step),
+            overhead=self.cost.own / max(1, self._since.step),
             written=on_disk(path),
             loss=ledger.latest.get("loss"),
             max_size=self._setup.max_size,
@@ -210,7 +220,7 @@ class Session:
 
     def _forecast(self) -> Forecast:
         """Schedules count updates, scalars come as they come; both as far as a limit leaves them."""
-        ledger, m = self.ledger, self.moment
+        ledger, m = self.ledger, self._since
         pace = m.updates / m.step if m.updates else 1.0
         rates = {p.axis: (pace * p.schedule.rates[0], p.schedule.rates[1]) for p in self._conductor.players}
         for axis, rows in ledger.offered.items():
@@ -222,6 +232,12 @@ class Session:
             growths.append(Growth(per_step / thin, per_epoch / thin, footprint))
         return Forecast(tuple(growths))
 
+    @property
+    def _since(self) -> Moment:
+        """How much of the training this process has done."""
+        step, epoch, updates = (now - then for now, then in zip(self.moment[:3], self._start.moment[:3], strict=True))
+        return Moment(step, epoch, updates)
+
     def _plan(self) -> Plan:
         """Asked by the adapter just before an update, in a forked child too."""
         if self._left or self._pid != os.getpid():
@@ -231,13 +247,13 @@ class Session:
 
     def _miss(self) -> None:
         """Warn of a training whose updates pass unseen, or whose iterations do."""
-        step, waiting, text = self.moment.step, [p for p in self._conductor.players if not p.between], ""
+        step, waiting, text = self._since.step, [p for p in self._conductor.players if not p.between], ""
         if not step and self._updated:
             text = (
                 "updates of the model were seen but run.step() was never called, so nothing of them is recorded; "
                 "call it at the end of each iteration of the training loop"
             )
-        elif step and not self.moment.updates and waiting and self.watched:
+        elif step and not self._since.updates and waiting and self.watched:
             text = (
                 f"no update of the model was seen in {step} step{'s' if step > 1 else ''}, so nothing of its "
                 "gradients and weights is recorded; they are seen where a torch.optim optimizer of its parameters steps"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -20,7 +21,7 @@ import numpy as np
 
 from recorder.errors import NotRecordedError, RunFileError
 from recorder.runfile.declaration import Declaration, Status, read_sidecar
-from recorder.runfile.guard import clean, open_checked
+from recorder.runfile.guard import clean, close, group_in, names_in, open_checked
 from recorder.runfile.layout import log_of, part_of, run_paths, sidecar_path, volume_path
 from recorder.runfile.lock import alive
 from recorder.runfile.merge import cleaned, epoch_knots, groups_of, last_row, merged_series, read_rows
@@ -30,6 +31,8 @@ from recorder.runfile.schema import Clock, Event, Kind, Series, State
 from recorder.runfile.stored import StoredVolume
 from recorder.runfile.window import Group, bucket_steps, summary
 from recorder.view import Envelope, Window
+
+PART = re.compile(r"\d{4,9}")  # of a packed run, by its volume's number
 
 
 class Run:
@@ -130,6 +133,17 @@ class Run:
     def epochs(self) -> int:
         """Epochs completed."""
         return int(self._last("epoch") if self._any_rows else 0)
+
+    def epochs_at(self, step: int) -> int:
+        """Epochs completed at the last row at or before a step."""
+        found = 0
+        for volume in self.volumes:
+            for axis in volume.axes:
+                if axis != "events":
+                    steps = volume.clock_column(axis, "step")[: volume.visible(axis)]
+                    if rows := int(np.searchsorted(steps, step, side="right")):
+                        found = max(found, int(volume.clock_column(axis, "epoch")[rows - 1]))
+        return found
 
     @property
     def size(self) -> int:
@@ -264,7 +278,11 @@ class Run:
         declared, groups = self._declared(series), self._groups(series, item)
         if item is None and declared.ragged:
             raise NotRecordedError(f"{series!r} has items of different shapes; ask for one of {_some(declared)}")
-        if len(groups) == 1 and groups[0].segments and (item is not None or len(groups[0].places) == len(declared.items)):
+        if (
+            len(groups) == 1
+            and groups[0].segments
+            and (item is not None or len(groups[0].places) == len(declared.items))
+        ):
             return np.concatenate([s.read(0, s.stop) for s in groups[0].segments])
         steps = self.clock(series, item).step
         blank = np.nan if np.dtype(declared.dtype).kind == "f" else 0
@@ -320,7 +338,7 @@ class Run:
     # -- inside -------------------------------------------------------------------------------------------------
 
     def _look(self) -> bool:
-        names = sorted(os.listdir(self._folder)) if self._folder.is_dir() else []
+        names = names_in(self._folder)
         logs: dict[int, dict[str, dict[int, Path]]] = {}
         for name in names:
             if (log := log_of(name)) is not None:
@@ -352,11 +370,11 @@ class Run:
         self._file = open_checked(self.path)
         self._identity = (status.st_dev, status.st_ino)
         self._volumes[0] = StoredVolume.open(0, self._file, str(self.path))
-        for name in self._file.get("parts", ()):
-            if name.isdigit():
-                self._volumes[int(name)] = StoredVolume.open(
-                    int(name), self._file[f"parts/{name}"], f"{self.path}:{name}"
-                )
+        where = str(self.path)
+        if "parts" in self._file:
+            parts = group_in(self._file, "parts", where)
+            for name in filter(PART.fullmatch, parts):
+                self._volumes[int(name)] = StoredVolume.open(int(name), group_in(parts, name, where), f"{where}:{name}")
         return True
 
     def _open_part(self, number: int) -> bool:
@@ -366,7 +384,7 @@ class Run:
         path, sidecar = volume_path(self.path, number), sidecar_path(self._folder, number)
         if number and path.exists():
             try:
-                file = open_checked(path)
+                file = open_checked(path, inside=True)
             except RunFileError:
                 path.stat()  # FileNotFoundError: packed away just now
                 raise
@@ -393,7 +411,7 @@ class Run:
     def _reset(self) -> None:
         for file in (self._file, *self._parts):
             if file is not None:
-                file.close()
+                close(file)
         self._file, self._identity, self._parts, self._volumes = None, None, [], {}
         self._forget()
 

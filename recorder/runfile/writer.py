@@ -301,7 +301,7 @@ class RunWriter:
 
 def _reserve(path: Path, folder: Path, extend: bool) -> Lock:
     path.parent.mkdir(parents=True, exist_ok=True)
-    if alive(folder):  # with or without its file yet
+    if not extend and alive(folder):  # with or without its file yet
         raise _being_recorded(path, folder)
     if extend:
         if not path.exists() and not folder.exists():
@@ -338,4 +338,4 @@ def _next_number(path: Path, folder: Path) -> int:
     if path.exists():
         with open_checked(path) as file:
             numbers += [0, *(int(name) for name in file.get("parts", ()) if name.isdigit())]
-    return max([0, *numbers]) + 1
+    return max(numbers, default=-1) + 1
