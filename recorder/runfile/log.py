@@ -91,13 +91,17 @@ class Block:
 
     def write(self) -> None:
         """Bring the log up to date; what cannot be written stays in memory and in `error`."""
+        start, stop = self.logged * self._size, self.count * self._size
+        if 0 < start == stop:
+            return
         try:
             if self._fd < 0:  # for the first time, or once more from the beginning
                 self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o644)
-            start, stop = self.logged * self._size, self.count * self._size
             while start < stop:  # a full disk writes a part and fails at the next turn
                 start += os.pwrite(self._fd, self._memory[start:stop], start)
             self.logged, self.error = self.count, None
+            if self.full:  # hundreds of them may wait for HDF5, and a process has few descriptors
+                self.close()
         except OSError as error:
             self.error = error
             if error.errno not in NO_ROOM:
@@ -110,13 +114,14 @@ class Block:
 
     def keep(self) -> None:
         """Write the log again if its file is gone, or no longer the one that was written."""
-        if self._fd >= 0:
-            try:
-                there = os.path.samestat(os.stat(self.path), os.fstat(self._fd))
-            except OSError:
-                there = False
-            if not there:
-                self._forget()
+        try:
+            there = os.stat(self.path).st_size >= self.logged * self._size
+            if self._fd >= 0:
+                there &= os.path.samestat(os.stat(self.path), os.fstat(self._fd))
+        except OSError:
+            there = False
+        if not there:
+            self._forget()
         self.write()
 
     def move(self, path: Path, first: int) -> Path:
