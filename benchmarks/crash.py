@@ -14,6 +14,7 @@ import hashlib
 import json
 import os
 import random
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -78,7 +79,7 @@ class Outcome:
     """What one death led to."""
 
     kind: str
-    found: dict[str, Any]  # victim.Found, at once after it
+    found: dict[str, Any] = field(default_factory=dict)  # victim.Found, at once after it
     problems: list[str] = field(default_factory=list)
     steps: int = 0
     repairs_killed: int = 0
@@ -125,21 +126,27 @@ def kill_once(folder: Path, seed: int, writer: Server, reader: Server) -> Outcom
     blocks = chance.choice([1 << 10, 1 << 13, 1 << 13, 4 << 20])
     plan = {"delay": chance.random() * 0.01, **KINDS[kind](chance)}
     writer.ask("train", path=str(run), seed=seed, block_bytes=blocks, **plan)
-    outcome = Outcome(kind, {})
-    if kind == "a reader follows":
-        followed = reader.do("follow", path=str(run))
-        outcome.looks = followed["looks"]
-        outcome.problems += [f"the reader saw {followed['wrong']} wrong states"] * bool(followed["wrong"])
+    outcome = Outcome(kind)
     copy = folder / f"copy{seed}.h5"
-    if kind == "live packing":
-        reader.do("pack", path=str(run), out=str(copy), delay=chance.choice([None, chance.random() * 0.3]))
-    outcome.steps = writer.answer()
+    try:
+        if kind == "a reader follows":
+            followed = reader.do("follow", path=str(run))
+            outcome.looks = followed["looks"]
+            outcome.problems += [f"the reader saw {followed['wrong']} wrong states"] * bool(followed["wrong"])
+        if kind == "live packing":
+            reader.do("pack", path=str(run), out=str(copy), delay=chance.choice([None, chance.random() * 0.3]))
+    finally:
+        outcome.steps = writer.answer()
     check = {"do": "check", "path": str(run), "told": str(run) + ".told"}
     found = outcome.found = reader.do(**check)
     closing = kind in ("closing", "folding parts while closing")  # its block was left already
     outcome.problems += _wrong(found, ("killed", "done") if closing else ("killed",))
-    if copy.exists():
-        outcome.problems += _wrong({**reader.do(**{**check, "path": str(copy)}), "lost": 0}, ("killed",))
+    if kind == "live packing":
+        if copy.exists():
+            outcome.problems += _wrong({**reader.do(**{**check, "path": str(copy)}), "lost": 0}, ("killed",))
+            copy.unlink()
+        reader.do("pack", path=str(run), out=str(copy), delay=None)
+        outcome.problems += _differs({**found, "state": "killed"}, reader.do(**{**check, "path": str(copy)}), "packed")
         copy.unlink()
     if kind == "repair killed as well":
         for _ in range(chance.randrange(1, 4)):
@@ -181,8 +188,13 @@ def campaign(kills: int, pairs: Sequence[tuple[Server, Server]]) -> Iterator[Out
     """So many deaths, each kind as often, each pair of writer and reader as often with each kind."""
     with tempfile.TemporaryDirectory() as folder:
         for seed in range(kills):
-            writer, reader = pairs[seed // len(KINDS) % len(pairs)]
-            yield kill_once(Path(folder), seed, writer, reader)
+            place = Path(folder) / str(seed)
+            place.mkdir()
+            try:
+                yield kill_once(place, seed, *pairs[seed // len(KINDS) % len(pairs)])
+            except RuntimeError as error:  # said by a server
+                yield Outcome([*KINDS][seed % len(KINDS)], problems=[str(error)])
+            shutil.rmtree(place)
 
 
 def table(outcomes: Sequence[Outcome], seconds: float) -> dict[str, Any]:
@@ -200,9 +212,9 @@ def table(outcomes: Sequence[Outcome], seconds: float) -> dict[str, Any]:
         "acknowledged rows lost": total["lost"],
         "numbers changed": total["changed"],
         "numbers invented": total["invented"],
-        "runs that did not open": sum(bool(one.found["error"]) for one in outcomes),
-        "states": dict(Counter(one.found["state"] for one in outcomes)),
-        "most parts in a run": max(one.found["parts"] for one in outcomes),
+        "runs that did not open": sum(bool(one.found.get("error", True)) for one in outcomes),
+        "states": dict(Counter(one.found.get("state", "") for one in outcomes)),
+        "most parts in a run": max(one.found.get("parts", 0) for one in outcomes),
         "deaths with a problem": sum(bool(one.problems) for one in outcomes),
         "minutes": round(seconds / 60, 1),
     }

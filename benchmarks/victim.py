@@ -224,7 +224,8 @@ def check(path: str, told: str) -> Found:
 
 
 def _told(path: Path) -> Iterator[tuple[Any, ...]]:
-    with contextlib.suppress(FileNotFoundError), open(path, "rb") as file, contextlib.suppress(EOFError):
+    the_end = (FileNotFoundError, EOFError, pickle.UnpicklingError)  # the last one may be half a sentence
+    with contextlib.suppress(*the_end), open(path, "rb") as file:
         while True:
             yield pickle.load(file)
 
