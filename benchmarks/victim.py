@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +99,7 @@ def train(plan: Plan, beat: int) -> None:
     """Record a training, a byte into `beat` after each step."""
     told = os.open(f"{plan.path}.told", os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND)
     Telling.tell = staticmethod(lambda *what: os.write(told, pickle.dumps(what)))  # type: ignore[method-assign]
-    naming.RunWriter = lambda path, *, meta: Telling(path, meta=meta, block_bytes=plan.block_bytes)  # type: ignore
+    naming.RunWriter = partial(Telling, block_bytes=plan.block_bytes)  # type: ignore[assignment, misc]
     torch.manual_seed(plan.seed)
     model: Any = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4))
     optimizer = torch.optim.SGD(model.parameters(), 0.05)
