@@ -23,9 +23,7 @@ class Scale:
     limits: Limits | None = None
     names: tuple[str, ...] = ()  # categorical: name k stands at position k
     reverse: bool = False  # first name at the top
-    signed_log: tuple[int, int] | None = (
-        None  # values over decades: see charting/signed_log.py
-    )
+    signed_log: tuple[int, int] | None = None  # values over decades: see charting/signed_log.py
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,7 +115,10 @@ class Rule:
 
 @dataclass(frozen=True)
 class Box:
-    """A rectangle around x0..x1, y0..y1; used for shaded stretches (`role` "bad": values not finite) and selections."""
+    """A rectangle around x0..x1, y0..y1; used for selections and for shaded stretches.
+
+    `role` "bad": values were met that are not finite; "gap": nothing was measured there.
+    """
 
     x0: float
     x1: float

@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from recorder.chart import Band, Bars, Box, Chart, Heat, Limits, Line, Mark, Picture, Plate, Points, Scale, Table, View
+from recorder.chart import Band, Bars, Chart, Heat, Limits, Line, Mark, Picture, Plate, Points, Scale, Table, View
 from recorder.charting.captions import about, many, stretch
+from recorder.charting.gaps import counted, not_finite, shaded
 from recorder.charting.rules import explained, rules
 from recorder.charting.signed_log import binned
 from recorder.charting.stretches import Stretches, stretches
-from recorder.charting.time_axis import bad_stretches, column_edges, places, time_scale
+from recorder.charting.time_axis import column_edges, places, time_scale
 from recorder.errors import NotRecordedError
 from recorder.runfile.schema import Kind, Series
 from recorder.view import At, Envelope, RunView, Window
@@ -56,19 +57,21 @@ class Curve:
 
 
 def curve(run: RunView, series: str, item: str, window: Window, *, colour: int = 0) -> Curve:
-    """One item over steps: its mean, the band from smallest to largest, shaded where not finite, and what happened."""
+    """One item over steps: its mean, the band from smallest to largest, shaded where it has gaps, and what happened."""
     e = run.window(series, window, item)
     where = stretches(run, series, item, window, e)
     marks: list[Mark] = []
     if where.summarised:
         marks.append(Band(e.x, e.min, e.max, colour=colour))
-    marks.append(Line(e.x, _with_infinities(run, series, item, window, e), label=item, colour=colour))
-    marks += bad_stretches(where.edges, e.nonfinite > 0)[:BOXES]
+    y = _with_infinities(run, series, item, window, e)
+    marks.append(Line(e.x, y, label=item, colour=colour))
+    bad = not_finite(run, run.series[series], item, window, e) | np.isinf(y)
+    marks += shaded(where.edges, e.nonfinite > 0, bad)[:BOXES]
     happened = rules(run, where.steps, where.x, item=item)
     caption = _rows(e, where)
     if where.summarised:
         caption += f", as the mean of {len(e.x):,} stretches with a band from smallest to largest"
-    return Curve((*marks, *happened), where.limits, caption + _not_finite(e) + explained(happened))
+    return Curve((*marks, *happened), where.limits, caption + counted(e, bad) + explained(happened))
 
 
 def _with_infinities(run: RunView, series: str, item: str, window: Window, e: Envelope) -> np.ndarray:
@@ -89,11 +92,12 @@ def over_steps(run: RunView, series: Series, window: Window) -> Chart:
         values.T, label=labelled(series), x=where.edges, y=_centred(len(series.items)), column_steps=where.first
     )
     heat = replace(heat, column_ends=where.last) if where.summarised else heat
-    mixed = np.isfinite(values) & (e.nonfinite > 0)
+    bad = not_finite(run, series, None, window, e)
+    hidden = np.isfinite(values) & (e.nonfinite > 0)  # a cell without a value shows that itself
     boxes = [
-        Box(b.x0, b.x1, row - 0.5, row + 0.5, "not finite", "bad")
-        for row in np.flatnonzero(mixed.any(axis=0) if len(values) else [])
-        for b in bad_stretches(where.edges, mixed[:, row])
+        replace(box, y0=row - 0.5, y1=row + 0.5)
+        for row in np.flatnonzero((bad | hidden).any(axis=0) if len(values) else [])
+        for box in shaded(where.edges, hidden[:, row], bad[:, row])
     ]
     caption = f"{series.doc} {len(series.items):,} {series.item_dim}s, {_rows(e, where)}"
     if e.rows > len(e.x):
@@ -102,8 +106,8 @@ def over_steps(run: RunView, series: Series, window: Window) -> Chart:
         words(series.name),
         time_scale(window.x),
         Scale(series.item_dim, names=series.items, reverse=True),
-        (heat, *boxes[:BOXES]),
-        caption + _not_finite(e) + ".",
+        (heat, *sorted(boxes, key=lambda box: box.role)[:BOXES]),
+        caption + counted(e, bad) + ".",
     )
 
 
@@ -173,7 +177,8 @@ def _distribution(run: RunView, series: Series, at: At, window: Window) -> View:
     shown = np.where(held[:, None] > 0, both.counts[:-1], np.nan)
     edges = column_edges(x)
     cells = Heat(shown.T, edges, both.edges, "count", column_steps=clock.step)
-    bad = bad_stretches(edges, counts[:, -1] > 0)[:BOXES]
+    nan = counts[:, -1] > 0
+    bad = shaded(edges, nan, nan)[:BOXES]
     caption = f"{series.doc} {item}, {stretch(clock.step)}.{both.note}{_outside(series, counts)}"
     happened = rules(run, clock.step, x, item=item)
     over = Chart(title, time_scale(window.x), both.scale, (cells, *bad, *happened), caption)
@@ -336,11 +341,6 @@ def _rows(e: Envelope, where: Stretches) -> str:
     if where.summarised:  # a bucket shows its first step only
         return f"{e.rows:,} rows of steps {int(where.first[0]):,} to {int(where.last[-1]):,}"
     return stretch(e.step)
-
-
-def _not_finite(e: Envelope) -> str:
-    n = int(np.sum(e.nonfinite))
-    return f"; {many(n, 'value is', 'values are')} not finite" if n else ""
 
 
 def _any_number(values: np.ndarray) -> bool:

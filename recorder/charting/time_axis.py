@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from recorder.chart import Box, Limits, Scale
+from recorder.chart import Limits, Scale
 from recorder.runfile.schema import Clock
 from recorder.view import Time
 
@@ -41,10 +41,8 @@ def column_edges(x: np.ndarray) -> np.ndarray:
     return np.array([x[0] - (between[0] - x[0]), *between, x[-1] + (x[-1] - between[-1])])
 
 
-def bad_stretches(edges: np.ndarray, bad: np.ndarray) -> tuple[Box, ...]:
-    """One shaded box for each run of columns between `edges` (column + 1,) in which `bad` (column,) holds."""
-    change = np.diff(np.concatenate([[False], bad, [False]]).astype(np.int8))
+def stretches_of(edges: np.ndarray, where: np.ndarray) -> list[tuple[float, float]]:
+    """(begin, end) of each run of columns between `edges` (column + 1,) in which `where` (column,) holds."""
+    change = np.diff(np.concatenate([[False], where, [False]]).astype(np.int8))
     starts, ends = np.flatnonzero(change > 0), np.flatnonzero(change < 0)
-    return tuple(
-        Box(float(edges[a]), float(edges[b]), label="not finite", role="bad") for a, b in zip(starts, ends, strict=True)
-    )
+    return [(float(edges[a]), float(edges[b])) for a, b in zip(starts, ends, strict=True)]

@@ -10,11 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recorder.analysis.health import Finding
 from recorder.chart import Band, Bars, Box, Chart, Heat, Line, Picture, Plate, Table, View
 from recorder.charting.default_chart import default_chart
 from recorder.entries import chart_of, entries, find
 from recorder.errors import NotRecordedError
-from recorder.runfile.schema import Kind, Series
+from recorder.runfile.schema import Clock, Event, Kind, Series
 from recorder.view import At, Window
 from tests.charting.golden import FOLDER, text
 from tests.charting.kinds import run_of_kinds
@@ -120,9 +121,63 @@ def test_a_spike_of_one_step_is_in_its_cell_of_the_heat_map() -> None:
 
 
 def test_what_is_not_finite_is_shaded_and_counted() -> None:
-    view = chart_of(fake_run(), "gradient_norm", At(item="layer1.weight"))
+    finding = Finding("not_finite", "layer1.weight gradient", 166, np.nan, 0.0)
+    run = replace(fake_run(), events=(Event("health", finding.text, 166, 1, 0.0),))
+    view = chart_of(run, "gradient_norm", At(item="layer1.weight"))
     assert [(b.x0, b.x1, b.role) for b in marks(view, Box)] == [(165.5, 166.5, "bad")]
     assert "1 value is not finite" in view.caption
+
+
+def with_gaps(**more: tuple[Series, Clock, np.ndarray]) -> FakeRun:
+    """An instrument whose item a has no value at step 2 (nothing was updated) and a bad one at step 5; b is fine."""
+    values = np.ones((10, 2))
+    values[[2, 5], 0] = np.nan
+    s = Series("s", Kind.PER_ITEM, "1", "S.", ("a", "b"), axis="step", instrument="i")
+    return FakeRun("r", {"s": (s, clock(range(10)), values), **more})
+
+
+@pytest.mark.parametrize("counted", [True, False])
+@pytest.mark.parametrize("item", ["a", None])
+def test_a_gap_is_not_finite_only_where_that_was_counted_or_found(counted: bool, item: str | None) -> None:
+    counts = np.zeros((10, 2), np.uint32)
+    counts[5, 0] = 7
+    s = Series("s_nonfinite", Kind.PER_ITEM, "count", "", ("a", "b"), dtype="uint32", axis="step", instrument="i")
+    run = with_gaps(s_nonfinite=(s, clock(range(10)), counts)) if counted else with_gaps()
+    if not counted:
+        finding = Finding("not_finite", "a gradient", 5, np.nan, 0.0)
+        run = replace(run, events=(Event("health", finding.text, 5, 0, 0.0),))
+    view = chart_of(run, "s", At(item=item))
+    view = view.charts[0] if isinstance(view, Plate) else view
+    boxes = {(b.x0, b.x1, b.label, b.role) for b in marks(view, Box)}
+    assert (4.5, 5.5, "not finite", "bad") in boxes
+    assert ((1.5, 2.5, "no value", "gap") in boxes) == (item == "a")  # in a heat map the empty cell says it
+    assert ("1 row has no value" if item else "1 entry has no value") in view.caption
+    assert "1 value is not finite" in view.caption
+
+
+def test_without_a_count_or_a_finding_a_gap_is_no_value_and_an_infinity_is_not_finite() -> None:
+    view = chart_of(with_gaps(), "s", At(item="a"))
+    assert {b.label for b in marks(view, Box)} == {"no value"}
+    assert "2 rows have no value" in view.caption
+    assert "not finite" not in view.caption
+    values = np.ones((10, 1))
+    values[4] = np.inf
+    run = FakeRun("r", {"s": (Series("s", Kind.PER_ITEM, "1", "S.", ("a",)), clock(range(10)), values)})
+    assert {b.label for b in marks(chart_of(run, "s"), Box)} == {"not finite"}
+
+
+def test_a_loss_that_was_found_not_finite_is_and_a_scalar_that_was_not_given_has_no_value() -> None:
+    values = np.ones((10, 2))
+    values[7:, 0] = np.nan
+    values[1:, 1] = np.nan  # given at step 0 only
+    s = Series("scalars", Kind.SCALAR, "", "", ("loss", "accuracy"), dtype="float64", item_dim="scalar", axis="step")
+    finding = Finding("not_finite", "loss", 7, np.nan, 0.0)
+    events = (Event("health", finding.text, 7, 0, 0.0),)
+    run = FakeRun("r", {"scalars": (s, clock(range(10)), values)}, events=events)
+    assert "3 values are not finite" in chart_of(run, "loss").caption
+    accuracy = chart_of(run, "accuracy")
+    assert "9 rows have no value" in accuracy.caption
+    assert "are not finite" not in accuracy.caption
 
 
 def test_neighbouring_bad_steps_are_one_stretch() -> None:

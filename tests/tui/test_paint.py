@@ -159,7 +159,7 @@ def test_one_nan_in_a_hundred_thousand_is_shaded_and_counted(at, depth):
         ((Line(T, np.full(300, np.inf)),), True, "all 300 values are NaN or infinite"),
         ((Line(T, -np.ones(300)),), True, "none of 300 values is positive"),
         ((Line(np.array([7.0]), np.array([0.25])),), False, "one value so far: 0.25"),
-        ((Line(np.array([7.0]), np.array([np.nan])),), False, "the only value is not finite"),
+        ((Line(np.array([7.0]), np.array([np.nan])),), False, "the only value is NaN"),
         ((Heat(np.full((3, 4), np.nan)),), False, "all 12 values are NaN"),
         ((Heat(np.zeros((0, 4))),), False, "no data yet"),
     ],

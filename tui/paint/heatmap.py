@@ -33,7 +33,7 @@ def paint_heat(plot: Plot, mark: Heat) -> None:
 def _colours(plot: Plot, mark: Heat, shown: Shades) -> np.ndarray:
     """0xrrggbb of each shade, MISSING where there is no value at all."""
     colours = shade_colours(mark, shown.value, plot.look, plot.canvas.ground)
-    colours = np.where(shown.hides, rgb(plot.look.colours.bad), colours)
+    colours = np.where(shown.hides, rgb(plot.look.colours.muted), colours)
     return np.where(np.isnan(shown.value), MISSING, colours)
 
 
@@ -45,7 +45,7 @@ def _changes(colours: np.ndarray) -> int:
 
 def _half_blocks(plot: Plot, colours: np.ndarray) -> None:
     missing = colours == MISSING
-    colours = np.where(missing, plot.canvas.tint(plot.look.colours.bad, 0.35), colours)
+    colours = np.where(missing, plot.canvas.tint(plot.look.colours.muted, 0.35), colours)
     upper, lower = colours[0::2], colours[1::2]
     same = upper == lower
     glyph, fg, bg = (layer[plot.area] for layer in (plot.canvas.glyph, plot.canvas.fg, plot.canvas.bg))
@@ -54,7 +54,7 @@ def _half_blocks(plot: Plot, colours: np.ndarray) -> None:
     bg[...] = lower
     hatched = missing[0::2] & missing[1::2]
     glyph[hatched] = ord(HATCH)
-    fg[hatched] = plot.canvas.tint(plot.look.colours.bad, 0.75)
+    fg[hatched] = plot.canvas.tint(plot.look.colours.muted, 0.75)
     bg[hatched] = plot.canvas.ground
 
 
@@ -107,4 +107,4 @@ def _glyphs(plot: Plot, mark: Heat, shown: Shades) -> None:
         elif mark.diverging:
             cold, warm = rgb("#5555ff"), rgb("#ff5555")
             fg[...] = np.where(index < 2, cold, np.where(index > 2, warm, fg))
-        fg[missing | shown.hides] = rgb(look.colours.bad)
+        fg[missing | shown.hides] = rgb(look.colours.muted)

@@ -72,7 +72,8 @@ def entries(chart: Chart, look: Look, *, plain: bool, ground: int) -> list[Entry
         found.remove(swatches[0])  # one series, named by the title
     found = [replace(entry, text="") if len(entry.swatch) > 2 and entry.text in said else entry for entry in found]
     counted = " · ".join(f"{n} × {what}" for what, n in undrawable(chart).items())
-    return found + ([Entry("", (), counted, strong=True)] if counted else [])
+    wrong = "∞" in counted or any(isinstance(mark, Box) and mark.role == "bad" for mark in chart.marks)
+    return found + ([Entry("", (), counted, strong=wrong)] if counted else [])
 
 
 def _of_mark(mark: Mark, place: int, look: Look, *, plain: bool, ground: int) -> list[Entry]:
@@ -97,8 +98,8 @@ def _of_mark(mark: Mark, place: int, look: Look, *, plain: bool, ground: int) ->
             return [Entry(glyph, (rgb(colour),), printable(name)) for glyph, colour, name in swatches]
         case Heat() if mark.values.size:
             return [_colour_bar(mark, look, ground)]
-        case Box(label=str(label), role="bad") if label:
-            return [Entry("", (), printable(label), strong=True)]
+        case Box(label=str(label), role="bad" | "gap" as role) if label:
+            return [Entry("", (), printable(label), strong=role == "bad")]
         case Edges(label=str(label)) if label:
             return [Entry("──", (rgb(look.colours.foreground),) * 2, printable(label))]
     return []

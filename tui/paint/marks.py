@@ -63,7 +63,7 @@ def _line(plot: Plot, mark: Line, colour: int) -> None:
 
 
 def not_drawn(plot: Plot, x: np.ndarray, y: np.ndarray) -> None:
-    """Show where values are that no line can show: NaN shaded, what is above or below every scale at the border."""
+    """Show where values are that no line can show: a gap shaded, what is above or below every scale at the border."""
     y = np.asarray(y, dtype=float)
     log = plot.field.y.log
     least, most = (float(y.min()), float(y.max())) if y.size else (1.0, 1.0)
@@ -72,7 +72,7 @@ def not_drawn(plot: Plot, x: np.ndarray, y: np.ndarray) -> None:
     where = plot.field.x.fraction(x)
     missing = np.isnan(y)
     if missing.any():
-        plot.shade(raster.columns_of(where[missing], plot.field.width), slice(None), "bad")
+        plot.shade(raster.columns_of(where[missing], plot.field.width), slice(None), "gap")
     above, below = y == np.inf, (y <= 0) if log else (y == -np.inf)
     if plot.field.y.reverse:
         above, below = below, above
@@ -187,7 +187,10 @@ def _box(plot: Plot, mark: Box) -> None:
     columns = np.zeros(f.width, dtype=bool)
     columns[across] = True
     plot.shade(columns, slice(f.height - up.stop, f.height - up.start), mark.role)
-    if 0 < len(mark.label) <= across.stop - across.start and mark.role != "bad":  # what is bad stands in the legend
+    if 0 < len(mark.label) <= across.stop - across.start and mark.role not in (
+        "bad",
+        "gap",
+    ):  # those stand in the legend
         plot.canvas.write(f.left + across.start, f.top + f.height - up.stop, mark.label, plot.look.colours.muted)
 
 

@@ -17,7 +17,7 @@ def undrawable(chart: Chart) -> dict[str, int]:
     is finite, be it NaN or infinite. Such a stretch is shaded, and the caption counts.
     """
     counts = {"NaN": 0, "∞": 0, "≤ 0": 0}
-    shaded = any(isinstance(mark, Box) and mark.role == "bad" for mark in chart.marks)
+    shaded = any(isinstance(mark, Box) and mark.role in ("bad", "gap") for mark in chart.marks)
     summarised = shaded and any(isinstance(mark, Band) for mark in chart.marks)
     for mark in chart.marks:
         if not isinstance(mark, Carrier) or not (values := _values(mark)).size:
@@ -43,7 +43,9 @@ def emptiness(chart: Chart) -> str:
     if total == 0:
         return "no data yet"
     if not any(np.isfinite(a).any() for a in arrays):
-        return f"all {total} values are NaN or infinite" if total > 1 else "the only value is not finite"
+        what = "infinite" if total == 1 else "NaN or infinite"
+        what = what if any(np.isinf(a).any() for a in arrays) else "NaN"
+        return f"all {total} values are {what}" if total > 1 else f"the only value is {what}"
     by_height = not any(isinstance(mark, Heat | Picture | Bars) for mark in marks)
     if chart.y.log and by_height and not any((a > 0).any() for a in arrays):
         return f"none of {total} values is positive; l switches to a linear axis"

@@ -214,7 +214,7 @@ def _thousands(value: float, _: int | None = None) -> str:
 def _legend(panel: Panel) -> int:
     """Explain what is drawn, where it covers nothing, unless the title says it; how many lines stand above the axes."""
     handles = dict(panel.handles)
-    own = [label for label in handles if label not in ("not finite", "infinite")]
+    own = [label for label in handles if label not in ("not finite", "no value", "infinite")]
     if len(own) == 1 and (own[0] in panel.chart.title or own[0] in panel.chart.y.label):
         handles.pop(own[0])
     if not handles:
