@@ -19,7 +19,7 @@ from tui.charset import as_given, ascii_only
 from tui.follow import Follower
 from tui.leaving import Departure
 from tui.memory import give_back_what_is_freed
-from tui.paint.look import Look, detect
+from tui.paint.look import Look, detect, inside_screen
 from tui.palette import Commands
 from tui.requests import Open, Request
 from tui.screens import SCREENS
@@ -272,6 +272,7 @@ class Explorer(App[int]):
 def run_explorer(path: Path, *, fresh: bool = False, color: str | None = None) -> int:
     """Explore a folder of runs, or one run, until the user quits; the exit status."""
     give_back_what_is_freed()
+    quirks.draw_on_the_terminal()
     look = Look(depth=detect(os.environ, color=color or "auto"), ascii=ascii_only(as_given(os.environ)))
     state = state_file(path)
     explorer = Explorer(Disk(path), look=look, place=Place() if fresh else load(state), state=state)
@@ -281,4 +282,5 @@ def run_explorer(path: Path, *, fresh: bool = False, color: str | None = None) -
 
 async def _until_it_ends(explorer: Explorer, departure: Departure) -> None:
     departure.watch()
-    await explorer.run_async()
+    # With the mouse on, screen 4.9 holds a lone Escape back until the next key.
+    await explorer.run_async(mouse=not inside_screen(os.environ))

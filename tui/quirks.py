@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
 from rich.color import ColorSystem
@@ -46,6 +47,12 @@ def force_depth(app: App[Any], depth: Depth, *, ascii_only: bool = False) -> Non
 def quiet_environment() -> None:
     """Keep Textual from animating: scrolling and toasts that slide cost bytes over SSH. Read at import (8.2)."""
     os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
+
+
+def draw_on_the_terminal() -> None:
+    """Textual draws on standard error (8.2): with `2>log` the screen would stay empty and the log take the picture."""
+    if sys.__stderr__ is not None and not sys.__stderr__.isatty():
+        sys.__stderr__ = sys.__stdout__  # type: ignore[misc]
 
 
 def highlighted(matcher: Matcher, name: str) -> Content:

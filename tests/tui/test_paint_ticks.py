@@ -96,6 +96,9 @@ def test_numbers_are_short(value, text):
         ({"TERM": "xterm-256color", "NO_COLOR": ""}, "auto", Depth.PALETTE),
         ({"NO_COLOR": "1"}, "256", Depth.PALETTE),
         ({"COLORTERM": "truecolor"}, "none", Depth.NONE),
+        ({"TERM": "screen-256color", "COLORTERM": "truecolor"}, "auto", Depth.PALETTE),
+        ({"TERM": "screen", "COLORTERM": "truecolor", "STY": "1.pts"}, "auto", Depth.ANSI),
+        ({"TERM": "screen-256color", "COLORTERM": "truecolor", "TMUX": "/tmp/s"}, "auto", Depth.TRUE),
     ],
 )
 def test_the_depth_follows_flag_then_environment(environment, flag, depth):

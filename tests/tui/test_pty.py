@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import signal
+import sys
 from pathlib import Path
 
 import pytest
 
 from recorder.runfile.schema import State
 from tests.make_run import Training, make_run
-from tests.tui.terminal_process import layerscope
+from tests.tui.terminal_process import RUN, layerscope, surroundings, terminal
 from tui.state import load, state_file
 
 pytestmark = pytest.mark.pty
@@ -220,3 +222,13 @@ def test_resizing_goes_from_tabs_to_list_and_detail(runs: Path, tmp_path: Path) 
         t.shows("$ python train.py --lr 0.1", "learning_rate", "8 tensors")
         t.press("q")
         assert t.wait() == 0
+
+
+def test_errors_sent_elsewhere_leave_the_picture_on_the_terminal(runs: Path, tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    words = ["sh", "-c", f'exec {shlex.quote(sys.executable)} -c "$0" runs 2>log', RUN]
+    with terminal(words, cwd=tmp_path, environ=surroundings(tmp_path)) as t:
+        t.shows("1 Runs", "mlp2", "2 runs")
+        t.press("q")
+        assert t.wait() == 0
+    assert log.read_bytes() == b""

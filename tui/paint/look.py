@@ -60,8 +60,16 @@ def detect(environment: Mapping[str, str], *, color: str = "auto") -> Depth:
     term = environment.get("TERM", "")
     if environment.get("NO_COLOR") or term in ("dumb", "unknown"):
         return Depth.NONE
-    if environment.get("COLORTERM", "").lower() in ("truecolor", "24bit") or term.endswith("-direct"):
+    promised = environment.get("COLORTERM", "").lower() in ("truecolor", "24bit") and not inside_screen(environment)
+    if promised or term.endswith("-direct"):
         return Depth.TRUE
     if "256color" in term or term in ("xterm-kitty", "alacritty"):
         return Depth.PALETTE
     return Depth.ANSI
+
+
+def inside_screen(environment: Mapping[str, str]) -> bool:
+    """Is this GNU screen? It passes on what the terminal around it promised, but has 256 colours at most."""
+    return bool(environment.get("STY")) or (
+        environment.get("TERM", "").startswith("screen") and not environment.get("TMUX")
+    )
