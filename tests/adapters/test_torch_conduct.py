@@ -357,20 +357,22 @@ def test_of_a_closure_the_first_evaluation_is_measured(kind, as_keyword):
 # -- torch.compile -------------------------------------------------------------------------------------------------
 
 
+# aot_eager is the default backend up to its code generator: gradients come from the graph that torch.compile made.
+@pytest.mark.parametrize("backend", ["eager", "aot_eager"])
 @pytest.mark.parametrize("what", ["model", "in place", "layer", "optimizer", "everything"])
-def test_compiled(what):
+def test_compiled(what, backend):
     torch._dynamo.reset()
     model = nn.Sequential(nn.Linear(4, 8), nn.ReLU(), nn.Linear(8, 2))
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     trained, step = model, optimizer.step
     if what == "model":
-        trained = torch.compile(model, backend="eager")
+        trained = torch.compile(model, backend=backend)
     elif what == "in place":
-        model.compile(backend="eager")
+        model.compile(backend=backend)
     elif what == "layer":
-        model[0] = torch.compile(model[0], backend="eager")
+        model[0] = torch.compile(model[0], backend=backend)
     elif what == "optimizer":
-        step = torch.compile(optimizer.step, backend="eager")
+        step = torch.compile(optimizer.step, backend=backend)
     seen = []
 
     def train(x):
@@ -378,7 +380,7 @@ def test_compiled(what):
         seen.append(saved(model)) if what != "everything" else None
         step()
 
-    train = torch.compile(train, backend="eager") if what == "everything" else train
+    train = torch.compile(train, backend=backend) if what == "everything" else train
     with Watched(trained, optimizer=optimizer, probe=torch.randn(5, 4)) as watched:
         assert watched.names == ["0.weight", "0.bias", "2.weight", "2.bias"]
         assert [layer.name for layer in watched.adapter.facts().layers] == ["0", "1", "2"]

@@ -187,10 +187,8 @@ def _box(plot: Plot, mark: Box) -> None:
     columns = np.zeros(f.width, dtype=bool)
     columns[across] = True
     plot.shade(columns, slice(f.height - up.stop, f.height - up.start), mark.role)
-    if 0 < len(mark.label) <= across.stop - across.start and mark.role not in (
-        "bad",
-        "gap",
-    ):  # those stand in the legend
+    inside = mark.role not in ("bad", "gap")  # those stand in the legend
+    if inside and 0 < len(mark.label) <= across.stop - across.start:
         plot.canvas.write(f.left + across.start, f.top + f.height - up.stop, mark.label, plot.look.colours.muted)
 
 
