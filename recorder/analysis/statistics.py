@@ -179,6 +179,12 @@ def counts(values: np.ndarray) -> np.ndarray:
     return table.columns()["weight_histogram"][0]
 
 
+def total_norm(norms: np.ndarray, nonfinite: np.ndarray) -> float:
+    """The norm of several tensors as one, from theirs; NaN of a tensor without bad entries means it is not there."""
+    there = norms[~np.isnan(norms) | (nonfinite > 0)]
+    return float(np.sqrt(np.sum(there**2))) if len(there) else np.nan
+
+
 def warm_up(dtypes: Iterable[np.dtype | type]) -> None:
     """Compile the pass for these types (or load it from numba's cache), so that no training step waits for it."""
     for dtype in dtypes:

@@ -8,9 +8,13 @@ from recorder.instruments.activation_histogram import ActivationHistogram
 from recorder.instruments.activation_statistics import ActivationStatistics
 from recorder.instruments.gradient_histogram import GradientHistogram
 from recorder.instruments.gradient_norm import GradientNorm
+from recorder.instruments.local_extrema import LocalExtrema
+from recorder.instruments.near_zero import NearZero
 from recorder.instruments.raw_activations import RawActivations
 from recorder.instruments.raw_snapshots import RawSnapshots
+from recorder.instruments.sign_flips import SignFlips
 from recorder.instruments.update_ratio import UpdateRatio
+from recorder.instruments.weight_change import WeightChange
 from recorder.instruments.weight_histogram import WeightHistogram
 from recorder.instruments.weight_norm import WeightNorm
 
@@ -18,6 +22,10 @@ INSTRUMENTS: tuple[Any, ...] = (
     GradientNorm,
     WeightNorm,
     UpdateRatio,
+    WeightChange,
+    NearZero,
+    SignFlips,
+    LocalExtrema,
     ActivationStatistics,
     WeightHistogram,
     GradientHistogram,
@@ -32,9 +40,13 @@ __all__ = [
     "ActivationStatistics",
     "GradientHistogram",
     "GradientNorm",
+    "LocalExtrema",
+    "NearZero",
     "RawActivations",
     "RawSnapshots",
+    "SignFlips",
     "UpdateRatio",
+    "WeightChange",
     "WeightHistogram",
     "WeightNorm",
 ]

@@ -9,6 +9,7 @@ from collections.abc import Mapping
 
 import numpy as np
 
+from recorder.analysis.statistics import total_norm
 from recorder.reading import Facts, Need, Reading, Statistic
 from recorder.runfile.schema import Kind, Series
 
@@ -30,11 +31,15 @@ class GradientNorm:
                    tensors, item_dim="tensor"),
             Series("gradient_nonfinite", Kind.PER_ITEM, "count", "Entries of the gradient that are NaN or infinite.",
                    tensors, item_dim="tensor", dtype="uint32"),
+            Series("gradient_total", Kind.SCALAR, "loss / weight", "Euclidean norm of the gradient of all tensors.",
+                   ("gradient_norm_total",), item_dim="scalar"),
         )  # fmt: skip
 
     def measure(self, reading: Reading) -> Mapping[str, np.ndarray]:
-        """-> gradient_norm (tensor,) float32, gradient_nonfinite (tensor,) uint32"""
+        """-> gradient_norm (tensor,) float32, gradient_nonfinite (tensor,) uint32, gradient_total (1,)"""
+        norms, nonfinite = reading[Statistic.GRADIENT_NORM], reading[Statistic.GRADIENT_NONFINITE]
         return {
-            "gradient_norm": reading[Statistic.GRADIENT_NORM],
-            "gradient_nonfinite": reading[Statistic.GRADIENT_NONFINITE],
+            "gradient_norm": norms,
+            "gradient_nonfinite": nonfinite,
+            "gradient_total": np.array([total_norm(norms, nonfinite)]),
         }

@@ -11,9 +11,13 @@ from recorder.instruments.activation_histogram import ActivationHistogram
 from recorder.instruments.activation_statistics import ActivationStatistics
 from recorder.instruments.gradient_histogram import GradientHistogram
 from recorder.instruments.gradient_norm import GradientNorm
+from recorder.instruments.local_extrema import LocalExtrema
+from recorder.instruments.near_zero import NearZero
 from recorder.instruments.raw_activations import RawActivations
 from recorder.instruments.raw_snapshots import RawSnapshots
+from recorder.instruments.sign_flips import SignFlips
 from recorder.instruments.update_ratio import UpdateRatio
+from recorder.instruments.weight_change import WeightChange
 from recorder.instruments.weight_histogram import WeightHistogram
 from recorder.instruments.weight_norm import WeightNorm
 from recorder.reading import Facts, Instrument, Need
@@ -28,10 +32,24 @@ PRESETS: Mapping[str, Callable[[], tuple[Scheduled, ...]]] = {
         every(10, UpdateRatio(), start=1),  # the second step of each pair: the first one keeps the weights to compare
         each_epoch(ActivationStatistics()),
     ),
+    "dynamics": lambda: (
+        every(1, GradientNorm()),
+        pairs(10, WeightNorm()),
+        every(10, UpdateRatio(), start=1),
+        every(1, WeightChange()),
+        every(1, NearZero()),
+        every(1, SignFlips()),
+        every(1, LocalExtrema()),
+        each_epoch(ActivationStatistics()),
+    ),
     "full": lambda: (
         every(1, GradientNorm()),
         every(1, WeightNorm()),
         every(1, UpdateRatio()),
+        every(1, WeightChange()),
+        every(1, NearZero()),
+        every(1, SignFlips()),
+        every(1, LocalExtrema()),
         each_epoch(ActivationStatistics()),
         each_epoch(WeightHistogram()),
         each_epoch(GradientHistogram()),
@@ -44,6 +62,10 @@ DEFAULT_SCHEDULES: Mapping[str, Schedule] = {
     GradientNorm.name: pairs(10),
     WeightNorm.name: pairs(10),
     UpdateRatio.name: every(10, start=1),
+    WeightChange.name: every(10, start=1),
+    NearZero.name: every(1),
+    SignFlips.name: every(1),
+    LocalExtrema.name: every(1),
     ActivationStatistics.name: each_epoch(),
     WeightHistogram.name: each_epoch(),
     GradientHistogram.name: each_epoch(),

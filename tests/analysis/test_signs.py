@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from recorder.analysis import signs, statistics
 from recorder.analysis.statistics import Kept, Table
+from tests.instruments.readings import sign_counts
 
 TAU = (0.5, 0.25)
 DTYPES = [np.float16, np.float32, np.float64, np.uint16]  # uint16: the bits of bfloat16
@@ -61,27 +62,8 @@ class Training:
         return {name: int(column[0]) for name, column in self.table.columns().items()}
 
 
-def naive(g, w, g_before, w_before, tau=TAU) -> dict[str, int]:
-    """Entry by entry, in Python's own numbers."""
-    n = dict.fromkeys(signs.NAMES, 0)
-    sign = lambda x: (x > 0) - (x < 0)  # noqa: E731
-    for k in range(len(g)):
-        now = abs(g[k]) <= tau[0]
-        n["near_zero"] += now
-        n["near_zero_tight"] += abs(g[k]) <= tau[1]
-        if g_before is None:
-            continue
-        n["compared"] += 1
-        before = abs(g_before[k]) <= tau[0]
-        retained = before and now
-        n["near_zero_retained"] += retained
-        n["near_zero_released"] += before and not now
-        flip = sign(g[k]) * sign(g_before[k]) < 0
-        s = sign(w[k] - w_before[k]) * sign(g[k] - g_before[k]) if flip else 0
-        for name, found in (("sign_flips", flip), ("minima", s > 0), ("maxima", s < 0)):
-            n[name] += found
-            n["near_zero_" + name.removeprefix("sign_")] += retained and found
-    return n
+def naive(g, w, g_before=None, w_before=None) -> dict[str, int]:
+    return sign_counts(g, w, g_before, w_before, TAU)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

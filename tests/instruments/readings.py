@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from recorder.analysis import histogram
+from recorder.analysis import histogram, signs
 from recorder.reading import Facts, LayerFacts, Reading, Statistic, TensorFacts
 
 FACTS = Facts(
@@ -19,7 +19,30 @@ FACTS = Facts(
 )
 
 
-def reading(*, weights=None, gradients=None, before=None, activations=None, raw=None) -> Reading:
+def sign_counts(g, w, g_before=None, w_before=None, tau=signs.TAU) -> dict[str, int]:
+    """What `analysis.signs` counts, entry by entry in Python's own numbers."""
+    n = dict.fromkeys(signs.NAMES, 0)
+    sign = lambda x: int(x > 0) - int(x < 0)  # noqa: E731
+    for k in range(len(g)):
+        now = abs(g[k]) <= tau[0]
+        n["near_zero"] += now
+        n["near_zero_tight"] += abs(g[k]) <= tau[1]
+        if g_before is None:
+            continue
+        n["compared"] += 1
+        before = abs(g_before[k]) <= tau[0]
+        retained = before and now
+        n["near_zero_retained"] += retained
+        n["near_zero_released"] += before and not now
+        flip = sign(g[k]) * sign(g_before[k]) < 0
+        s = sign(w[k] - w_before[k]) * sign(g[k] - g_before[k]) if flip else 0
+        for name, found in (("sign_flips", flip), ("minima", s > 0), ("maxima", s < 0)):
+            n[name] += found
+            n["near_zero_" + name.removeprefix("sign_")] += retained and found
+    return n
+
+
+def reading(*, weights=None, gradients=None, before=None, gradients_before=None, activations=None, raw=None) -> Reading:
     """What an adapter would give for these tensors {name: array}; NaN and 0 where there is none."""
 
     def over(arrays, number, missing):
@@ -43,5 +66,11 @@ def reading(*, weights=None, gradients=None, before=None, activations=None, raw=
         Statistic.WEIGHT_HISTOGRAM: over(weights, histogram.counts, none),
         Statistic.UPDATE_NORM: over(moved, norm, np.nan),
     }
+    table |= {Statistic(name): np.zeros(len(FACTS.tensors), int) for name in signs.NAMES}
+    for i, t in enumerate(FACTS.tensors):
+        if gradients and t.name in gradients and weights:
+            past = [np.ravel(x[t.name]) for x in (gradients_before, before) if gradients_before and before]
+            for name, count in sign_counts(np.ravel(gradients[t.name]), np.ravel(weights[t.name]), *past).items():
+                table[Statistic(name)][i] = count
     previous = {Statistic.WEIGHT_NORM: over(before, norm, np.nan)} if before else {}
     return Reading(7, 1, 0.0, table, activations=activations or {}, raw=raw or {}, previous=previous)

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from recorder.analysis import histogram
+from recorder.analysis import histogram, signs
 from recorder.number import as_float
 from recorder.reading import Collected, Facts, LayerFacts, Plan, Statistic, TensorFacts
+from tests.instruments.readings import sign_counts
 
 CURVATURE = {"a": np.array([1.0, 2.0, 3.0]), "b": np.array([[4.0, 0.5]])}
 
@@ -23,6 +24,7 @@ class Quadratic:
         self.rate = rate
         self.weights = {"a": np.array([1.0, -1.0, 2.0]), "b": np.array([[0.5, -3.0]])}
         self.before: dict[str, np.ndarray] | None = None
+        self.gradient_before: dict[str, np.ndarray] | None = None
         self.attached = False
         self.plans: list[Plan] = []
         self.probes = 0
@@ -44,6 +46,7 @@ class Quadratic:
         self.plans.append(plan)
         self._collected = self._pass(plan, self.gradient())
         self.before = {n: w.copy() for n, w in self.weights.items()} if plan.keep_weights else None
+        self.gradient_before = self.gradient() if plan.keep_signs else None
         for name, g in self.gradient().items():
             self.weights[name] = self.weights[name] - self.rate * g
 
@@ -105,6 +108,12 @@ class Quadratic:
             Statistic.WEIGHT_HISTOGRAM: lambda n: histogram.counts(w[n]),
             Statistic.UPDATE_NORM: lambda n: np.linalg.norm(w[n] - before[n]) if before else np.nan,
         }
+        h = self.gradient_before
+        past = {n: (h[n].ravel(), before[n].ravel()) for n in w} if h and before else dict.fromkeys(w, (None, None))
+        for name in signs.NAMES if g else ():
+            how[Statistic(name)] = lambda n, name=name: sign_counts(g[n].ravel(), w[n].ravel(), *past[n], plan.tau)[
+                name
+            ]
         raw = {}
         for quantity, n in plan.raw:
             if quantity == "weight":
@@ -114,4 +123,4 @@ class Quadratic:
             elif quantity == "update" and before:
                 raw[quantity, n] = w[n] - before[n]
         stepped = np.full(len(w), gradient is not None)
-        return Collected({s: over(how[s]) for s in plan.statistics}, stepped, raw, {})
+        return Collected({s: over(how.get(s, lambda _: 0)) for s in plan.statistics}, stepped, raw, {})

@@ -223,7 +223,7 @@ def test_a_failure_at_the_door_leaves_nothing_attached(tmp_path, monkeypatch):
     ("instruments", "text"),
     [
         ("ligth", "no preset or instrument is called 'ligth' .did you mean 'light'"),
-        ("dynamics", "presets: light, full; instruments: gradient_norm, weight_norm"),
+        ("xyz", "presets: light, dynamics, full; instruments: gradient_norm, weight_norm"),
         (GradientNorm, r"pass an instance: GradientNorm\(\)"),
         ([3], "expected presets, names or instruments, got 3"),
         ([every(10)], "expected presets, names or instruments, got"),

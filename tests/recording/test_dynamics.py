@@ -1,0 +1,164 @@
+"""A training recorded with the preset `dynamics`: the file holds what plain numpy says of the same gradients."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from recorder import every, open_run, record
+from recorder.errors import NotRecordedError
+from recorder.instruments import NearZero
+
+STEPS = 14
+TAU = float(np.float32(1e-5))
+
+
+class Net(nn.Module):
+    """A shared matrix, a frozen one, a scalar, one that is used now and then, dead units, an embedding."""
+
+    def __init__(self, *, sparse: bool) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(50, 8, sparse=sparse)
+        self.shared = nn.Linear(8, 8)
+        self.frozen = nn.Linear(8, 8).requires_grad_(False)
+        self.scale = nn.Parameter(torch.tensor(1.0))
+        self.rare = nn.Linear(8, 8, bias=False)
+        self.head = nn.Linear(8, 3)
+        nn.init.constant_(self.shared.bias[:4], -5)  # never active: gradients exactly 0
+
+    def forward(self, x, *, rare):
+        h = self.embedding(x).mean(1)
+        for _ in range(2):
+            h = torch.relu(self.shared(h))
+        h = self.frozen(h) * self.scale + h
+        return self.head(self.rare(h) if rare else h)
+
+
+def trained(path, *, sparse=False, dtype=torch.float32, instruments="dynamics", optimizer=torch.optim.SGD):
+    """-> per step {tensor: (gradient, weights)} in float64, of the tensors that were updated"""
+    torch.manual_seed(0)
+    net, seen = Net(sparse=sparse).to(dtype), []
+    updates = optimizer([p for p in net.parameters() if p.requires_grad], lr=0.5)
+    with record(net, path, optimizer=updates, instruments=instruments, progress=False, strict=True) as run:
+        for step in range(STEPS):
+            updates.zero_grad()
+            x, y = torch.randint(0, 20, (6, 4)), torch.randint(0, 3, (6,))
+            loss = nn.functional.cross_entropy(net(x, rare=step % 3 != 2).float(), y)
+            loss.backward()
+            seen.append({
+                name: tuple(t.detach().double().numpy().copy() for t in (p.grad.to_dense(), p))
+                for name, p in net.named_parameters() if p.grad is not None
+            })  # fmt: skip
+            updates.step()
+            run.step(loss=loss)
+    return seen
+
+
+def counted(now, before, tau=TAU) -> dict[str, float]:
+    """The definitions in plain numpy."""
+    (g, w), (h, v) = now, before if before is not None else now
+    near, was = np.abs(g) <= tau, np.abs(h) <= tau
+    retained, flips = near & was, np.sign(g) * np.sign(h) < 0
+    s = np.sign(w - v) * np.sign(g - h) * flips
+    found = {
+        "near_zero_retained": retained, "near_zero_released": was & ~near, "near_zero_trapped": near & ~was,
+        "near_zero_flips": flips & retained, "near_zero_minima": (s > 0) & retained,
+        "near_zero_maxima": (s < 0) & retained,
+        "sign_flips": flips, "local_minima": s > 0, "local_maxima": s < 0,
+    }  # fmt: skip
+    counts = {name: float(mask.sum()) if before is not None else 0.0 for name, mask in found.items()}
+    return counts | {
+        "near_zero_count": float(near.sum()),
+        "near_zero_count_tight": float((np.abs(g) <= np.float32(1e-7)).sum()),
+        "gradient_norm": np.linalg.norm(g.ravel()),
+        "weight_change_norm": np.linalg.norm((w - v).ravel()) if before is not None else np.nan,
+    }
+
+
+def assert_as_counted(path, seen, **options) -> None:
+    with open_run(path) as run:
+        last: dict[str, tuple] = {}
+        tensors = run["gradient_norm"].items
+        assert run["gradient_norm"].step.tolist() == list(range(STEPS))
+        for step, tensors_seen in enumerate(seen):
+            assert set(tensors_seen) <= set(tensors)
+            for k, tensor in enumerate(tensors):
+                if tensor not in tensors_seen:
+                    assert np.isnan(run["gradient_norm"].values[step, k])
+                    assert run["near_zero_count"].values[step, k] == run["sign_flips"].values[step, k] == 0
+                    assert np.isnan(run["sign_flips_share"].values[step, k])
+                    continue
+                expected = counted(tensors_seen[tensor], last.get(tensor), **options)
+                found = {name: run[name].values[step, k] for name in expected}
+                assert found == pytest.approx(expected, rel=1e-6, abs=1e-12, nan_ok=True), (step, tensor)
+                assert np.isnan(run["sign_flips_share"].values[step, k]) == (tensor not in last)
+                last[tensor] = tensors_seen[tensor]
+
+
+@pytest.mark.parametrize("sparse", [False, True])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_every_number_is_that_of_plain_numpy(tmp_path, sparse, dtype):
+    seen = trained(tmp_path / "r.h5", sparse=sparse, dtype=dtype)
+    tau = {"tau": 1e-5} if dtype is torch.float64 else {}
+    assert_as_counted(tmp_path / "r.h5", seen, **tau)
+    with open_run(tmp_path / "r.h5") as run:
+        total = run["near_zero_total"]
+        for k, name in enumerate(total.items):
+            np.testing.assert_array_equal(total.values[:, k], run[name.removesuffix("_total")].values.sum(axis=1))
+        assert run["near_zero_retained"].values.sum() > 0
+        assert run["sign_flips"].values.sum() > 0
+        norms = run["gradient_norm"].values
+        np.testing.assert_allclose(run["gradient_norm_total"].values, np.sqrt(np.nansum(norms**2, axis=1)), rtol=1e-6)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_16_bit(tmp_path, dtype):
+    assert_as_counted(tmp_path / "r.h5", trained(tmp_path / "r.h5", dtype=dtype))
+
+
+def test_a_threshold_of_ones_own(tmp_path):
+    seen = trained(tmp_path / "r.h5", instruments=["dynamics", every(1, NearZero(tau=1e-4, tight=1e-7))])
+    assert_as_counted(tmp_path / "r.h5", seen, tau=float(np.float32(1e-4)))
+
+
+def test_what_is_compared_every_third_step_is_compared_with_the_step_before(tmp_path):
+    seen = trained(tmp_path / "r.h5", instruments=[every(3, NearZero(), start=1), every(3, "sign_flips", start=1)])
+    with open_run(tmp_path / "r.h5") as run:
+        assert run["sign_flips"].step.tolist() == [1, 4, 7, 10, 13]
+        k = run["sign_flips"].items.index("shared.weight")
+        expected = [counted(seen[s]["shared.weight"], seen[s - 1]["shared.weight"])["sign_flips"] for s in (1, 4, 7)]
+        assert run["sign_flips"].values[:3, k].tolist() == expected
+        with pytest.raises(NotRecordedError):
+            _ = run["gradient_norm"]
+
+
+def test_the_same_training_with_and_without(tmp_path):
+    ends = []
+    for name, instruments in (("a", "dynamics"), ("b", ())):
+        seen = trained(tmp_path / f"{name}.h5", instruments=instruments, optimizer=torch.optim.Adam)
+        ends.append(np.concatenate([w.ravel() for _, w in seen[-1].values()]))
+    np.testing.assert_array_equal(*ends)
+
+
+def test_a_scalar_of_the_users_is_told_apart_from_a_total(tmp_path):
+    model = nn.Linear(2, 1)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with record(model, tmp_path / "r.h5", optimizer=optimizer, instruments="dynamics", progress=False) as run:
+        for _ in range(2):
+            optimizer.zero_grad()
+            model(torch.ones(1, 2)).sum().backward()
+            optimizer.step()
+            run.step(gradient_norm_total=7.0)
+    with open_run(tmp_path / "r.h5") as run:
+        assert run["step/gradient_norm_total"].values.tolist() == [7.0, 7.0]
+        np.testing.assert_allclose(run["gradient_norm_total"].values, np.sqrt(3))
+
+
+def test_without_warnings(tmp_path):
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        trained(tmp_path / "r.h5")
