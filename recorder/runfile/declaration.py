@@ -6,10 +6,11 @@ The same three texts are in the HDF5 file (`/layerscope/series`, `meta`, `status
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,8 +18,14 @@ from typing import Any
 import numpy as np
 
 from recorder.errors import RunFileError
+from recorder.runfile.declared import checked
+from recorder.runfile.guard import check_format, own_version, read_inside
 from recorder.runfile.schema import FORMAT, Event, Kind, Series, State
 
+MAX_TEXT = 32 << 20  # bytes of a declaration that are read
+MAX_MARKS = 500_000  # entries of its lists
+DEPTH = 50  # of settings within settings
+LAST_MOMENT = 2.0**37  # seconds; the year 6325
 STATUS_BYTES = 4096
 TEXT_BYTES = 1000
 
@@ -78,36 +85,31 @@ def status_json(status: Status) -> bytes:
 
 
 def parse_series(text: bytes, where: str) -> tuple[Series, ...]:
-    try:
-        return tuple(_series(entry) for entry in json.loads(text))
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise RunFileError(f"{where}: the declaration of its series cannot be read ({error})") from error
+    with _readable(where, "the declaration of its series"):
+        return checked(tuple(_series(entry) for entry in _loaded(text)))
 
 
 def parse_meta(text: bytes, where: str) -> dict[str, Any]:
-    try:
-        meta = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise RunFileError(f"{where}: its provenance cannot be read ({error})") from error
+    with _readable(where, "its provenance"):
+        meta = _shallow(_loaded(text), DEPTH)
     return meta if isinstance(meta, dict) else {}
 
 
 def parse_status(text: bytes, where: str) -> Status:
-    try:
-        entry = json.loads(text)
+    with _readable(where, "its status"):
+        entry = _loaded(text)
         ended, resumed = entry.get("ended"), entry.get("resumed")
         return Status(
-            State(entry["state"]), float(entry["started"]), None if ended is None else float(ended),
+            State(entry["state"]), _moment(entry["started"]), None if ended is None else _moment(ended),
             str(entry["error"]), int(entry["steps"]), int(entry["epochs"]), None if resumed is None else int(resumed),
         )  # fmt: skip
-    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
-        raise RunFileError(f"{where}: its status cannot be read ({error})") from error
 
 
 def write_sidecar(path: Path, declaration: Declaration) -> None:
     """Replace the file at once, so that a reader never meets half of it."""
-    document = b'{"format": %d,\n"series": %s,\n"meta": %s,\n"status": %s}\n' % (
-        FORMAT, series_json(declaration.series), meta_json(declaration.meta), status_json(declaration.status).rstrip(),
+    document = b'{"format": %d,\n"layerscope": "%s",\n"series": %s,\n"meta": %s,\n"status": %s}\n' % (
+        FORMAT, own_version().encode(), series_json(declaration.series), meta_json(declaration.meta),
+        status_json(declaration.status).rstrip(),
     )  # fmt: skip
     new = path.with_name(f"new-{path.name}")  # what `repair` removes where a process died before the next line
     with open(new, "wb") as file:
@@ -118,16 +120,12 @@ def write_sidecar(path: Path, declaration: Declaration) -> None:
 
 
 def read_sidecar(path: Path) -> Declaration:
-    try:
-        document = json.loads(path.read_bytes())
-        if document["format"] > FORMAT:
-            raise RunFileError(
-                f"{path}: format {document['format']}; this version reads up to {FORMAT}: update layerscope"
-            )
-        series, meta, status = (json.dumps(document[key]).encode() for key in ("series", "meta", "status"))
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
-        raise RunFileError(f"{path}: no declaration of a run ({error})") from error
+    """FileNotFoundError where there is none."""
     where = str(path)
+    with _readable(where, "the declaration of the run"):
+        document = _loaded(read_inside(path, most=MAX_TEXT + 1))
+        check_format(document["format"], document.get("layerscope"), where)
+        series, meta, status = (json.dumps(document[key]).encode() for key in ("series", "meta", "status"))
     return Declaration(parse_series(series, where), parse_meta(meta, where), parse_status(status, where))
 
 
@@ -144,6 +142,41 @@ def _cut(text: str) -> bytes:
     return text.encode("utf-8", "replace")[:TEXT_BYTES].decode("utf-8", "ignore").encode()
 
 
+@contextlib.contextmanager
+def _readable(where: str, what: str) -> Iterator[None]:
+    """Whatever JSON holds instead of what was expected, in our words."""
+    try:
+        yield
+    except (ValueError, TypeError, LookupError, AttributeError, ArithmeticError, RecursionError) as error:
+        raise RunFileError(f"{where}: {what} cannot be read ({error})") from error
+
+
+def _loaded(text: bytes) -> Any:
+    """JSON that takes no more memory than a declaration may: a list of lists takes twenty times its text."""
+    marks = text.count(b",") + text.count(b"[") + text.count(b"{")
+    if len(text) > MAX_TEXT or marks > MAX_MARKS:
+        raise ValueError(f"it has {len(text)} bytes and {marks} entries, more than {MAX_TEXT} and {MAX_MARKS}")
+    return json.loads(text)
+
+
+def _shallow(value: Any, depth: int) -> Any:
+    """Without what lies deeper than anybody looks."""
+    if not isinstance(value, dict | list):
+        return value
+    if not depth:
+        return "..."
+    if isinstance(value, dict):
+        return {key: _shallow(v, depth - 1) for key, v in value.items()}
+    return [_shallow(v, depth - 1) for v in value]
+
+
+def _moment(value: Any) -> float:
+    """Seconds since 1970, within what a calendar can hold."""
+    if not 0 <= float(value) < LAST_MOMENT:
+        raise ValueError(f"no moment in time: {value}")
+    return float(value)
+
+
 def _series(entry: Mapping[str, Any]) -> Series:
     known = {f.name: entry[f.name] for f in dataclasses.fields(Series) if f.name in entry}
     for key in ("items", "shape", "dims", "edges", "columns"):
@@ -155,7 +188,6 @@ def _series(entry: Mapping[str, Any]) -> Series:
         known[key] = tuple(str(x) for x in known[key])
     known["kind"] = Kind(known["kind"])
     known["between"] = bool(known.get("between", False))
-    np.dtype(known.get("dtype", "float32"))
     return Series(**known)
 
 

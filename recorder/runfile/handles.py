@@ -13,9 +13,8 @@ import h5py
 _open: WeakValueDictionary[tuple[int, int], h5py.Dataset] = WeakValueDictionary()
 
 
-def shared(group: h5py.Group, path: str) -> h5py.Dataset:
-    """The dataset at a path in a group, by the one handle of this process; it ends with the file it was opened in."""
-    found = group[path]
+def shared(found: h5py.Dataset) -> h5py.Dataset:
+    """The same dataset by the one handle of this process; it ends with the file it was opened in."""
     info = h5py.h5o.get_info(found.id)
     known = _open.get((info.fileno, info.addr))
     if known:

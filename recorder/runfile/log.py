@@ -20,7 +20,10 @@ from pathlib import Path
 
 import numpy as np
 
+from recorder.runfile.guard import read_inside
+
 MAGIC = 0x50534C31  # "1LSP"
+LARGEST = 64 << 20  # bytes of a log that are read; a block has 4 MiB, or one row
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # what an open file survives: it goes on once there is
 _HEAD = 12  # bytes before what the CRC covers
 _CRC, _POSITION = struct.Struct("<I"), struct.Struct("<I")
@@ -198,9 +201,9 @@ class Tail:
             rows = self._logs.get(first, np.zeros(0, self._row))
             if not len(rows) or first + len(rows) not in logs:  # where another follows it, it is full
                 try:
-                    with open(path, "rb") as file:
-                        file.seek(len(rows) * frame_dtype(self._row).itemsize)
-                        new = whole_prefix(file.read(), self._row, len(rows))
+                    size = frame_dtype(self._row).itemsize
+                    data = read_inside(path, start=len(rows) * size, most=max(LARGEST, size))
+                    new = whole_prefix(data, self._row, len(rows))
                 except FileNotFoundError:
                     gone = first if gone is None else gone
                     continue

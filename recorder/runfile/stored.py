@@ -17,6 +17,7 @@ import numpy as np
 from recorder.errors import RunFileError
 from recorder.runfile.declaration import (
     EVENTS,
+    MAX_TEXT,
     Declaration,
     Status,
     event_of,
@@ -24,27 +25,30 @@ from recorder.runfile.declaration import (
     parse_series,
     parse_status,
 )
-from recorder.runfile.guard import MAX_TEXT
+from recorder.runfile.guard import dataset_in, group_in
 from recorder.runfile.handles import shared
-from recorder.runfile.layout import CLOCK, has_level, item_key
+from recorder.runfile.layout import BUCKET, CLOCK, has_level, item_key, level_dtype
 from recorder.runfile.level import Summary, from_stored
 from recorder.runfile.log import Tail
 from recorder.runfile.schema import Clock, Event, Series, row_dtype
+from recorder.runfile.unpack import check_rows
+from recorder.runfile.volume import CLOCK_DTYPE
 
 Logs = Mapping[str, Mapping[int, Path]]  # axis -> first row -> file
 NO_STEP = np.iinfo(np.int64).max
+MAX_EVENTS = 20_000  # that are read, the newest
+EVENTS_AT_ONCE = 4096
 
 
 class _Axis:
-    def __init__(self, series: tuple[Series, ...], group: h5py.Group | None) -> None:
+    def __init__(self, series: tuple[Series, ...], count_in_file: h5py.Dataset | None) -> None:
         self.series = series
         self.tail = Tail(row_dtype(series))
         self.committed = 0
         self.count = 0
         self.clock = {name: np.zeros(0, "f8" if name == "time" else "i8") for name in CLOCK}
         self.stored = dict.fromkeys(CLOCK, 0)  # how much of `clock` came from HDF5, and so is final
-        self.group = group
-        self.count_in_file = group["committed"] if group is not None else None
+        self.count_in_file = count_in_file
 
     @property
     def split(self) -> int:
@@ -77,10 +81,8 @@ class StoredVolume:
         self._datasets: dict[tuple[str, str], tuple[int, h5py.Dataset]] = {}
         self._generation = 0
         self._grows = group is not None and group.file.swmr_mode
-        self._axes = {
-            axis: _Axis(series, group["axes"][axis] if group is not None else None)
-            for axis, series in declaration.axes.items()
-        }
+        self._ragged: dict[str, dict[str, tuple[int, ...]]] = {}  # series -> dataset -> the shape of its rows
+        self._axes = {axis: _Axis(series, self._count(axis)) for axis, series in declaration.axes.items()}
         if group is not None:
             self._check()
 
@@ -88,26 +90,27 @@ class StoredVolume:
     def open(cls, number: int, group: h5py.Group, where: str) -> StoredVolume:
         """The volume in an HDF5 group."""
         with _damage(where):
-            own = group["layerscope"]
+            own = group_in(group, "layerscope", where)
             declaration = Declaration(
-                parse_series(_text(own["series"]), where),
-                parse_meta(_text(own["meta"]), where),
-                parse_status(_text(own["status"]), where),
+                parse_series(_text(own, "series", where), where),
+                parse_meta(_text(own, "meta", where), where),
+                parse_status(_text(own, "status", where), where),
             )
             return cls(number, declaration, group, where)
 
     def refresh(self, logs: Logs) -> bool:
         """Whether there are new rows."""
         self._generation += 1
-        grown = [axis.refresh(logs.get(name, {})) for name, axis in self._axes.items()]
+        with _damage(self.where):
+            grown = [axis.refresh(logs.get(name, {})) for name, axis in self._axes.items()]
         return any(grown)
 
     def refresh_status(self) -> Status:
         """Read the status again: the writer rewrites it when it closes."""
         if self.group is not None:
-            dataset = self.group["layerscope/status"]
-            dataset.refresh()
-            status = parse_status(_text(dataset), self.where)
+            with _damage(self.where):
+                own = group_in(self.group, "layerscope", self.where)
+                status = parse_status(_text(own, "status", self.where), self.where)
             self.declaration = Declaration(self.declaration.series, self.declaration.meta, status)
         return self.declaration.status
 
@@ -178,34 +181,41 @@ class StoredVolume:
         s = self.series[series]
         if self.group is None or not has_level(s):
             return 0
-        dataset = self._dataset(series, "level")
-        chunk, bucket = dataset.chunks[0], int(dataset.attrs["rows"])
-        return min(len(dataset), self._axes[s.axis].committed // (chunk * bucket) * chunk)
+        with _damage(f"{self.where}: {series}/level"):
+            dataset = self._dataset(series, "level")
+            chunk = dataset.chunks[0]
+            return min(len(dataset), self._axes[s.axis].committed // (chunk * BUCKET) * chunk)
 
     @property
     def events(self) -> list[Event]:
-        count = self.count("events")
-        kinds, texts = (self.read("events", 0, count, k) for k in range(2))
-        clock = self.clock("events")
-        return [
-            event_of(kinds[k], texts[k], step=int(clock.step[k]), epoch=int(clock.epoch[k]), time=float(clock.time[k]))
-            for k in range(count)
-        ]
+        """The newest MAX_EVENTS of them."""
+        count, clock = self.count("events"), self.clock("events")
+        found = []
+        for start in range(max(0, count - MAX_EVENTS), count, EVENTS_AT_ONCE):
+            rows = range(start, min(start + EVENTS_AT_ONCE, count))
+            kinds, texts = (self.read("events", rows.start, rows.stop, k) for k in range(2))
+            found += [
+                event_of(kind, text, step=int(clock.step[k]), epoch=int(clock.epoch[k]), time=float(clock.time[k]))
+                for k, kind, text in zip(rows, kinds, texts, strict=True)
+            ]
+        return found
 
     def bytes_of(self, series: str) -> int:
         """Bytes that a series takes in HDF5."""
         if self.group is None:
             return 0
-        home = self.group[series]
-        return sum(int(home[name].id.get_storage_size()) for name in home if name not in CLOCK)
+        s = self.series[series]
+        keys = [*(map(item_key, s.items) if s.ragged else ["values"]), *(["level"] if has_level(s) else [])]
+        with _damage(f"{self.where}: {series}"):
+            return sum(int(self._dataset(series, key).id.get_storage_size()) for key in keys)
 
     def _slice(self, series: str, key: str, start: int, stop: int, *pick: Any) -> np.ndarray:
         """Rows of a dataset, all of them or an error."""
-        with _damage(f"{self.where}: {series}/{key}"):
-            values = self._dataset(series, key)[(slice(start, stop), *pick)]
-        if len(values) != stop - start:
-            raise RunFileError(f"{self.where}: {series}/{key}: has {start + len(values)} rows, {stop} were promised")
-        return values
+        where = f"{self.where}: {series}/{key}"
+        with _damage(where):
+            dataset = self._dataset(series, key)
+            check_rows(dataset, start, stop, pick[0] if pick and isinstance(pick[0], int) else None, where)
+            return dataset[(slice(start, stop), *pick)]
 
     def _dataset(self, series: str, key: str) -> h5py.Dataset:
         """A dataset, refreshed once a `refresh`: what is `committed` is then certainly visible.
@@ -216,30 +226,57 @@ class StoredVolume:
             raise RunFileError(f"{self.where}: rows of {series!r} are missing: neither the file nor the log has them")
         generation, dataset = self._datasets.get((series, key), (-1, None))
         if not dataset:  # not opened yet, or closed with the file of another reader
-            dataset = shared(self.group, f"{series}/{key}")
+            dataset = shared(self._opened(series, key))
         if generation != self._generation:
             if self._grows:
                 dataset.refresh()
             self._datasets[series, key] = (self._generation, dataset)
         return dataset
 
-    def _check(self) -> None:
-        """The datasets are those declared."""
+    def _opened(self, series: str, key: str) -> h5py.Dataset:
+        """A dataset of the file, in the form that was declared."""
         assert self.group is not None
-        for s in (*self.series.values(), EVENTS):
-            home = self.group[s.name]
-            shapes = (
-                [(item_key(i), sh) for i, sh in zip(s.items, s.ragged, strict=True)]
-                if s.ragged
-                else [("values", (len(s.items), *s.shape))]
+        home = self.group
+        for name in series.split("/"):
+            home = group_in(home, name, self.where)
+        dataset = dataset_in(home, key, self.where)
+        shape, dtype = self._form(series, key)
+        if not dataset.shape or dataset.shape[1:] != shape or dataset.dtype != dtype or dataset.chunks is None:
+            raise RunFileError(
+                f"{self.where}: {series}/{key}: expected rows of {shape} {dtype}, "
+                f"found {dataset.shape[1:]} {dataset.dtype}"
             )
-            for key, shape in shapes:
-                dataset = home[key]
-                if dataset.shape[1:] != shape or dataset.dtype != np.dtype(s.dtype):
-                    raise RunFileError(
-                        f"{self.where}: {s.name}/{key}: expected rows of {shape} {s.dtype}, "
-                        f"found {dataset.shape[1:]} {dataset.dtype}"
-                    )
+        return dataset
+
+    def _form(self, series: str, key: str) -> tuple[tuple[int, ...], np.dtype]:
+        """Shape and type of a dataset's rows."""
+        if series.startswith("axes/"):
+            return (), np.dtype(CLOCK_DTYPE[key])
+        s = self.series[series] if series != "events" else EVENTS
+        if s.ragged:
+            if series not in self._ragged:
+                self._ragged[series] = dict(zip(map(item_key, s.items), s.ragged, strict=True))
+            return self._ragged[series][key], np.dtype(s.dtype)
+        return ((4, len(s.items)), level_dtype(s)) if key == "level" else ((len(s.items), *s.shape), np.dtype(s.dtype))
+
+    def _count(self, axis: str) -> h5py.Dataset | None:
+        """Where the file says how many rows of an axis are whole."""
+        if self.group is None:
+            return None
+        place = group_in(group_in(self.group, "axes", self.where), axis, self.where)
+        count = dataset_in(place, "committed", self.where)
+        if count.shape != () or count.dtype.kind not in "iu":
+            raise RunFileError(f"{self.where}: axes/{axis}/committed: expected one count, found {count}")
+        return shared(count)
+
+    def _check(self) -> None:
+        """What is small in number is looked at at once, the items of a ragged series when they are read."""
+        for axis in self._axes:
+            for name in CLOCK:
+                self._opened(f"axes/{axis}", name)
+        for s in self.series.values():
+            for key in () if s.ragged else ("values", *(["level"] if has_level(s) else [])):
+                self._opened(s.name, key)
 
 
 @contextlib.contextmanager
@@ -247,13 +284,14 @@ def _damage(where: str) -> Iterator[None]:
     """What HDF5 says of broken data, in our words."""
     try:
         yield
-    except RunFileError:
+    except (RunFileError, FileNotFoundError):
         raise
     except (OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
         raise RunFileError(f"{where}: is damaged: {error}") from error
 
 
-def _text(dataset: h5py.Dataset) -> bytes:
-    if dataset.ndim != 1 or dataset.dtype != np.uint8 or dataset.shape[0] > MAX_TEXT:
-        raise RunFileError(f"{dataset.name}: expected at most {MAX_TEXT} bytes of JSON, found {dataset.shape}")
+def _text(group: h5py.Group, name: str, where: str) -> bytes:
+    dataset = dataset_in(group, name, where)
+    if dataset.ndim != 1 or dataset.dtype != np.uint8 or dataset.shape[0] > MAX_TEXT or dataset.chunks:
+        raise RunFileError(f"{where}: {name}: expected at most {MAX_TEXT} bytes of JSON, found {dataset.shape}")
     return dataset[:].tobytes()

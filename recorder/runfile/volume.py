@@ -12,13 +12,13 @@ from __future__ import annotations
 
 import os
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 import h5py
 import numpy as np
 
 from recorder.runfile.declaration import Declaration, Status, meta_json, series_json, status_json
+from recorder.runfile.guard import own_version
 from recorder.runfile.layout import (
     BLOCK_BYTES,
     BLOCK_ROWS,
@@ -56,7 +56,7 @@ def new_file(path: str) -> h5py.File:
     """
     file = h5py.File(path, "x", libver=("v110", "v110"), locking=False, rdcc_nbytes=0, track_order=False)
     file.attrs["format"] = FORMAT
-    file.attrs["layerscope"] = np.bytes_(_version())
+    file.attrs["layerscope"] = np.bytes_(own_version())
     file.attrs["Conventions"] = np.bytes_("CF-1.11")
     return file
 
@@ -214,10 +214,3 @@ def _dimension(home: h5py.Group, name: str, size: int | None) -> h5py.Dataset:
 def _attach(dataset: h5py.Dataset, scales: list[h5py.Dataset]) -> None:
     for dimension, scale in zip(dataset.dims, scales, strict=True):
         dimension.attach_scale(scale)
-
-
-def _version() -> str:
-    try:
-        return version("layerscope")
-    except PackageNotFoundError:
-        return "unknown"

@@ -17,7 +17,7 @@ SCALARS = Series(
 )
 NORM = Series("gradient_norm", Kind.PER_ITEM, "loss / weight", "Its norm.", TENSORS, item_dim="tensor", axis="step")
 HISTOGRAM = Series(
-    "weight_histogram", Kind.DISTRIBUTION, "count", "Counts.", TENSORS, (6,), ("bin",), "uint32", "tensor",
+    "weight_histogram", Kind.DISTRIBUTION, "count", "Counts.", TENSORS, (7,), ("bin",), "uint32", "tensor",
     "each_epoch", edges=(-1.0, -0.5, 0.0, 0.5, 1.0),
 )  # fmt: skip
 RAW = Series(
@@ -37,7 +37,7 @@ def norms(step: int) -> np.ndarray:
 
 
 def histogram(step: int) -> np.ndarray:
-    return (np.arange(18).reshape(3, 6) * (step + 1)).astype("u4")
+    return (np.arange(21).reshape(3, 7) * (step + 1)).astype("u4")
 
 
 def raw(step: int) -> list[np.ndarray]:

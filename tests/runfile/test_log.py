@@ -78,7 +78,7 @@ def test_a_tail_follows_a_log_however_it_grows(tmp_path_factory: pytest.TempPath
             block.fields["step"][block.blank()] = 7 + written
             block.append()
             written += 1
-        assert tail.refresh({7: path})
+        assert tail.refresh({7: path}) is None
         tail.join(committed=7)
         assert tail.rows["step"].tolist() == list(range(7, 7 + written))
     block.discard()

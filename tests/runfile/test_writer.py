@@ -29,7 +29,7 @@ def check(run: Run, steps: int) -> None:
     np.testing.assert_array_equal(run["loss"].values, 1 / (every + 1))
     np.testing.assert_array_equal(run.clock("weight_histogram").step, epochs)
     np.testing.assert_array_equal(
-        run.values("weight_histogram"), np.reshape([histogram(s) for s in epochs], (-1, 3, 6))
+        run.values("weight_histogram"), np.reshape([histogram(s) for s in epochs], (-1, 3, 7))
     )
     for k, (item, shape) in enumerate(zip(ALL[3].items, ALL[3].ragged, strict=True)):
         np.testing.assert_array_equal(run.values("raw", item), np.reshape([raw(s)[k] for s in epochs], (-1, *shape)))
@@ -245,7 +245,7 @@ def test_extending_a_finished_run_hides_what_is_recorded_again(tmp_path: Path) -
 def test_row_bytes_counts_every_series_of_the_axis(tmp_path: Path) -> None:
     writer = write(tmp_path / "a.h5", 1, close=False)
     assert writer.row_bytes("step") == 24 + 2 * 8 + 3 * 4
-    assert writer.row_bytes("each_epoch") == 24 + 18 * 4 + (6 + 4 + 1) * 4
+    assert writer.row_bytes("each_epoch") == 24 + 21 * 4 + (6 + 4 + 1) * 4
     writer.close()
 
 
