@@ -7,9 +7,12 @@ from itertools import groupby
 
 from recorder.charting.events import told
 from recorder.entries import Entry, entries
+from recorder.runfile.describe import how_often, without_value
+from recorder.runfile.left_out import left_out
 from recorder.runfile.reader import Run
 from recorder.runfile.schema import Kind
-from tui.words import aligned, clip, plain
+from recorder.view import Window
+from tui.words import aligned, clip, plain, size
 
 WIDTH = 100
 DOC = 80
@@ -21,6 +24,36 @@ def held(run: Run) -> list[str]:
     rows: list[tuple[str, ...]] = [("entry", "kind", "items", "rows", "unit", "what")]
     rows += [_entry(run, entry) for entry in entries(run) if entry.series in run.series]
     return aligned(rows, right=(3,)) if len(rows) > 1 else ["nothing recorded yet"]
+
+
+def sizes(run: Run) -> list[str]:
+    """What each series takes on disk, the largest first, how often it has a row, and what of it has no value."""
+    bytes = {name: run.bytes_of(name) for name in run.series}
+    if not bytes:
+        return []
+    total = max(run.size, 1)
+    rows: list[tuple[str, ...]] = [("series", "on disk", "share", "rows", "no value", "recorded")]
+    for name, taken in sorted(bytes.items(), key=lambda one: -one[1]):
+        s = run.series[name]
+        gaps = without_value(run, s)
+        count = len(run.clock(name, s.items[0])) if s.items else 0
+        often = plain(how_often(run, s))
+        rows.append((plain(name), size(taken), _share(taken, total), f"{count:,}", f"{gaps:,}" if gaps else "", often))
+    rest = max(total - sum(bytes.values()), 0)
+    rows.append(("(clocks, events, headers, logs)", size(rest), _share(rest, total), "", "", ""))
+    return aligned(rows, right=(1, 2, 3, 4))
+
+
+def left(run: Run) -> list[str]:
+    """What is not in the run: dropped, thinned, skipped, switched off, not finite."""
+    lines = [f"{one.text}: {plain(one.latest)}" for one in left_out(run.events)]
+    for name, s in run.series.items():
+        if name.endswith("_nonfinite") and not s.shape and s.items:
+            e = run.window(name, Window(points=1))
+            bad = e.max.max(initial=0)
+            if bad > 0:
+                lines.append(f"{plain(name)}: up to {int(bad):,} entries of a {plain(s.item_dim)} were not finite")
+    return ["left out or not finite", *(f"  {line}" for line in lines)] if lines else []
 
 
 def items(run: Run) -> list[str]:
@@ -49,6 +82,10 @@ def events(run: Run) -> list[str]:
         rows.append((f"{steps[0]:,}", plain(kind), plain(text) + often))
     beyond = [f"and {len(rows) - 1 - NAMED:,} more"] if len(rows) - 1 > NAMED else []
     return [*aligned(rows[: NAMED + 1], right=(0,)), *beyond] if len(rows) > 1 else []
+
+
+def _share(part: int, whole: int) -> str:
+    return f"{100 * part / whole:.0f} %"
 
 
 def _entry(run: Run, entry: Entry) -> tuple[str, ...]:

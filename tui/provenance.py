@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from recorder.runfile.left_out import left_out
 from recorder.runfile.schema import State
 from tui.health import sentence
 from tui.ink import Ink
@@ -15,11 +16,13 @@ from tui.words import duration, fate, moment, plain, size
 
 
 def provenance(facts: RunFacts, now: float, i: Ink) -> list[list[Span]]:
-    """Command; commit, host, start and size; health: the most important line comes last."""
+    """Command; commit, host, start and size; what was left out; health: the most important line comes last."""
     lines = []
     if words := command_of(facts.meta):
         lines.append([(f" $ {words}", i.text)])
     lines.append([(" " + "  ·  ".join(origin(facts, now)), i.muted)])
+    if missing := left_out(facts.events):
+        lines.append([(" not recorded: ", i.bad), (" · ".join(one.text for one in missing), i.text)])
     lines.append(health(facts, i))
     return lines
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from recorder.analysis.health import findings
-from recorder.runfile.describe import describe
+from recorder.runfile.describe import cost, describe, rate
 from recorder.runfile.listing import RunRecord, list_runs
 from recorder.runfile.reader import Run
 from tui import contents
@@ -50,7 +50,14 @@ def json_of_folder(folder: Path) -> str:
 def of_path(path: Path) -> str:
     """One run: where it comes from, how it went, what it holds."""
     with Run.open(path) as run:
-        sections = (_facts(run), contents.held(run), contents.items(run), contents.events(run))
+        sections = (
+            _facts(run),
+            contents.held(run),
+            contents.sizes(run),
+            contents.items(run),
+            contents.left(run),
+            contents.events(run),
+        )
         return "\n\n".join("\n".join(lines) for lines in sections if lines)
 
 
@@ -92,10 +99,27 @@ def _facts(run: Run) -> list[str]:
         "git": f"{git.get('commit', '')}{' with changes' if git.get('dirty') else ''}"
         if isinstance(git, Mapping)
         else "",
-        "size": f"{size(run.size)}{f' in {run.parts + 1} files' if run.parts else ''}",
+        "size": f"{size(run.size)}{f' in {run.parts + 1} files' if run.parts else ''}{_growth(run)}",
+        "cost": _cost(run),
         "health": _health(run.events) or "no findings",
     }
     return [f"{name:10}{plain(text)}" for name, text in facts.items() if text.strip()]
+
+
+def _growth(run: Run) -> str:
+    """As in ", about 859 kB per 10,000 steps before compression, at most 2.0 GB"."""
+    limit = run.meta.get("max_size")
+    grows = f", about {size(round(10_000 * rate(run)))} per 10,000 steps before compression" if run.steps else ""
+    return grows + (f", at most {size(limit)}" if isinstance(limit, int) else "")
+
+
+def _cost(run: Run) -> str:
+    """As in "0.31 ms a step for recording, 4.8 % of the training's 6.4 ms"."""
+    found = cost(run)
+    if found is None:
+        return ""
+    own, training = 1e3 * found["overhead_time"], 1e3 * found["step_time"]
+    return f"{own:.3g} ms a step for recording, {100 * found['share']:.2g} % of the training's {training:.3g} ms"
 
 
 def _versioned(meta: Mapping[str, Any]) -> str:

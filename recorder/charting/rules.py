@@ -15,6 +15,7 @@ from recorder.chart import Rule
 from recorder.view import RunView
 
 REGULAR = ("checkpoint", "health")  # health is drawn finding by finding
+BAD = ("warning", "off", "dropped")
 SPOILS_ALL = ("not_finite", "exploding")  # what makes every curve worth a look
 NAMED = 5  # rules that a caption explains
 MOST = 20  # rules beyond this hide the curve
@@ -46,7 +47,7 @@ def _said(run: RunView, item: str | None) -> Iterator[tuple[int, str, str]]:
     """(step, label, role) of every event that is drawn."""
     for event in run.events:
         if event.kind not in REGULAR:
-            yield event.step, event.text or event.kind, "bad" if event.kind == "warning" else "note"
+            yield event.step, event.text or event.kind, "bad" if event.kind in BAD else "note"
     spoilt = False
     for f in findings(run.events):
         words = f.finding.replace("_", " ")

@@ -250,7 +250,7 @@ class Conductor:
             except Finished as finished:
                 player.resting = True
                 self._note(
-                    "note", f"{player.instrument.name} {finished}; it rests", Moment(reading.step, reading.epoch)
+                    "thinned", f"{player.instrument.name} {finished}; it rests", Moment(reading.step, reading.epoch)
                 )
             except Exception as problem:
                 self._switch_off(player, problem, Moment(reading.step, reading.epoch))
@@ -264,7 +264,7 @@ class Conductor:
         if self._strict:
             raise InstrumentError(text) from problem
         player.resting = True
-        self._note("warning", text, moment)
+        self._note("off", text, moment)
         warn(f"{text}; the training goes on")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from functools import partial
 
 from recorder.analysis.health import Finding, Monitor
@@ -69,7 +69,7 @@ class Ledger:
         self._take_in("step", numbers)
         if self._waiting:
             self.settle()
-        beside = self._kept("step", numbers)
+        beside = self._kept("step", numbers, beside=rows)
         for axis in rows | beside:
             values = {**rows.get(axis, {}), "scalars": beside[axis]} if axis in beside else rows[axis]
             self._append(axis, values, moment, at)
@@ -131,11 +131,11 @@ class Ledger:
             self.footprints[axis] = footprint(self._declared[axis])
             self.budget.declare(axis, self.footprints[axis])
 
-    def _kept(self, where: str, numbers: Mapping[str, float]) -> dict[str, list[float]]:
-        """The rows of scalars that a limit leaves."""
+    def _kept(self, where: str, numbers: Mapping[str, float], beside: Container[str] = ()) -> dict[str, list[float]]:
+        """The rows of scalars that a limit leaves; where another row stands on their axis, they join it."""
         kept, thin = {}, self.budget.thin
         for axis, row in self.scalars.rows(where, numbers).items():
-            if self.offered[axis] % thin.get(axis, 1) == 0:
+            if axis in beside or self.offered[axis] % thin.get(axis, 1) == 0:
                 kept[axis] = row
             self.offered[axis] += 1
         return kept

@@ -268,7 +268,7 @@ class Recording:
         text = f"recording failed at step {self.steps}: {_said(problem)}; the training goes on, {rest}"
         warn(text)
         try:
-            session.note("warning", text)
+            session.note("off", text)
             session.unwatch()
         except Exception as trouble:
             warn(f"on letting go of the training: {_said(trouble)}")

@@ -81,7 +81,7 @@ class Series:
 class Event:
     """Something that happened once: a phase, a checkpoint, a health finding, an instrument switched off."""
 
-    kind: str  # "phase", "checkpoint", "health", "warning", "note", "exception", ...
+    kind: str  # "phase", "checkpoint", "health", "warning", "note", "exception", or of what was left out (left_out.py)
     text: str
     step: int
     epoch: int

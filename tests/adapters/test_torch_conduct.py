@@ -270,7 +270,7 @@ def test_the_gradient_scaler_is_divided_out_and_skipped_updates_are_marked(make,
             scaler.update()
             row = watched.step()
             if step == 2:
-                assert row.notes == (("note", SKIPPED),)
+                assert row.notes == (("skipped", SKIPPED),)
                 assert_measured(watched, row, {}, {})
             else:
                 assert row.notes == ()

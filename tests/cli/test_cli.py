@@ -106,8 +106,8 @@ def eventful(tmp_path: Path) -> Path:
     """A run with scalars of steps and of epochs, and with something of every kind that can happen."""
     training = Training(tmp_path / "eventful.h5", tensors=2)
     happened = {
-        0: ("phase", "warm-up"), 5: ("note", "update skipped"), 6: ("note", "update skipped"),
-        10: ("checkpoint", "step-000010.pth"), 20: ("warning", "spectrum failed and is switched off"),
+        0: ("phase", "warm-up"), 5: ("skipped", "update skipped"), 6: ("skipped", "update skipped"),
+        10: ("checkpoint", "step-000010.pth"), 20: ("off", "spectrum failed and is switched off"),
     }  # fmt: skip
     for step, (kind, text) in happened.items():
         training.advance(step - training.step)
@@ -126,9 +126,9 @@ def test_a_run_in_text_tells_every_event_once_and_each_finding(capsys, eventful:
     events = lines[lines.index("step event") + 1 :]
     assert events == [
         "0 phase warm-up",
-        "5 note update skipped (2 times, last at step 6)",
+        "5 skipped update skipped (2 times, last at step 6)",
         "10 checkpoint step-000010.pth",
-        "20 warning spectrum failed and is switched off",
+        "20 off spectrum failed and is switched off",
         "60 health exploding in layer0.bias: gradient norm 500, limit 100",
         "90 health not finite in layer0.bias",
     ]

@@ -65,7 +65,7 @@ def test_an_instrument_that_raises_is_switched_off_and_the_others_go_on(tmp_path
     assert len(run["weight_norm"].values) == 6
     assert run["failing"].values[:2].tolist() == [[0, 0], [0, 0]]
     assert np.isnan(run["failing"].values[2:]).all()
-    assert [(e.kind, e.step) for e in run.events] == [("warning", 2)]
+    assert [(e.kind, e.step) for e in run.events] == [("off", 2)]
 
 
 def test_strict_raises_and_says_which(tmp_path):
@@ -154,7 +154,7 @@ def test_a_scalar_that_is_no_number_is_left_out_and_warned_of_once(tmp_path, val
     run = open_run(tmp_path / "q.h5")
     assert "accuracy" not in run
     assert run["loss"].values.tolist() == [1.0] * 3
-    assert sum(e.kind == "warning" for e in run.events) == 1
+    assert sum(e.kind == "off" for e in run.events) == 1
 
 
 def test_a_scalar_that_is_no_number_raises_when_strict(tmp_path):

@@ -17,7 +17,7 @@ from tui.screens.run_page import RunPage
 from tui.widgets.line import Line, Span
 from tui.words import count
 
-ABOUT_LINES = 3
+ABOUT_LINES = 4
 
 
 class Overview(RunPage):

@@ -215,7 +215,7 @@ class TorchAdapter:
     def _scaled(self, _result: Any, _scaler: Any, optimizer: Optimizer, *_args: Any, **_kwargs: Any) -> None:
         if self._here() and self._problem is None and self._optimizers.members(optimizer):
             if id(optimizer) not in self._fired:
-                self._notes.append(("note", SKIPPED))
+                self._notes.append(("skipped", SKIPPED))
             self._fired.discard(id(optimizer))
 
     def _here(self) -> bool:
@@ -240,7 +240,7 @@ class TorchAdapter:
             for label, (limit, _) in clips.items():
                 norm = found[f"gradient_norm_before_clipping{label}"]
                 found[f"clip_factor{label}"] = float(np.minimum(1.0, limit / (norm + 1e-6)))
-            notes.extend(("note", SKIPPED) for skip in skipped().values() if skip)
+            notes.extend(("skipped", SKIPPED) for skip in skipped().values() if skip)
             whole = merged([r() for r in rows], wanted, tensors)
             return Collected(whole.table, whole.stepped, whole.raw, found, tuple(notes), arrived)
 
