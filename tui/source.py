@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from recorder.runfile.schema import Event, State
 from recorder.view import RunView
+
+if TYPE_CHECKING:
+    from recorder.runfile.listing import RunRecord
 
 
 class Record(Protocol):
@@ -91,12 +94,20 @@ class Disk:
         self.opened = opened
         self.single = None if opened.is_dir() and opened.suffix != ".d" else opened
         self.folder = opened if self.single is None else opened.parent
+        self._known: dict[Path, RunRecord] = {}
 
     def runs(self) -> Iterator[Record]:
-        """Every run under the folder, as it is found; a damaged one is listed with what is wrong."""
+        """Every run under the folder, as it is found; a damaged one is listed with what is wrong.
+
+        What was listed before and cannot have changed is not read again.
+        """
         from recorder.runfile.listing import list_runs  # late: h5py is loaded on the reading thread
 
-        return iter(list_runs(self.folder))
+        listed = {}
+        for record in list_runs(self.folder, known=self._known):
+            listed[record.path] = self._known[record.path] = record
+            yield record
+        self._known = listed  # without those that are gone
 
     def open(self, path: Path) -> OpenedRun:
         """Open one run; raises RunFileError."""

@@ -44,10 +44,22 @@ class RunRecord:
     health: tuple[Event, ...] = ()
 
 
-def list_runs(folder: Path | str, *, depth: int = 4) -> Iterator[RunRecord]:
-    """Every run under `folder`, the newest first; a damaged one has the state DAMAGED and says why in `error`."""
+def list_runs(
+    folder: Path | str, *, depth: int = 4, known: Mapping[Path, RunRecord] | None = None
+) -> Iterator[RunRecord]:
+    """Every run under `folder`, the newest first; a damaged one has the state DAMAGED and says why in `error`.
+
+    `known` are the records of an earlier listing: of those, runs that have ended and not changed since are not read.
+    """
+    earlier = known or {}
+
+    def record(path: Path, mtime: float) -> RunRecord:
+        before = earlier.get(path)
+        unchanged = before is not None and before.mtime == mtime and before.state in (State.DONE, State.FAILED)
+        return before if before is not None and unchanged else record_of(path, mtime=mtime)
+
     found = sorted(_find(Path(folder), depth), key=lambda entry: (-entry[1], entry[0]))
-    return (record_of(path, mtime=mtime) for path, mtime in found)
+    return (record(path, mtime) for path, mtime in found)
 
 
 def record_of(path: Path | str, *, mtime: float = 0.0) -> RunRecord:
@@ -72,9 +84,10 @@ def record_of(path: Path | str, *, mtime: float = 0.0) -> RunRecord:
                 meta=run.meta,
                 health=tuple(e for e in run.events if e.kind == "health"),
             )
-    except (LayerscopeError, OSError, ValueError, TypeError, KeyError, RuntimeError, IndexError) as error:
+    except Exception as error:  # whatever a file holds, the list goes on
+        said = str(error) if isinstance(error, LayerscopeError) else f"is damaged ({type(error).__name__}: {error})"
         size = main.stat().st_size if main.is_file() else 0
-        return RunRecord(main, clean(main.stem), State.DAMAGED, size=size, mtime=mtime, error=clean(str(error)))
+        return RunRecord(main, clean(main.stem), State.DAMAGED, size=size, mtime=mtime, error=clean(said))
 
 
 def _losses(run: Run) -> tuple[tuple[float, ...], float | None]:
@@ -94,29 +107,37 @@ def _find(folder: Path, depth: int) -> Iterator[tuple[Path, float]]:
         entries = sorted(os.scandir(folder), key=lambda e: e.name)
     except OSError:
         return
+    ours = {entry.name for entry in entries if entry.name.endswith(".h5") and _ours(entry)}
     names = {entry.name for entry in entries}
     for entry in entries:
         try:
-            if entry.name.endswith(".h5") and entry.is_file():
-                if _ours(Path(entry.path)):
-                    path, side = run_paths(entry.path)
-                    yield path, _mtime(path, side)
+            if entry.name in ours:
+                path, side = run_paths(entry.path)
+                yield path, _mtime(path, side)
             elif entry.is_dir(follow_symlinks=False) and not entry.name.startswith("."):
+                file = entry.name[:-2] + ".h5"
                 if entry.name.endswith(".d") and _holds_a_run(Path(entry.path)):
-                    path, side = run_paths(entry.path)
-                    if path.name not in names:
+                    if file not in ours:  # not there yet, or damaged beyond being known
+                        path, side = run_paths(entry.path)
                         yield path, _mtime(path, side)
-                elif depth > 0 and entry.name[:-2] + ".h5" not in names:
+                elif depth > 0 and file not in names:
                     yield from _find(Path(entry.path), depth - 1)
         except OSError:
             continue
 
 
-def _ours(path: Path) -> bool:
+def _ours(entry: os.DirEntry[str]) -> bool:
     """Whether a regular file begins like a run: HDF5, superblock 3, and our name among the root's attributes."""
-    fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        if not entry.is_file():
+            return False
+        fd = os.open(entry.path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError:
+        return False
     try:
         head = os.read(fd, _HEAD)
+    except OSError:
+        return False
     finally:
         os.close(fd)
     return head.startswith(SIGNATURE + b"\x03") and b"layerscope" in head

@@ -7,7 +7,10 @@ from pathlib import Path
 import pytest
 
 from recorder.errors import RunFileError
-from tests.make_run import make_run
+from recorder.runfile import listing
+from recorder.runfile.listing import RunRecord, record_of
+from recorder.runfile.schema import State
+from tests.make_run import Training, make_run
 from tui.source import Disk
 
 
@@ -34,6 +37,33 @@ def test_a_folder_lists_its_runs_with_what_the_list_needs(tmp_path: Path) -> Non
     assert len(record.health) == 2
     assert record.loss is not None
     assert len(record.losses) > 10
+
+
+def test_runs_that_have_ended_are_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def counted(path: Path, *, mtime: float) -> RunRecord:
+        read.append(path.stem)
+        return record_of(path, mtime=mtime)
+
+    monkeypatch.setattr(listing, "record_of", counted)
+    make_run(tmp_path / "a.h5", steps=3)
+    make_run(tmp_path / "b.h5", steps=3, state=State.FAILED)
+    live = Training(tmp_path / "live.h5")
+    live.advance(5)
+    source = Disk(tmp_path)
+    first = list(source.runs())
+    assert sorted(read) == ["a", "b", "live"]
+    read.clear()
+    live.advance(5)
+    again = {record.name: record for record in source.runs()}
+    assert read == ["live"]  # a run that records is read each time: it may have stopped without a trace
+    assert {r.name: r for r in first if r.name != "live"} == {k: r for k, r in again.items() if k != "live"}
+    assert again["live"].steps == 10
+    live.close()
+    (tmp_path / "a.h5").unlink()
+    make_run(tmp_path / "a.h5", steps=7)
+    assert {r.name: r.steps for r in source.runs()} == {"a": 7, "b": 3, "live": 10}
 
 
 def test_what_is_no_run_says_so(tmp_path: Path) -> None:
