@@ -142,7 +142,8 @@ def _create_axis(group: h5py.Group, axis: str, series: tuple[Series, ...], block
         dataset.attrs["units"] = np.bytes_(CLOCK_UNITS[name])
         if name != "step":
             dataset.dims[0].attach_scale(clock["step"])
-    committed = place.create_dataset("committed", (), "u8")
+    # With data, so that it has its place from the start: to a reader, one that is given later may lie behind the end.
+    committed = place.create_dataset("committed", data=np.uint64(0))
     made = _Axis(clock, committed, {}, {})
     for s in series:
         home = group.create_group(s.name)
