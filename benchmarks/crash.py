@@ -1,6 +1,6 @@
 """What does a SIGKILL cost? Kill real trainings at random moments and look for every number that was acknowledged.
 
-python benchmarks/crash.py [KILLS] [--other FOLDER]
+python benchmarks/crash.py [KILLS] [--first SEED] [--other FOLDER]
 
 Each training (`benchmarks/victim.py`: torch, everything of the preset `full`) dies once; then its run must open, be
 called killed, hold each acknowledged row unchanged and nothing else, be repaired into one file with the same rows, and
@@ -184,10 +184,10 @@ def fingerprint(path: Path) -> tuple[int, int, str]:
     return status.st_ino, status.st_mtime_ns, hashlib.sha256(path.read_bytes()).hexdigest()
 
 
-def campaign(kills: int, pairs: Sequence[tuple[Server, Server]]) -> Iterator[Outcome]:
+def campaign(seeds: range, pairs: Sequence[tuple[Server, Server]]) -> Iterator[Outcome]:
     """So many deaths, each kind as often, each pair of writer and reader as often with each kind."""
     with tempfile.TemporaryDirectory() as folder:
-        for seed in range(kills):
+        for seed in seeds:
             place = Path(folder) / str(seed)
             place.mkdir()
             try:
@@ -223,6 +223,7 @@ def table(outcomes: Sequence[Outcome], seconds: float) -> dict[str, Any]:
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("kills", nargs="?", type=int, default=1000)
+    parser.add_argument("--first", type=int, default=0, help="the seed of the first one, to see one again")
     parser.add_argument("--other", type=Path, default=OTHER, help="a folder with another h5py")
     args = parser.parse_args()
     began = time.perf_counter()
@@ -234,7 +235,8 @@ def main() -> None:
             stack.enter_context(server)
         pairs = [(writer, reader) for writer in writers for reader in readers]
         outcomes = []
-        for seed, outcome in enumerate(campaign(args.kills, pairs)):
+        seeds = range(args.first, args.first + args.kills)
+        for seed, outcome in zip(seeds, campaign(seeds, pairs), strict=True):
             outcomes.append(outcome)
             for problem in outcome.problems:
                 print(f"seed {seed}, {outcome.kind}: {problem}", flush=True)
