@@ -1,7 +1,8 @@
 """Which of a run's events stand as rules on a chart over steps?
 
-Phases, skipped updates, an instrument switched off, whatever the user noted; the first step at which the training
-went wrong, and on the curve of one item what was found there. Checkpoints come too regularly to be drawn.
+Phases, a resumed training, skipped updates, an instrument switched off, whatever the user noted; the first step at
+which the training went wrong, and on the curve of one item what was found there. Checkpoints come too regularly to be
+drawn.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ def _said(run: RunView, item: str | None) -> Iterator[tuple[int, str, str]]:
     """(step, label, role) of every event that is drawn."""
     for event in run.events:
         if event.kind not in REGULAR:
-            yield event.step, event.text or event.kind, "bad" if event.kind in BAD else "note"
+            label = "resumed" if event.kind == "resumed" else event.text or event.kind
+            yield event.step, label, "bad" if event.kind in BAD else "note"
     spoilt = False
     for f in findings(run.events):
         words = f.finding.replace("_", " ")

@@ -96,7 +96,7 @@ def _continued(run: Run, resume: Resume) -> Start:
     said, doubt = f"at step {step:,}", ""
     if steps > step:
         said += f"; {many(steps - step, 'step recorded before is', 'steps recorded before are')} hidden"
-    elif steps < step:
+    elif steps < step and not any(event.kind == "thinned" for event in run.events):
         missing = f"steps {steps:,} to {step - 1:,} were" if step > steps + 1 else f"step {steps:,} was"
         said += f"; {missing} not recorded"
         doubt = f"{run.path}: resumed {said}; step= is what run.steps was when the checkpoint was saved"
