@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import textwrap
+from collections.abc import Mapping
 from itertools import groupby
 
 from recorder.charting.events import told
@@ -12,7 +13,7 @@ from recorder.runfile.left_out import left_out
 from recorder.runfile.reader import Run
 from recorder.runfile.schema import Kind
 from recorder.view import Window
-from tui.words import aligned, clip, plain, size
+from tui.words import aligned, clip, duration, moment, plain, size
 
 WIDTH = 100
 DOC = 80
@@ -42,6 +43,20 @@ def sizes(run: Run) -> list[str]:
     rest = max(total - sum(bytes.values()), 0)
     rows.append(("(clocks, events, headers, logs)", size(rest), _share(rest, total), "", "", ""))
     return aligned(rows, right=(1, 2, 3, 4))
+
+
+def processes(run: Run) -> list[str]:
+    """Who trained, one after the other, where the training was resumed."""
+    rows: list[tuple[str, ...]] = [("process", "steps", "hidden", "state", "started", "", "host", "job")]
+    for number, p in enumerate(run.processes, 1):
+        steps = f"{p.first:,} to {p.stop - 1:,}" if p.stop > p.first else f"none from {p.first:,}"
+        length = "" if p.ended is None else duration(p.ended - p.started)
+        slurm = p.meta.get("slurm")
+        job = str(slurm.get("slurm_job_id", "")) if isinstance(slurm, Mapping) else ""
+        host = plain(str(p.meta.get("host", "")))
+        hidden = f"{p.hidden:,}" if p.hidden else ""
+        rows.append((str(number), steps, hidden, str(p.state), moment(p.started), length, host, plain(job)))
+    return aligned(rows, right=(0, 2)) if len(rows) > 2 else []
 
 
 def left(run: Run) -> list[str]:

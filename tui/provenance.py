@@ -34,7 +34,7 @@ def command_of(meta: Mapping[str, Any]) -> str:
 
 
 def origin(facts: RunFacts, now: float) -> list[str]:
-    """Commit, host, versions, start, duration, size; each only where it is known."""
+    """Commit, host, versions, start, duration, where it was resumed, size; each only where it is known."""
     meta = facts.meta
     out = []
     git = meta.get("git")
@@ -52,6 +52,9 @@ def origin(facts: RunFacts, now: float) -> list[str]:
         out.append(moment(facts.started))
         if facts.ended is not None or facts.state is State.RECORDING:
             out.append(duration((facts.ended or now) - facts.started))
+    if resumed := [event.step for event in facts.events if event.kind == "resumed"]:
+        often = f"resumed {len(resumed)} times, last" if len(resumed) > 1 else "resumed"
+        out.append(f"{often} at step {resumed[-1]:,}")
     out.append(size(facts.size))
     return [plain(word) for word in out]
 

@@ -52,6 +52,7 @@ def of_path(path: Path) -> str:
     with Run.open(path) as run:
         sections = (
             _facts(run),
+            contents.processes(run),
             contents.held(run),
             contents.sizes(run),
             contents.items(run),

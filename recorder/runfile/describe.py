@@ -10,6 +10,7 @@ import numpy as np
 
 from recorder.runfile.footprint import footprints
 from recorder.runfile.left_out import left_out
+from recorder.runfile.processes import OF_THE_MODEL, Process
 from recorder.runfile.reader import Run
 from recorder.runfile.schema import Series
 from recorder.view import Window
@@ -37,8 +38,14 @@ def describe(run: Run) -> dict[str, Any]:
         "axes": run.axes,
         "series": [_series(run, s) for s in run.series.values()],
         "events": [asdict(event) for event in run.events],
+        "processes": [_process(process) for process in run.processes],
         "meta": run.meta,
     }
+
+
+def _process(p: Process) -> dict[str, Any]:
+    """Who trained, without the lists of what the model has, which are in the run's own `meta`."""
+    return {**asdict(p), "state": str(p.state), "meta": {k: v for k, v in p.meta.items() if k not in OF_THE_MODEL}}
 
 
 def _series(run: Run, s: Series) -> dict[str, Any]:

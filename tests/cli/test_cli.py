@@ -12,7 +12,8 @@ import numpy as np
 import pytest
 
 from recorder.runfile.reader import Run
-from recorder.runfile.schema import Event, Kind, Series
+from recorder.runfile.schema import Event, Kind, Series, State
+from recorder.runfile.writer import RunWriter
 from tests.make_run import BEGAN, Training, make_run
 from tui.cli import COMMANDS, main
 
@@ -369,3 +370,30 @@ def test_the_command_starts_without_loading_what_it_does_not_need() -> None:
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
     out = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, env=environment)
     assert out.stdout.splitlines()[1] == "[]"
+
+
+def test_a_resumed_run_lists_its_processes(capsys, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    path = tmp_path / "r.h5"
+    for number, begin in enumerate((0, 40, 20)):
+        meta = {"host": f"node{number}", "slurm": {"slurm_job_id": f"10{number}"}, "tensors": [{"name": "w"}]}
+        resumed = None if number == 0 else begin
+        writer = RunWriter(path, meta=meta, extend=number > 0, resumed=resumed)
+        writer.declare(Series("loss", Kind.PER_ITEM, "", "", ("x",), axis="step"))
+        for step in range(begin, 50):
+            writer.append("step", step=step, epoch=0, time=BEGAN + step, values={"loss": [step]})
+        writer.event(Event("resumed" if number else "note", f"at step {begin}", begin, 0, BEGAN + step))
+        writer.close(State.FAILED if number < 2 else State.DONE, error="" if number == 2 else "SystemExit: 143")
+    lines = [line.split() for line in run(capsys, "info", path)[1].splitlines()]
+    assert ["steps", "50,", "0", "epochs"] in lines
+    at = next(k for k, words in enumerate(lines) if words[:2] == ["process", "steps"])
+    assert [(w[:5], w[-2:]) for w in lines[at + 1 : at + 3]] == [
+        (["1", "0", "to", "49", "30"], ["node0", "100"]),
+        (["2", "40", "to", "49", "10"], ["node1", "101"]),
+    ]
+    assert (lines[at + 3][:5], lines[at + 3][-2:]) == (["3", "20", "to", "49", "done"], ["node2", "102"])
+    described = json.loads(run(capsys, "info", path, "--json")[1], parse_constant=pytest.fail)
+    assert [(p["first"], p["stop"], p["hidden"], p["state"]) for p in described["processes"]] == [
+        (0, 50, 30, "failed"), (40, 50, 10, "failed"), (20, 50, 0, "done"),
+    ]  # fmt: skip
+    assert described["meta"]["host"] == "node2"
+    assert all("tensors" not in p["meta"] for p in described["processes"])
