@@ -24,6 +24,7 @@ from tui.requests import Draw, Export, Open, ReadItems, ReadScalars, Request, Wa
 from tui.sheets import POINTS, plate_of, steps_of, view_of
 from tui.source import OpenedRun, Record, Source
 
+MAY_GROW = (State.RECORDING, State.KILLED, State.FAILED)  # what was cut short may be resumed
 PERIOD = 1.0  # seconds between two looks at a growing run
 LISTING_SHARE = 10  # a listing that took t seconds is not repeated for 10 t: at most a tenth of one core
 FIRST_BATCH = 0.1  # seconds of listing before the first runs are shown
@@ -110,7 +111,7 @@ class Follower(threading.Thread):
             return 0.0
         if self._watching:
             due.append(self._next_listing)
-        if self._facts is not None and self._facts.state is State.RECORDING:
+        if self._facts is not None and self._facts.state in MAY_GROW:
             due.append(self._next_look)
         return max(min(due) - time.monotonic(), 0.0) if due else None
 
@@ -185,7 +186,7 @@ class Follower(threading.Thread):
             self._listing, self._listed, self._listing_since = self._source.runs(), [], now
         if self._run is not None and self._facts is not None and now >= self._next_look:
             self._next_look = now + PERIOD
-            live = self._facts.state is State.RECORDING
+            live = self._facts.state in MAY_GROW
             if live and (self._run.refresh() or self._run.state is not self._facts.state):
                 self._tell(self._facts.path, self._run, self._facts.version + 1)
 

@@ -174,6 +174,19 @@ def test_news_of_a_recording_run_is_told_and_nothing_else(started: Start, monkey
     assert box.wait(lambda m: isinstance(m, messages.RunRead) and m.facts.version == 2).facts.state is State.DONE
 
 
+@pytest.mark.parametrize("state", [State.KILLED, State.FAILED])
+def test_a_run_that_was_cut_short_is_looked_at_again_since_it_may_be_resumed(
+    started: Start, monkeypatch: pytest.MonkeyPatch, state: State
+) -> None:
+    monkeypatch.setattr(follow, "PERIOD", 0.02)
+    run = opened(state=state)
+    follower, box = started(one(run))
+    follower.ask(Open(run.path))
+    box.wait(lambda m: isinstance(m, messages.RunRead))
+    run.state = State.RECORDING
+    assert box.wait(lambda m: isinstance(m, messages.RunRead) and m.facts.version == 1).facts.state is State.RECORDING
+
+
 def test_runs_are_listed_while_watched_and_told_again_only_when_they_change(
     started: Start, monkeypatch: pytest.MonkeyPatch
 ) -> None:
