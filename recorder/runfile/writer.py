@@ -291,7 +291,8 @@ class RunWriter:
     def _fold(self) -> None:
         """Make one file of main file and parts where that is quick; say how otherwise."""
         size = sum(entry.stat().st_size for entry in (self.path, *self._in_parts()) if entry.exists())
-        if size < PACK_BYTES and self.path.exists():
+        begun_here = self._parts[0].number == 0  # the main file, which somebody took away if it is not there
+        if size < PACK_BYTES and (self.path.exists() or not begun_here):
             fold(self.path)
         else:
             self.problem = (

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 from hypothesis import Phase, given, settings
 from hypothesis import strategies as st
 
 from recorder.errors import RunExistsError
-from recorder.runfile import lock
 from recorder.runfile.describe import describe
 from recorder.runfile.listing import record_of
 from recorder.runfile.pack import pack, repair
@@ -191,7 +190,7 @@ def check_whole(run: Run, truth: Truth, series: str) -> None:
 
 
 @given(st.lists(parts, min_size=2, max_size=4), st.lists(st.integers(-1, 80), max_size=3))
-@settings(max_examples=12, deadline=None, phases=(Phase.explicit, Phase.generate))
+@settings(max_examples=8, deadline=None, phases=(Phase.explicit, Phase.generate))
 def test_a_resumed_run_is_what_was_recorded_last_for_each_step(
     tmp_path_factory: pytest.TempPathFactory, process: list[Part], steps: list[int]
 ) -> None:
@@ -218,3 +217,118 @@ def test_a_resumed_run_is_what_was_recorded_last_for_each_step(
 def kept(run: Run) -> int:
     """Rows of the loss in the file, hidden or not."""
     return sum(volume.count("step") for volume in run.volumes if "step" in volume.axes)
+
+
+def many(path: Path, steps: range, *, resumed: int | None = None) -> RunWriter:
+    """Enough rows for a level; those that will be hidden are far above the others."""
+    writer = RunWriter(path, meta={}, extend=resumed is not None, resumed=resumed)
+    writer.declare(scalars("loss"))
+    for step in steps:
+        value = 1e9 if resumed is None and step >= 20_000 else 1 + step % 7
+        writer.append("step", step=step, epoch=0, time=BEGAN, values={"scalars": {"loss": value}})
+    return writer
+
+
+def test_no_hidden_row_leaks_into_a_summary(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    many(path, range(36_000)).close()
+    many(path, range(20_000, 37_000), resumed=20_000).close()
+    with Run.open(path) as run:
+        hidden = run.volumes[0]
+        assert hidden.level_buckets("scalars") * 256 > 20_256  # a bucket of both kinds of rows, and whole hidden ones
+        for points in (1, 3, 40, 1000):
+            for lo, hi in ((None, None), (0, 20_100), (19_900, 20_300), (5_000, None)):
+                found = run.window("scalars", Window(lo, hi, points), "loss")
+                a, b = lo or 0, 37_000 if hi is None else hi + 1
+                assert found.max.max() == 7
+                assert found.rows == b - a
+                edges = [*found.step.tolist(), b]
+                for k, (first, stop) in enumerate(pairwise(edges)):
+                    np.testing.assert_allclose(found.mean[k], np.mean(1 + np.arange(first, stop) % 7))
+
+
+def test_a_process_that_died_before_its_file_was_there(tmp_path: Path) -> None:
+    writer = RunWriter(tmp_path / "b.h5", meta={})
+    (tmp_path / "a.d").mkdir()
+    shutil.copy(tmp_path / "b.d" / "volume-0000.json", tmp_path / "a.d")
+    writer.close()
+    many(tmp_path / "a.h5", range(10), resumed=0).close()
+    with Run.open(tmp_path / "a") as run:
+        assert run["loss"].step.tolist() == list(range(10))
+        assert [p.state for p in run.processes] == [State.KILLED, State.DONE]
+    assert not (tmp_path / "a.d").exists()
+
+
+def test_nothing_at_all_is_left_of_the_process_that_died(tmp_path: Path) -> None:
+    (tmp_path / "a.d").mkdir()
+    RunWriter(tmp_path / "a.h5", meta={}, extend=True).close()
+    with Run.open(tmp_path / "a") as run:
+        assert [v.number for v in run.volumes] == [0]
+
+
+@pytest.mark.parametrize("sealed", [False, True])
+def test_who_reads_meanwhile_sees_the_run_go_on(tmp_path: Path, sealed: bool) -> None:
+    """Also a copy of the live run, which is one file."""
+    path = end(many(tmp_path / "a.h5", range(100)), tmp_path, killed=not sealed)
+    with Run.open(path) as run:
+        assert run.state is (State.DONE if sealed else State.KILLED)
+        assert run.steps == 100
+        writer = many(path, range(60, 80), resumed=60)
+        assert run.refresh()
+        assert run.state is State.RECORDING
+        assert run["loss"].step.tolist() == list(range(80))
+        assert [(p.first, p.stop, p.hidden) for p in run.processes] == [(0, 100, 40), (60, 80, 0)]
+        assert [p.state for p in run.processes] == [State.DONE if sealed else State.KILLED, State.RECORDING]
+        with Run.open(pack(path, tmp_path / "copy.h5")) as copy:
+            assert copy["loss"].step.tolist() == list(range(80))
+            assert [(p.first, p.stop, p.hidden) for p in copy.processes] == [(0, 100, 40), (60, 80, 0)]
+        writer.close()
+        assert run.refresh()
+        assert run.state is State.DONE
+        assert run.processes[1].ended is not None
+
+
+def test_a_part_that_comes_late_hides_nothing_of_its_own_process(tmp_path: Path) -> None:
+    writer = many(tmp_path / "a.h5", range(50), resumed=None)
+    writer.close()
+    writer = many(tmp_path / "a.h5", range(20, 60), resumed=20)
+    writer.declare(scalars("late", axis="step_2"))
+    writer.append("step_2", step=60, epoch=0, time=BEGAN, values={"scalars": {"late": 1.0}})
+    with Run.open(tmp_path / "a") as run:
+        assert len(run.volumes) == 3
+        assert len(run.processes) == 2
+        assert run["loss"].step.tolist() == list(range(60))
+    writer.close()
+
+
+def test_what_is_measured_later_is_no_process_that_trained(tmp_path: Path) -> None:
+    many(tmp_path / "a.h5", range(50)).close()
+    writer = RunWriter(tmp_path / "a.h5", meta={"command": "measure"}, extend=True)
+    writer.declare(norm("a"))
+    writer.append("every_3", step=30, epoch=0, time=BEGAN, values={"norm": {"a": 1.0}})
+    writer.close()
+    many(tmp_path / "a.h5", range(40, 60), resumed=40).close()
+    with Run.open(tmp_path / "a") as run:
+        assert [(p.first, p.stop) for p in run.processes] == [(0, 50), (40, 60)]
+        assert run["norm"].step.tolist() == [30]
+        assert run["loss"].step.tolist() == list(range(60))
+
+
+def test_two_that_want_to_resume_at_once(tmp_path: Path) -> None:
+    path = end(many(tmp_path / "a.h5", range(10)), tmp_path, killed=True)
+    writer = many(path, range(5, 8), resumed=5)
+    with pytest.raises(RunExistsError, match="a run is being recorded by process"):
+        RunWriter(path, meta={}, extend=True, resumed=5)
+    writer.close()
+    with Run.open(path) as run:
+        assert len(run.processes) == 2
+
+
+def test_plain_h5py_finds_where_a_part_was_resumed(tmp_path: Path) -> None:
+    many(tmp_path / "a.h5", range(50)).close()
+    many(tmp_path / "a.h5", range(20, 60), resumed=20).close()
+    with h5py.File(tmp_path / "a.h5") as file:
+        main, part = (json.loads(g["layerscope/status"][:].tobytes()) for g in (file, file["parts/0001"]))
+        assert (main["resumed"], part["resumed"]) == (None, 20)
+        assert file["axes/step/step"][:].tolist() == list(range(50))  # kept
+        assert file["parts/0001/axes/step/step"][0] == 20
