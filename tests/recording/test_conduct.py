@@ -154,7 +154,7 @@ def test_a_scalar_that_is_no_number_is_left_out_and_warned_of_once(tmp_path, val
     run = open_run(tmp_path / "q.h5")
     assert "accuracy" not in run
     assert run["loss"].values.tolist() == [1.0] * 3
-    assert sum(e.kind == "off" for e in run.events) == 1
+    assert sum(e.kind == "warning" for e in run.events) == 1
 
 
 def test_a_scalar_that_is_no_number_raises_when_strict(tmp_path):

@@ -168,7 +168,7 @@ def test_raw_snapshots_are_exact_and_stay_below_their_size(tmp_path):
     np.testing.assert_array_equal(run["raw_gradient"].item("b").values, [CURVATURE["b"] * b[t] for t in (0, 5, 10)])
     np.testing.assert_array_equal(run["raw_update"].item("b").values[1:], [b[5] - b[4], b[10] - b[9]])
     assert np.isnan(run["raw_update"].item("b").values[0]).all()
-    assert [e.text for e in run.events if e.kind == "note"] == [
+    assert [e.text for e in run.events if e.kind == "thinned"] == [
         "raw_snapshots reached its max_size of 0.000144 MB; it rests"
     ]
 
