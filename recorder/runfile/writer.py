@@ -25,7 +25,7 @@ from recorder.runfile.lock import HEARTBEAT, Lock, alive, holder, take
 from recorder.runfile.log import Block
 from recorder.runfile.pack import fold
 from recorder.runfile.part import Cell, Homes, Part, PartAxis, check_declaration
-from recorder.runfile.schema import Event, Series, State, row_dtype
+from recorder.runfile.schema import Event, Series, State
 from recorder.runfile.volume import Volume, new_file
 
 PENDING_BYTES = 64 << 20  # rows that may wait for the disk
@@ -114,11 +114,6 @@ class RunWriter:
             axis = part.axes["events"]
             step = max(event.step, axis.step)
             self._append(part, axis, cells, (step, event.epoch, event.time), f"event {event.kind!r}")
-
-    def row_bytes(self, axis: str) -> int:
-        """Bytes of one row of an axis over all its series."""
-        series = [s for part in self._parts for s in part.series.values() if s.axis == axis]
-        return row_dtype(()).itemsize + sum(s.row_bytes for s in series)
 
     def close(self, state: State = State.DONE, *, error: str = "") -> str:
         """Commit everything, seal the run and return what there is to say ("" if nothing); may be called again."""

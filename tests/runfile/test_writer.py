@@ -242,13 +242,6 @@ def test_extending_a_finished_run_hides_what_is_recorded_again(tmp_path: Path) -
             assert run.meta["framework"] == "none"
 
 
-def test_row_bytes_counts_every_series_of_the_axis(tmp_path: Path) -> None:
-    writer = write(tmp_path / "a.h5", 1, close=False)
-    assert writer.row_bytes("step") == 24 + 2 * 8 + 3 * 4
-    assert writer.row_bytes("each_epoch") == 24 + 21 * 4 + (6 + 4 + 1) * 4
-    writer.close()
-
-
 @pytest.mark.parametrize("where", ["log", "hdf5"])
 def test_a_full_disk_never_reaches_training(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str) -> None:
     full = OSError(errno.ENOSPC, "No space left on device")
