@@ -40,11 +40,13 @@ readme: $(READY)  # the parts of the README that are made from the code
 assets: $(READY)  # figures and screenshots of the README, from a fresh recording of the demo
 	$(BIN)/python assets/make.py
 
-bench: $(READY)  # every number that the README quotes; takes some minutes
+bench: $(READY) $(H5PY_OTHER)/.ready  # every number that the README quotes; takes some minutes
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/painting.py
 	$(BIN)/python benchmarks/explorer.py
-	$(BIN)/python benchmarks/crash.py
+	$(BIN)/python benchmarks/long.py
+	$(BIN)/python benchmarks/torn.py 2000
+	$(BIN)/python benchmarks/crash.py 100 --other $(H5PY_OTHER)
 
 wheel-test: $(READY)  # the wheel in an empty environment, without a framework and with one
 	PYTHON=$(PYTHON) .ci/wheel
