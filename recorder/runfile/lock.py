@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 HEARTBEAT = 2.0  # seconds between two beats
+CLAIM = "lock-claim"  # held while a dead lock is taken over
 SILENCE = 15.0  # seconds without one after which a process on another machine counts as dead
 LONG_AGO = 86_400.0  # no two clocks differ by more
 _BYTES = 512  # of a lock, always the same: a beat rewrites it in place, on a full disk too
@@ -69,9 +70,10 @@ class _Look(NamedTuple):
 class Lock:
     """Held while a run is written."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, name: str = "lock") -> None:
         """Raise FileExistsError where another holds it, dead or alive."""
         self.folder = folder
+        self._name = name
         self._me = Holder.me()
         fd = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
         try:
@@ -102,12 +104,12 @@ class Lock:
 
     def release(self) -> None:
         with contextlib.suppress(OSError):
-            if holder(self.folder) in (None, self._me):
+            if holder(self.folder, self._name) in (None, self._me):
                 self._path.unlink(missing_ok=True)
 
     @property
     def _path(self) -> Path:
-        return self.folder / "lock"
+        return self.folder / self._name
 
     @property
     def _text(self) -> bytes:
@@ -115,10 +117,10 @@ class Lock:
         return json.dumps(entry).encode().ljust(_BYTES)
 
 
-def holder(folder: Path) -> Holder | None:
+def holder(folder: Path, name: str = "lock") -> Holder | None:
     """Whoever holds the lock, dead or alive."""
     try:
-        return _holder((folder / "lock").read_bytes())
+        return _holder((folder / name).read_bytes())
     except OSError:
         return None
 
@@ -160,24 +162,36 @@ def take(folder: Path) -> Lock:
 
     Only who made the claim may remove a lock, and looks at it again before: what it removes is then a dead one's.
     """
-    claim = folder / "lock-claim"
-    os.close(os.open(claim, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644))
+    claim = _claim(folder)
     try:
         if not silent(folder):
             raise FileExistsError(folder / "lock")
         (folder / "lock").unlink(missing_ok=True)
         return Lock(folder)
     finally:
-        claim.unlink(missing_ok=True)
+        claim.release()
+
+
+def _claim(folder: Path) -> Lock:
+    """FileExistsError where another has it who may be alive: it is held for moments, but one can die in them too."""
+    try:
+        return Lock(folder, CLAIM)
+    except FileExistsError:
+        look = _look(folder, CLAIM)
+        running = look.who.running if look is not None and look.who is not None else None
+        if look is not None and running is not False and (running or look.age <= 2 * SILENCE):
+            raise
+        (folder / CLAIM).unlink(missing_ok=True)
+        return Lock(folder, CLAIM)
 
 
 _heard: dict[str, tuple[tuple[int, int, float], float]] = {}  # folder -> the last beat, when by our own clock
 
 
-def _look(folder: Path) -> _Look | None:
+def _look(folder: Path, name: str = "lock") -> _Look | None:
     """Opened rather than looked at from outside: NFS then asks its server instead of its memory."""
     try:
-        fd = os.open(folder / "lock", os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = os.open(folder / name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError:
         return None
     try:
