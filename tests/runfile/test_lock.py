@@ -149,8 +149,8 @@ def test_locks_of_older_versions_and_damaged_ones_are_judged_too(tmp_path: Path)
 
 def test_a_reader_elsewhere_sees_a_run_die(tmp_path: Path, clocks: Clocks) -> None:
     writer = write(tmp_path / "a.h5", 5, close=False)
-    writer._lock._me = ELSEWHERE  # what a reader on another machine finds
-    writer._lock.beat()
+    writer._mover._lock._me = ELSEWHERE  # what a reader on another machine finds
+    writer._mover._lock.beat()
     beat(tmp_path / "a.d", server=clocks.wall, recorder=clocks.wall)
     with Run.open(tmp_path / "a") as run:
         assert run.state is State.RECORDING
@@ -228,3 +228,14 @@ def test_two_repairs_and_a_repair_beside_a_recording_do_not_meet(tmp_path: Path)
     with pytest.raises(RunExistsError, match="is being recorded by process"):
         RunWriter(tmp_path / "a", meta={}, extend=True)
     writer.close()
+
+
+def test_who_dies_while_taking_over_stands_in_nobodys_way(tmp_path: Path) -> None:
+    dead = json.dumps(asdict(replace(Holder.me(), born=1))).encode()
+    (tmp_path / "lock").write_bytes(dead)
+    (tmp_path / "lock-claim").write_bytes(dead)
+    take(tmp_path).release()
+    assert not list(tmp_path.iterdir())
+    (tmp_path / "lock-claim").write_bytes(json.dumps(asdict(Holder.me())).encode())
+    with pytest.raises(FileExistsError):  # that one lives
+        take(tmp_path)
