@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
@@ -253,12 +254,16 @@ def _scalars(run: OpenedRun, request: ReadScalars) -> dict[str, float]:
     """Every scalar's last value at or before the step; those without one are left out."""
     found = {}
     for name, series in run.series.items():
-        if series.kind is Kind.SCALAR:
-            for item in series.items:
-                try:
-                    found[item] = float(run.row(name, request.step, item)[1])
-                except NotRecordedError:
-                    continue
+        if series.kind is not Kind.SCALAR:
+            continue
+        with suppress(NotRecordedError):
+            _, values = run.row(name, request.step)  # hundreds of metrics in one reading
+            for item, value in zip(series.items, values.tolist(), strict=True):
+                if value == value:
+                    found[item] = float(value)
+                else:  # not a number was recorded, or nothing
+                    with suppress(NotRecordedError):
+                        found[item] = float(run.row(name, request.step, item)[1])
     return found
 
 

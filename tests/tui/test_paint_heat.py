@@ -86,6 +86,31 @@ def test_counts_of_zero_under_a_logarithm_are_ground():
     np.testing.assert_allclose(shown.value, [[EMPTY, 0.0, 0.5, 1.0]])
 
 
+def test_a_count_among_zeros_under_a_logarithm_is_shown():
+    values = np.zeros((400, 10))
+    values[37, 2], values[36, 2] = 100.0, 10.0
+    x, y = axes(400, 10, (20, 10))
+    shown = shades(Heat(values, log=True, limits=(1.0, 100.0)), x, y, rows=40)
+    assert shown.value[3, 2] == 1.0
+    assert (shown.value > EMPTY).sum() == 1
+
+
+@pytest.mark.parametrize("normalise", ["global", "row", "column"])
+@pytest.mark.parametrize("log", [False, True])
+@pytest.mark.parametrize("reverse", [False, True])
+def test_what_is_reduced_is_what_one_by_one_gives(normalise, log, reverse):
+    values = rng.normal(size=(90, 70)) * 10
+    values[rng.random(values.shape) < 0.1] = np.nan
+    x, y = Axis(0, 70, 20), Axis(0, 90, 6, reverse=reverse)
+    heat = Heat(np.abs(values) if log else values, log=log)
+    every = shades(heat, Axis(0, 70, 70), Axis(0, 90, 90, reverse=reverse), rows=90, normalise=normalise).value
+    shown = shades(heat, x, y, rows=9, normalise=normalise).value
+    for row in range(9):
+        for column in range(20):
+            inside = [k for k in range(70) if column <= (k + 0.5) / 3.5 < column + 1]
+            assert shown[row, column] in every[10 * row : 10 * row + 10, inside]
+
+
 def test_each_row_can_have_its_own_scale():
     values = np.array([[1.0, 2, 3], [100, 200, 300]])
     x, y = axes(2, 3, (2, 3))

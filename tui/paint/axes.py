@@ -70,14 +70,14 @@ def _centres(scale: Scale, heat: Heat | None, axis: int) -> np.ndarray:
 
 def _named(scale: Scale, axis: Axis, centres: np.ndarray, *, each: int | None) -> list[tuple[int, str]]:
     """Names at cells, thinned so that each has `each` cells (None: clipped to what there is, six at least)."""
-    placed = [(axis.cell(at), printable(name)) for at, name in zip(centres, scale.names, strict=False) if name]
-    inside = [(cell, name) for cell, name in placed if cell is not None]
+    cells = axis.cells_of(centres[: len(scale.names)])
+    inside = [k for k in np.flatnonzero(cells >= 0).tolist() if scale.names[k]]
     if not inside:
         return []
     room = axis.cells / len(inside)
-    wanted = each if each is not None else min(max(len(name) for _, name in inside) + 2, 8)
+    wanted = each if each is not None else min(max(len(scale.names[k]) for k in inside) + 2, 8)
     stride = max(1, int(np.ceil(wanted / room - 1e-9)))
-    shown = inside[::stride]
+    shown = [(int(cells[k]), printable(scale.names[k])) for k in inside[::stride]]
     return shown if each == 1 else [(cell, clip(name, max(int(room * stride) - 1, 1))) for cell, name in shown]
 
 

@@ -42,6 +42,12 @@ class Axis:
         f = float(self.fraction(value))
         return min(int(f * self.cells), self.cells - 1) if 0 <= f <= 1 and self.cells > 0 else None
 
+    def cells_of(self, values: np.ndarray) -> np.ndarray:
+        """(value,) the cell of each; -1: outside."""
+        f = self.fraction(values)
+        inside = (f >= 0) & (f <= 1)
+        return np.where(inside, np.minimum(np.where(inside, f, 0) * self.cells, self.cells - 1).astype(int), -1)
+
     def centre(self, cell: int) -> float:
         """The value in the middle of a cell."""
         return self.value((cell + 0.5) / self.cells)

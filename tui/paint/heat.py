@@ -60,20 +60,27 @@ def shades(heat: Heat, x: Axis, y: Axis, *, rows: int, normalise: Normalise = "g
         return Shades(
             _commonest(values, down, columns, len(heat.categories))[::-1], np.zeros((rows, x.cells), bool), ends
         )
-    scaled, zero = _scaled(heat, values, ends, normalise)
-    missing = np.isnan(scaled)
-    high = _reduced(np.maximum, np.where(missing, -np.inf, scaled), down, columns)
-    low = _reduced(np.minimum, np.where(missing, np.inf, scaled), down, columns)
-    value = np.where(np.abs(high - zero) >= np.abs(low - zero), high, low)
+    missing = np.isnan(values)
+    if normalise == "global":  # its scale keeps the order, so that only what is shown needs it
+        (high, zero), (low, _) = (_scaled(heat, found, ends) for found in _extremes(values, down, columns))
+    else:
+        scaled, zero = _scaled(heat, values, ends, normalise)
+        high, low = _extremes(scaled, down, columns)
+    # Under a logarithm zero is infinitely far away: what is largest counts.
+    value = high if heat.log else np.where(np.abs(high - zero) >= np.abs(low - zero), high, low)
     hides = _reduced(np.logical_or, missing, down, columns)
-    value = np.where(np.isfinite(value), value, np.nan)
     hides &= ~np.isnan(value)
     outside = ~(down.valid[:, None] & columns.valid[None])
     value[outside], hides[outside] = EMPTY, False
     return Shades(value[::-1], hides[::-1], ends)
 
 
-def _scaled(heat: Heat, values: np.ndarray, ends: Limits, normalise: Normalise) -> tuple[np.ndarray, float]:
+def _extremes(values: np.ndarray, down: Blocks, columns: Blocks) -> tuple[np.ndarray, np.ndarray]:
+    """The largest and the smallest value of each cell; NaN where it has none."""
+    return _reduced(np.fmax, values, down, columns), _reduced(np.fmin, values, down, columns)
+
+
+def _scaled(heat: Heat, values: np.ndarray, ends: Limits, normalise: Normalise = "global") -> tuple[np.ndarray, float]:
     """Values as shares of the colour scale, and where zero lies on it."""
     with np.errstate(all="ignore"):
         v = np.log(np.where(values > 0, values, np.nan)) if heat.log else values
@@ -131,10 +138,15 @@ def blocks(fraction: np.ndarray, cells: int) -> Blocks:
 
 
 def _reduced(operation: np.ufunc, values: np.ndarray, down: Blocks, along: Blocks) -> np.ndarray:
-    return _along(operation, _along(operation, values, along, 1), down, 0)
+    return _along(operation, _along(operation, values, down, 0), along, 1)  # rows first: they lie together
 
 
 def _along(operation: np.ufunc, values: np.ndarray, parts: Blocks, axis: int) -> np.ndarray:
+    for turn in (1, -1):
+        first, last = parts.first[::turn], parts.last[::turn]
+        if last[-1] == values.shape[axis] and (first[1:] == last[:-1]).all():  # one after another, up to the end
+            found = operation.reduceat(values, first, axis=axis)
+            return found if turn == 1 else np.flip(found, axis)
     # reduceat takes start, stop, start, stop, ...; an extra entry at the end makes the last stop legal.
     padded = np.concatenate([values, np.take(values, [-1], axis=axis)], axis=axis)
     stops = np.stack([parts.first, parts.last], axis=1).ravel()

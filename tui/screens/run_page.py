@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import abstractmethod
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any, ClassVar
 
 from textual.app import ComposeResult
@@ -39,7 +40,9 @@ class RunPage(ChartPage):
         super().__init__()
         self._names: tuple[str, ...] = ()  # after filter and order
         self._known = 0
-        self._listed: tuple[object, ...] = ()  # what the list was made from
+        self._rows: dict[str, int] = {}
+        self._named: tuple[object, ...] = ()  # what the names were made from
+        self._listed: tuple[object, ...] = ()  # and the list
         self._read: tuple[object, ...] = ()  # kept, so that what is new never has the same id
         self._asked_values: Any = None
 
@@ -140,28 +143,35 @@ class RunPage(ChartPage):
         super().receive(message)
 
     def _list(self) -> None:
+        """Show the list again where something in it is new; filter and sort it only where its names may be others."""
         entry, wanted, order, narrow = self.entry, self.place.filters.get(self.NAME, ""), self.place.order, self.narrow
-        current = self.current()
-        read = (id(self.explorer.facts), id(self._values))
-        asked = (*read, entry and entry.name, wanted, order, narrow, current)
-        if asked == self._listed:
+        facts, values, current = self.explorer.facts, self._values, self.current()
+        named = (id(facts), entry and entry.name, wanted, order, id(values) if order == "value" else 0)
+        if named != self._named:
+            try:
+                self._names = tuple(self._arranged(wanted, order))
+            except FilterError:
+                return
+            self._rows = {name: row for row, name in enumerate(self._names)}
+        listed = (*named, id(values), narrow, current)
+        if listed == self._listed:
             return
-        self._listed, self._read = asked, (self.explorer.facts, self._values)
-        names = list(self.names())
-        self._known = len(names)
-        try:
-            test = name_filter(wanted)
-        except FilterError:
-            return
-        names = [name for name in names if test(name)]
+        self._named, self._listed, self._read = named, listed, (facts, values)
+        row = self._rows.get(current, self.rows.row)
+        empty = "\n No name fits the filter. Esc clears it." if self._known else f"\n No {self.NOUN} recorded."
+        self.rows.show(len(self._names), self._spans, row=row, head=None if narrow else self._head, empty=empty)
+
+    def _arranged(self, wanted: str, order: str) -> list[str]:
+        """The names that fit the filter, in order."""
+        test = name_filter(wanted)
+        every = self.names()
+        self._known = len(every)
+        names = [name for name in every if test(name)]
         if order == "name":
             names.sort(key=natural_key)
         elif order == "value":
             names.sort(key=lambda name: -_rank(self._values.get(name)))
-        self._names = tuple(names)
-        row = names.index(current) if current in names else self.rows.row
-        empty = "\n No name fits the filter. Esc clears it." if self._known else f"\n No {self.NOUN} recorded."
-        self.rows.show(len(names), self._spans, row=row, head=None if narrow else self._head, empty=empty)
+        return names
 
     def heading(self) -> str:
         """How many names of how many, the filter and the order: "12 of 200 tensors /conv by value"."""
@@ -281,7 +291,8 @@ class RunPage(ChartPage):
             self.explorer.show_screen("runs")
 
 
-def nearest_item(wanted: str, items: Sequence[str]) -> str:
+@lru_cache(maxsize=4)
+def nearest_item(wanted: str, items: tuple[str, ...]) -> str:
     """The wanted item, or one that begins like it (layer `fc1` for tensor `fc1.weight`), or the first."""
     if wanted in items:
         return wanted
