@@ -189,6 +189,7 @@ def follow(path: str) -> dict[str, Any]:
     with run:
         while True:
             live = run.state is State.RECORDING
+            time.sleep(0.001)  # the others want to run as well
             run.refresh()
             looks += 1
             if "square" in run:
@@ -219,6 +220,7 @@ def check(path: str, told: str) -> Found:
             found = _compared(run, said)
             step = f"at step {run.last_step:,}" if run.last_step >= 0 else "before its first step"
             ended = f"{run.state} {step}" if run.state is State.KILLED else str(run.state)
+            ended += f": {run.error}" if run.error else ""  # a copy of a run that goes on says so
         return replace(found, said=f" {ended}\n" in summary.of_path(Path(path)))
     except LayerscopeError as error:
         return Found(error=str(error), acknowledged=sum(what[0] == "acknowledged" for what in said))
