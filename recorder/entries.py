@@ -44,7 +44,7 @@ def entries(run: RunView) -> tuple[Entry, ...]:
     """Every entry of the run: scalars first, then series and what is derived from them, in the order recorded."""
     scalars: dict[str, Entry] = {}
     others: dict[str, Entry] = {}
-    for name, s in run.series.items():
+    for name, s in sorted(run.series.items(), key=lambda named: named[0] != "scalars"):  # the training's own first
         if s.kind is Kind.SCALAR:
             for item in s.items:
                 scalars.setdefault(item, Entry(item, name, s.kind, s.unit, s.doc, item=item, item_dim=s.item_dim))

@@ -55,3 +55,25 @@ def add_counts(
     for plane, mask in zip(planes, (positive, negative, within), strict=True):
         bits = np.packbits(mask, bitorder="little")
         plane.view(np.uint8)[: bits.size] = bits
+
+
+FAR, MINUS, PLUS, ZERO = range(4)  # codes of a sign map: |g| > tau or NaN; -tau <= g < 0; 0 < g <= tau; g = 0
+
+
+def codes(gradient: np.ndarray, tau: float) -> np.ndarray:
+    """-> (entry,) uint8 in the order of rows"""
+    g = gradient.ravel()
+    near = np.abs(g) <= g.dtype.type(tau)
+    return np.where(near, np.where(g < 0, MINUS, np.where(g > 0, PLUS, ZERO)), FAR).astype(np.uint8)
+
+
+def packed(codes: np.ndarray) -> np.ndarray:
+    """-> (byte,) uint8: four codes a byte, the first in its lowest two bits; what is missing at the end is FAR."""
+    four = np.zeros(-(-codes.size // 4) * 4, np.uint8)
+    four[: codes.size] = codes
+    return four[0::4] | four[1::4] << 2 | four[2::4] << 4 | four[3::4] << 6
+
+
+def unpacked(bytes: np.ndarray) -> np.ndarray:
+    """(..., byte) -> (..., 4 bytes) codes"""
+    return (bytes[..., None] >> np.arange(0, 8, 2, dtype=np.uint8) & 3).reshape(*bytes.shape[:-1], -1)

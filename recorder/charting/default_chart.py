@@ -8,9 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from math import prod
 
 import numpy as np
 
+from recorder.analysis.signs import unpacked
 from recorder.chart import Band, Bars, Chart, Heat, Limits, Line, Mark, Picture, Plate, Points, Scale, Table, View
 from recorder.charting.captions import about, many, stretch
 from recorder.charting.gaps import counted, not_finite, shaded
@@ -309,7 +311,8 @@ def _sign_map(run: RunView, series: Series, at: At, window: Window) -> View:
     title = f"{words(series.name)}: {item}"
     if not len(clock):
         return _nothing(title, series, item)
-    cells = _numbers(codes).reshape(len(clock), -1)
+    sizes = {tensor["name"]: prod(tensor["shape"]) for tensor in run.meta.get("tensors", ())}
+    cells = _numbers(unpacked(codes.reshape(len(clock), -1)))[:, : sizes.get(item)]
     heat = Heat(
         cells, _centred(cells.shape[1]), _centred(len(cells)), categories=SIGN_NAMES, category_colours=SIGN_COLOURS
     )

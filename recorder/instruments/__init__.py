@@ -13,6 +13,7 @@ from recorder.instruments.near_zero import NearZero
 from recorder.instruments.raw_activations import RawActivations
 from recorder.instruments.raw_snapshots import RawSnapshots
 from recorder.instruments.sign_flips import SignFlips
+from recorder.instruments.sign_map import SignMap
 from recorder.instruments.update_ratio import UpdateRatio
 from recorder.instruments.weight_change import WeightChange
 from recorder.instruments.weight_histogram import WeightHistogram
@@ -26,6 +27,7 @@ INSTRUMENTS: tuple[Any, ...] = (
     NearZero,
     SignFlips,
     LocalExtrema,
+    SignMap,
     ActivationStatistics,
     WeightHistogram,
     GradientHistogram,
@@ -45,6 +47,7 @@ __all__ = [
     "RawActivations",
     "RawSnapshots",
     "SignFlips",
+    "SignMap",
     "UpdateRatio",
     "WeightChange",
     "WeightHistogram",

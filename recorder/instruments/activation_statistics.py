@@ -7,12 +7,13 @@ number follows from the run's `layers` and `probe_samples`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from math import prod
+from math import nan, prod
 from typing import ClassVar
 
 import numpy as np
 
 from recorder.analysis.activation import BOUNDS, activation_statistics
+from recorder.analysis.activation import ActivationStatistics as Statistics
 from recorder.chart import View
 from recorder.charting.default_chart import default_chart
 from recorder.charting.shares import Shares
@@ -85,7 +86,11 @@ class ActivationStatistics:
 
     def measure(self, reading: Reading) -> Mapping[str, np.ndarray]:
         """-> each series as (layer,)"""
-        of = {name: activation_statistics(reading.activations[name], kind) for name, kind in self._kinds.items()}
+        seen = reading.activations
+        of = {
+            name: activation_statistics(seen[name], kind) if name in seen else _absent(kind)
+            for name, kind in self._kinds.items()
+        }
         measured = {
             "activation_mean": [s.mean for s in of.values()],
             "activation_std": [s.std for s in of.values()],
@@ -97,6 +102,11 @@ class ActivationStatistics:
         if saturated:
             measured["activation_saturated_count"] = saturated
         return {name: np.array(values) for name, values in measured.items()}
+
+
+def _absent(kind: str) -> Statistics:
+    """Of a layer that has no part in the forward pass any more."""
+    return Statistics(nan, nan, 0, 0, 0, 0 if kind in BOUNDS else None, 0, 0)
 
 
 def _series(name: str, unit: str, dtype: str, doc: str, layers: tuple[str, ...]) -> Series:

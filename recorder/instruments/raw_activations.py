@@ -38,7 +38,7 @@ class RawActivations:
 
     def measure(self, reading: Reading) -> Mapping[str, Mapping[str, np.ndarray]]:
         """-> raw_activation {layer: (sample, unit, ...)}"""
-        raw = {layer: reading.activations[layer] for layer in self._layers}
+        raw = {layer: reading.activations[layer] for layer in self._layers if layer in reading.activations}
         self._bytes += sum(values.nbytes for values in raw.values())
         if self._bytes > self.max_size:
             raise Finished(f"reached its max_size of {self.max_size / 1e6:g} MB")

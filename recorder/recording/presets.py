@@ -16,6 +16,7 @@ from recorder.instruments.near_zero import NearZero
 from recorder.instruments.raw_activations import RawActivations
 from recorder.instruments.raw_snapshots import RawSnapshots
 from recorder.instruments.sign_flips import SignFlips
+from recorder.instruments.sign_map import SignMap
 from recorder.instruments.update_ratio import UpdateRatio
 from recorder.instruments.weight_change import WeightChange
 from recorder.instruments.weight_histogram import WeightHistogram
@@ -50,6 +51,7 @@ PRESETS: Mapping[str, Callable[[], tuple[Scheduled, ...]]] = {
         every(1, NearZero()),
         every(1, SignFlips()),
         every(1, LocalExtrema()),
+        each_epoch(SignMap()),
         each_epoch(ActivationStatistics()),
         each_epoch(WeightHistogram()),
         each_epoch(GradientHistogram()),
@@ -66,6 +68,7 @@ DEFAULT_SCHEDULES: Mapping[str, Schedule] = {
     NearZero.name: every(1),
     SignFlips.name: every(1),
     LocalExtrema.name: every(1),
+    SignMap.name: each_epoch(),
     ActivationStatistics.name: each_epoch(),
     WeightHistogram.name: each_epoch(),
     GradientHistogram.name: each_epoch(),
