@@ -17,6 +17,7 @@ from recorder.runfile.writer import RunWriter
 from recorder.schedule import Moment
 
 _SCALARS = {"scalars"}
+BEFORE = 1 << 62  # rows ago
 NAMED = 4  # of what shares an axis, in an event
 
 
@@ -49,6 +50,7 @@ class Ledger:
         self._split: set[str] = set()  # series with items that came later, which are in volumes of their own
         self._waiting: list[Callable[[], None]] = []
         self._declared: dict[str, list[Series]] = {}  # axis -> what is recorded on it
+        self._last: dict[str, int] = {}  # axis of scalars -> which of the offered rows was kept last
         self._full: set[str] = set()  # axes of which no row fits any more
         writer.declare(*series)
         self._count(*series, EACH_STEP.series)
@@ -132,12 +134,17 @@ class Ledger:
             self.budget.declare(axis, self.footprints[axis])
 
     def _kept(self, where: str, numbers: Mapping[str, float], beside: Container[str] = ()) -> dict[str, list[float]]:
-        """The rows of scalars that a limit leaves; where another row stands on their axis, they join it."""
+        """The rows of scalars that a limit leaves; where another row stands on their axis, they join it.
+
+        Counted from the last one that was kept, so that they stay beside what counts updates and not iterations.
+        """
         kept, thin = {}, self.budget.thin
         for axis, row in self.scalars.rows(where, numbers).items():
-            if axis in beside or self.offered[axis] % thin.get(axis, 1) == 0:
+            now = self.offered[axis]
+            if axis in beside or now - self._last.get(axis, -BEFORE) >= thin.get(axis, 1):
                 kept[axis] = row
-            self.offered[axis] += 1
+                self._last[axis] = now
+            self.offered[axis] = now + 1
         return kept
 
     def _append(self, axis: str, row: Row, moment: Moment, at: float) -> None:

@@ -234,6 +234,22 @@ def test_a_long_run_stays_below_its_limit_and_says_what_was_thinned(tmp_path, st
     assert run["accuracy"].step.tolist() == list(range(500, steps + 1, 500))  # what comes rarely is not thinned
 
 
+def test_scalars_stay_beside_what_counts_updates_when_both_are_thinned(tmp_path):
+    model = Quadratic()
+    with record(
+        model, tmp_path / "q.h5", instruments=[every(1, GradientNorm())], max_size="200 kB", progress=False
+    ) as run:
+        for step in range(3000):
+            if step != 7:  # an update that was skipped: from here on updates and iterations differ by one
+                model.update()
+            run.step(loss=1.0)
+    run = open_run(tmp_path / "q.h5")
+    late = run.clock("gradient_norm").step > 2000
+    assert late.sum() > 3
+    assert not np.isnan(run["gradient_norm"].values[late]).any()
+    assert not np.isnan(run["loss"].values).any()
+
+
 @pytest.mark.parametrize(
     ("given_", "bytes"),
     [
