@@ -14,6 +14,7 @@ import contextlib
 import errno
 import os
 import struct
+import threading
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
@@ -23,7 +24,7 @@ import numpy as np
 from recorder.runfile.guard import read_inside
 
 MAGIC = 0x50534C31  # "1LSP"
-LARGEST = 64 << 20  # bytes of a log that are read; a block has 4 MiB, or one row
+LARGEST = 16 << 20  # bytes of a log that are read; a block has 4 MiB, or one row
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # what an open file survives: it goes on once there is
 _HEAD = 12  # bytes before what the CRC covers
 _CRC, _POSITION = struct.Struct("<I"), struct.Struct("<I")
@@ -57,6 +58,7 @@ class Block:
         self.capacity = capacity
         self.count = 0
         self.logged = 0
+        self.synced = 0
         self.error: OSError | None = None
         self._size = frame.itemsize
         frames = np.zeros(capacity, frame)
@@ -110,10 +112,21 @@ class Block:
             if error.errno not in NO_ROOM:
                 self._forget()
 
-    def sync(self) -> None:
-        """See to it that other machines see the log, too."""
-        if self._fd >= 0:
-            os.fsync(self._fd)
+    def sync(self, guard: threading.Condition) -> None:
+        """See to it that other machines see the log, too; `guard` is not held while that takes its time."""
+        with guard:
+            if self._fd < 0 or self.synced == self.logged:
+                return
+            fd, logged = os.dup(self._fd), self.logged
+        try:
+            os.fsync(fd)
+            self.synced = logged
+        except OSError as error:  # some file systems say only here that there was no room
+            with guard:
+                self.error = error
+                self._forget()
+        finally:
+            os.close(fd)
 
     def keep(self) -> None:
         """Write the log again if its file is gone, or no longer the one that was written."""
@@ -149,12 +162,13 @@ class Block:
     def discard(self) -> None:
         """Close and unlink the log: its rows are safe elsewhere."""
         self.close()
-        self.path.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            self.path.unlink(missing_ok=True)
 
     def _forget(self) -> None:
         """Nothing counts as logged."""
         self.close()
-        self.logged = 0
+        self.logged = self.synced = 0
 
 
 def whole_prefix(data: bytes, row: np.dtype, position: int = 0) -> np.ndarray:

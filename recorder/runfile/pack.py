@@ -17,6 +17,7 @@ import h5py
 import numpy as np
 
 from recorder.errors import RunExistsError, RunFileError
+from recorder.runfile.declaration import Declaration
 from recorder.runfile.guard import is_open_for_writing
 from recorder.runfile.layout import BLOCK_BYTES, block_rows, log_of, part_of, run_paths
 from recorder.runfile.lock import Lock, alive, holder, take
@@ -24,7 +25,7 @@ from recorder.runfile.processes import last_time
 from recorder.runfile.reader import Run
 from recorder.runfile.schema import Series, State, row_dtype
 from recorder.runfile.stored import StoredVolume
-from recorder.runfile.volume import Volume, new_file
+from recorder.runfile.volume import Volume, abandon, new_file
 
 
 def pack(run_path: Path | str, out: Path | str, *, force: bool = False) -> Path:
@@ -98,24 +99,61 @@ def _copy(run: Run, out: Path) -> Path:
     for left in _unfinished(out):
         left.unlink(missing_ok=True)
     out.parent.mkdir(parents=True, exist_ok=True)
+    chapters = _chapters(run)
     try:
-        with new_file(str(new)) as file:
-            for volume in run.volumes:
-                status = run.status if volume is run.volumes[-1] else volume.declaration.status
-                if status.state is State.RECORDING:  # it ended without a word, or goes on in the original
-                    status = replace(status, state=State.KILLED, ended=last_time([volume]))
-                declaration = replace(volume.declaration, status=status)
-                group = file if volume is run.volumes[0] else file.create_group(f"parts/{volume.number:04}")
-                _copy_volume(volume, Volume(group, declaration))
+        file = new_file(str(new), {name: _declared(run, volumes) for name, volumes in chapters.items()})
+        try:
+            for name, volumes in chapters.items():
+                into = Volume(file[name], volumes[0].declaration)
+                for volume in volumes:
+                    _copy_volume(volume, into)
+            file.close()
+        except BaseException:
+            abandon(file)
+            raise
         _sync(new)  # after it was closed, which writes once more
         with h5py.File(new, "r", locking=False) as file:
-            for volume in run.volumes:
-                name = "/" if volume is run.volumes[0] else f"parts/{volume.number:04}"
-                _verify(volume, StoredVolume.open(volume.number, file[name], str(new)))
+            for name, volumes in chapters.items():
+                _verify(volumes, StoredVolume.open(volumes[0].number, file[name], str(new)))
     except BaseException:
         new.unlink(missing_ok=True)
         raise
     return new
+
+
+def _chapters(run: Run) -> dict[str, list[StoredVolume]]:
+    """Group of the file -> the volumes that go there: those that carry on from one another become one again."""
+    chapters: list[list[StoredVolume]] = []
+    for volume in run.volumes:
+        before = next((c for c in chapters if _carries_on(c[-1], volume)), None)
+        if before is not None:
+            before.append(volume)
+        else:
+            chapters.append([volume])
+    return {f"parts/{c[0].number:04}" if k else "/": c for k, c in enumerate(chapters)}
+
+
+def _carries_on(older: StoredVolume, newer: StoredVolume) -> bool:
+    """Whether one process wrote both, the newer where the older ends."""
+    one, other = older.declaration, newer.declaration
+    if other.status.resumed is not None or one.status.started != other.status.started:
+        return False
+    return (one.series, one.meta) == (other.series, other.meta) and all(
+        older.clock_column(axis, "step")[-1] <= newer.clock_column(axis, "step")[0]
+        for axis in newer.axes
+        if older.count(axis) and newer.count(axis)
+    )
+
+
+def _declared(run: Run, volumes: list[StoredVolume]) -> Declaration:
+    """What the copy says of itself: of a run that goes on, that it is a copy."""
+    declaration, newest = volumes[0].declaration, run.volumes[-1].declaration.status
+    status = run.status if declaration.status.started == newest.started else declaration.status
+    if status.state is State.RECORDING:  # it ended without a word, or goes on in the original
+        live = run.state is State.RECORDING
+        error = f"a copy, made at step {run.last_step} while the run was still being recorded" if live else status.error
+        status = replace(status, state=State.KILLED, ended=last_time(volumes), error=error)
+    return replace(declaration, status=replace(status, resumed=declaration.status.resumed))
 
 
 def _copy_volume(volume: StoredVolume, into: Volume) -> None:
@@ -145,19 +183,22 @@ def _block(volume: StoredVolume, axis: str, series: tuple[Series, ...], start: i
     return rows
 
 
-def _verify(original: StoredVolume, copy: StoredVolume) -> None:
+def _verify(originals: list[StoredVolume], copy: StoredVolume) -> None:
     """Every byte of every row, read back."""
     copy.refresh({})
-    for axis, series in original.declaration.axes.items():
-        count = original.count(axis)
+    for axis, series in copy.declaration.axes.items():
         size = block_rows(row_dtype(series).itemsize, BLOCK_BYTES)
-        same = copy.count(axis) >= count and all(
-            _block(original, axis, series, start, min(start + size, count)).tobytes()
-            == _block(copy, axis, series, start, min(start + size, count)).tobytes()
-            for start in range(0, count, size)
-        )
-        if not same:
-            raise RunFileError(f"{copy.where}: the copy of axis {axis!r} differs from the original, which was kept")
+        before = 0
+        for original in originals:
+            count = original.count(axis)
+            same = copy.count(axis) >= before + count and all(
+                _block(original, axis, series, start, min(start + size, count)).tobytes()
+                == _block(copy, axis, series, before + start, before + min(start + size, count)).tobytes()
+                for start in range(0, count, size)
+            )
+            if not same:
+                raise RunFileError(f"{copy.where}: the copy of axis {axis!r} differs from the original, which was kept")
+            before += count
 
 
 def _take(folder: Path) -> Lock | None:

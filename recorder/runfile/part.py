@@ -43,7 +43,10 @@ class Part:
     axes: dict[str, PartAxis] = field(default_factory=dict)
     columns: dict[str, dict[str, int]] = field(default_factory=dict)  # series -> item -> position
     begun: bool = False
+    declared: bool = False  # on disk
     volume: Volume | None = None
+    finished: bool = False  # nothing more goes into its volume; it has to become another one
+    meta: Mapping[str, Any] = field(default_factory=dict)
     resumed: int | None = None  # the first part of a resumed training says where that went on
 
     def __post_init__(self) -> None:
@@ -61,12 +64,12 @@ class Part:
     def begin(self) -> None:
         """Fix the declaration."""
         self.begun = True
-        for axis, series in self.declaration({}, Status()).axes.items():
+        for axis, series in self.declaration(Status()).axes.items():
             if axis not in self.axes:
                 self._add_axis(axis, series)
 
-    def declaration(self, meta: Mapping[str, Any], status: Status) -> Declaration:
-        return Declaration(tuple(self.series.values()), meta, replace(status, resumed=self.resumed))
+    def declaration(self, status: Status) -> Declaration:
+        return Declaration(tuple(self.series.values()), self.meta, replace(status, resumed=self.resumed))
 
     def _add_axis(self, name: str, series: Sequence[Series]) -> None:
         row = row_dtype(series)

@@ -10,8 +10,11 @@ A volume is an HDF5 group: the root of a file while it is recorded, /parts/NNNN 
 
 from __future__ import annotations
 
+import contextlib
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -49,36 +52,54 @@ class _Axis:
     count: int = 0
 
 
-def new_file(path: str) -> h5py.File:
-    """A new HDF5 file in the form that h5py 3.11 and later read; never an existing one.
+def new_file(path: str, volumes: Mapping[str, Declaration], *, block_bytes: int = BLOCK_BYTES) -> h5py.File:
+    """A new file of empty volumes, by the names of their groups ("/", "parts/0001"), open for writing.
 
-    No chunk cache: chunks are written whole, and hundreds of datasets would each keep theirs.
+    h5py 3.11 and later read its form. It never replaces a file, and is made in memory and written at once: a disk that
+    is full then costs an OSError, while HDF5 itself crashes the process over a file that it could not finish.
     """
-    file = h5py.File(path, "x", libver=("v110", "v110"), locking=False, rdcc_nbytes=0, track_order=False)
-    file.attrs["format"] = FORMAT
-    file.attrs["layerscope"] = np.bytes_(own_version())
-    file.attrs["Conventions"] = np.bytes_("CF-1.11")
-    return file
+    form: dict[str, Any] = {"libver": ("v110", "v110")}
+    with h5py.File(path, "w", driver="core", backing_store=False, track_order=False, **form) as memory:
+        memory.attrs["format"] = FORMAT
+        memory.attrs["layerscope"] = np.bytes_(own_version())
+        memory.attrs["Conventions"] = np.bytes_("CF-1.11")
+        for name, declaration in volumes.items():
+            _create(memory.require_group(name), declaration, block_bytes)
+        memory.flush()
+        image = memoryview(memory.id.get_file_image())
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    try:
+        while image:
+            image = image[os.write(fd, image) :]
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+    # No chunk cache: chunks are written whole, and hundreds of datasets would each keep theirs.
+    return h5py.File(path, "r+", locking=False, rdcc_nbytes=0, **form)
+
+
+def abandon(file: h5py.File) -> None:
+    """Let go of a file that could not be written. It stays as it is, readable up to what was committed.
+
+    HDF5 tries again when a file is closed and when the process ends, and crashes it where that fails. So what it still
+    wants to write goes nowhere.
+    """
+    nowhere = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    with contextlib.suppress(Exception):
+        os.dup2(nowhere, int(file.id.get_vfd_handle()), inheritable=False)
+    os.close(nowhere)
+    with contextlib.suppress(Exception):
+        file.close()
 
 
 class Volume:
-    """The writing side of one volume."""
+    """The writing side of one volume that was created empty: from here on it only grows (SWMR allows no more)."""
 
-    def __init__(
-        self, group: h5py.Group, declaration: Declaration, *, block_bytes: int = BLOCK_BYTES, sync: bool = False
-    ) -> None:
-        """Create every dataset, attribute and scale; afterwards only data is written (SWMR allows no more)."""
+    def __init__(self, group: h5py.Group, declaration: Declaration, *, sync: bool = False) -> None:
         self.group = group
         self._sync = sync
-        self.series = declaration.series
-        self._axes: dict[str, _Axis] = {}
-        own = group.create_group("layerscope")
-        own.attrs["format"] = FORMAT
-        for name, text in (("series", series_json(declaration.series)), ("meta", meta_json(declaration.meta))):
-            own.create_dataset(name, data=np.frombuffer(text, np.uint8))
-        self._status = own.create_dataset("status", data=np.frombuffer(status_json(declaration.status), np.uint8))
-        for axis, series in declaration.axes.items():
-            self._axes[axis] = _create_axis(group, axis, series, block_bytes)
+        self._status = group["layerscope/status"]
+        self._axes = {axis: _opened(group, axis, series) for axis, series in declaration.axes.items()}
 
     def count(self, axis: str) -> int:
         """Rows committed on an axis."""
@@ -117,6 +138,13 @@ class Volume:
         """The file descriptor of its file."""
         return int(self.group.file.id.get_vfd_handle())
 
+    def is_at(self, path: Path) -> bool:
+        """Whether its file is (still) the one at `path`."""
+        try:
+            return os.path.samestat(os.stat(path), os.fstat(self.descriptor))
+        except OSError:
+            return False
+
     def seal(self, status: Status) -> None:
         """Say how it ended, and close its file; on the disk when this returns."""
         self._status[:] = np.frombuffer(status_json(status), np.uint8)
@@ -130,7 +158,30 @@ class Volume:
             os.close(fd)
 
 
-def _create_axis(group: h5py.Group, axis: str, series: tuple[Series, ...], block_bytes: int) -> _Axis:
+def _opened(group: h5py.Group, axis: str, series: tuple[Series, ...]) -> _Axis:
+    place = group["axes"][axis]
+    values: dict[str, h5py.Dataset] = {}
+    for s in series:
+        if s.ragged:
+            values |= {f"{s.name}/{k}": group[s.name][item_key(item)] for k, item in enumerate(s.items)}
+        else:
+            values[s.name] = group[s.name]["values"]
+    levels = {s.name: (group[s.name]["level"], Level()) for s in series if has_level(s)}
+    return _Axis({name: place[name] for name in CLOCK}, place["committed"], values, levels)
+
+
+def _create(group: h5py.Group, declaration: Declaration, block_bytes: int) -> None:
+    """Every dataset, attribute and scale."""
+    own = group.create_group("layerscope")
+    own.attrs["format"] = FORMAT
+    own.create_dataset("series", data=np.frombuffer(series_json(declaration.series), np.uint8))
+    own.create_dataset("meta", data=np.frombuffer(meta_json(declaration.meta), np.uint8))
+    own.create_dataset("status", data=np.frombuffer(status_json(declaration.status), np.uint8))
+    for axis, series in declaration.axes.items():
+        _create_axis(group, axis, series, block_bytes)
+
+
+def _create_axis(group: h5py.Group, axis: str, series: tuple[Series, ...], block_bytes: int) -> None:
     rows = block_rows(row_dtype(series).itemsize, block_bytes)
     place = group.create_group(f"axes/{axis}")
     clock = {
@@ -142,19 +193,19 @@ def _create_axis(group: h5py.Group, axis: str, series: tuple[Series, ...], block
         dataset.attrs["units"] = np.bytes_(CLOCK_UNITS[name])
         if name != "step":
             dataset.dims[0].attach_scale(clock["step"])
-    # With data, so that it has its place from the start: to a reader, one that is given later may lie behind the end.
-    committed = place.create_dataset("committed", data=np.uint64(0))
-    made = _Axis(clock, committed, {}, {})
+    place.create_dataset(
+        "committed", data=np.uint64(0)
+    )  # has its place from the start: readers know how far the file went
     for s in series:
         home = group.create_group(s.name)
         for name, dataset in clock.items():
             home[name] = dataset  # the same dataset once more, where xarray looks for coordinates
         if s.ragged:
-            for k, (item, shape) in enumerate(zip(s.items, s.ragged, strict=True)):
-                made.values[f"{s.name}/{k}"] = _create_values(home, s, item_key(item), shape, rows, ())
+            for item, shape in zip(s.items, s.ragged, strict=True):
+                _create_values(home, s, item_key(item), shape, rows, ())
         else:
             names = _create_items(home, s)
-            made.values[s.name] = _create_values(home, s, "values", (len(s.items), *s.shape), rows, (names,))
+            _create_values(home, s, "values", (len(s.items), *s.shape), rows, (names,))
         if s.edges:
             home.create_dataset("edges", data=np.array(s.edges, "f8")).make_scale("edges")
         if has_level(s):
@@ -165,8 +216,6 @@ def _create_axis(group: h5py.Group, axis: str, series: tuple[Series, ...], block
             )  # fmt: skip
             level.attrs["rows"] = BUCKET
             _attach(level, [_dimension(home, "bucket", None), _dimension(home, "min_mean_max_nonfinite", 4), names])
-            made.levels[s.name] = (level, Level())
-    return made
 
 
 def _create_items(home: h5py.Group, s: Series) -> h5py.Dataset:
@@ -180,7 +229,7 @@ def _create_items(home: h5py.Group, s: Series) -> h5py.Dataset:
 
 def _create_values(
     home: h5py.Group, s: Series, key: str, shape: tuple[int, ...], block: int, scales: tuple[h5py.Dataset, ...]
-) -> h5py.Dataset:
+) -> None:
     dtype = np.dtype(s.dtype).newbyteorder("<")
     packed: dict[str, Any] = {}
     if is_packed(s):
@@ -197,7 +246,6 @@ def _create_values(
     rest = shape[len(scales) :]
     dims = s.dims if len(s.dims) == len(rest) and not s.ragged else tuple(f"{key}_{k}" for k in range(len(rest)))
     _attach(dataset, [home["step"], *scales, *(_dimension(home, d, n) for d, n in zip(dims, rest, strict=True))])
-    return dataset
 
 
 def _dimension(home: h5py.Group, name: str, size: int | None) -> h5py.Dataset:

@@ -236,7 +236,7 @@ def test_a_cut_file_is_refused_at_once(tmp_path: Path, sealed: bool) -> None:
     writer = write(tmp_path / "a.h5", 300, close=sealed)
     while not (tmp_path / "a.h5").exists():
         time.sleep(0.01)
-    writer._thread.join(0.3)
+    writer._mover._thread.join(0.3)
     whole = (tmp_path / "a.h5").read_bytes()
     end = int.from_bytes(whole[28:36], "little")
     for cut in range(13, end, end // 40):

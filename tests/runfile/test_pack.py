@@ -75,7 +75,7 @@ def test_a_clean_exit_packs_a_small_run_by_itself(tmp_path: Path) -> None:
 
 
 def test_a_large_run_stays_in_parts_and_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("recorder.runfile.writer.PACK_BYTES", 10)
+    monkeypatch.setattr("recorder.runfile.mover.PACK_BYTES", 10)
     said = in_parts(tmp_path / "a.h5").close()
     assert said.startswith("the run is in 2 parts; to make one file: layerscope repair")
     with Run.open(tmp_path / "a") as run:

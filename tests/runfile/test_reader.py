@@ -47,7 +47,7 @@ def test_a_killed_run_that_is_opened_again_and_again_reads_the_same(tmp_path: Pa
     with Run.open(writer.path) as run:
         while run.volumes[0].group is None or run.volumes[0].group["axes/step/committed"][()] < 250:
             run.refresh()
-    with writer._open.lock:  # between two commits
+    with writer._mover._open.lock:  # between two commits
         shutil.copytree(tmp_path / "live", tmp_path / "killed", ignore=shutil.ignore_patterns("lock"))
     writer.close()
     with Run.open(tmp_path / "killed" / "a") as first:

@@ -130,7 +130,7 @@ def end(writer: RunWriter, folder: Path, *, killed: bool) -> Path:
     path = writer.path
     if killed:
         path = folder / "copy" / writer.path.name
-        with writer._open.lock:  # between two commits
+        with writer._mover._open.lock:  # between two commits
             shutil.copytree(writer.path.parent, path.parent, ignore=lambda _, names: {"lock", "copy"} & set(names))
     writer.close(State.DONE)
     return path
