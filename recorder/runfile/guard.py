@@ -12,6 +12,7 @@ import ctypes
 import os
 import re
 import stat
+from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 from math import prod
 from pathlib import Path
@@ -134,6 +135,17 @@ def own_version() -> str:
         return version("layerscope")
     except PackageNotFoundError:
         return "unknown"
+
+
+@contextlib.contextmanager
+def damage(where: str) -> Iterator[None]:
+    """What HDF5 says of broken data, in our words."""
+    try:
+        yield
+    except (RunFileError, FileNotFoundError):
+        raise
+    except (OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError, MemoryError) as error:
+        raise RunFileError(f"{where}: is damaged: {error or type(error).__name__}") from error
 
 
 def close(file: h5py.File) -> None:

@@ -16,6 +16,9 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import NamedTuple
 
+from recorder.errors import RunFileError
+from recorder.runfile.guard import read_inside
+
 HEARTBEAT = 2.0  # seconds between two beats
 CLAIM = "lock-claim"  # held while a dead lock is taken over
 SILENCE = 15.0  # seconds without one after which a process on another machine counts as dead
@@ -120,8 +123,8 @@ class Lock:
 def holder(folder: Path, name: str = "lock") -> Holder | None:
     """Whoever holds the lock, dead or alive."""
     try:
-        return _holder((folder / name).read_bytes())
-    except OSError:
+        return _holder(read_inside(folder / name, most=4 * _BYTES))
+    except (OSError, RunFileError):
         return None
 
 
@@ -191,7 +194,7 @@ _heard: dict[str, tuple[tuple[int, int, float], float]] = {}  # folder -> the la
 def _look(folder: Path, name: str = "lock") -> _Look | None:
     """Opened rather than looked at from outside: NFS then asks its server instead of its memory."""
     try:
-        fd = os.open(folder / name, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+        fd = os.open(folder / name, os.O_RDONLY | os.O_NONBLOCK | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
         return None
     try:

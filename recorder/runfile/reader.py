@@ -21,7 +21,7 @@ import numpy as np
 
 from recorder.errors import NotRecordedError, RunFileError
 from recorder.runfile.declaration import Declaration, Status, read_sidecar
-from recorder.runfile.guard import clean, close, group_in, names_in, open_checked
+from recorder.runfile.guard import clean, close, damage, group_in, names_in, open_checked
 from recorder.runfile.layout import log_of, part_of, run_paths, sidecar_path, volume_path
 from recorder.runfile.lock import alive
 from recorder.runfile.merge import cleaned, epoch_knots, groups_of, last_row, merged_series, read_rows
@@ -364,6 +364,8 @@ class Run:
             status = os.stat(self.path)
         except FileNotFoundError:
             return False
+        except OSError as error:
+            raise RunFileError(f"{self.path}: cannot be opened: {error.strerror}") from error
         if self._file is not None and self._identity == (status.st_dev, status.st_ino):
             return False
         self._reset()  # the first look, or packed meanwhile: another file under the same name
@@ -371,8 +373,8 @@ class Run:
         self._identity = (status.st_dev, status.st_ino)
         self._volumes[0] = StoredVolume.open(0, self._file, str(self.path))
         where = str(self.path)
-        if "parts" in self._file:
-            parts = group_in(self._file, "parts", where)
+        with damage(where):
+            parts = group_in(self._file, "parts", where) if "parts" in self._file else ()
             for name in filter(PART.fullmatch, parts):
                 self._volumes[int(name)] = StoredVolume.open(int(name), group_in(parts, name, where), f"{where}:{name}")
         return True

@@ -6,8 +6,7 @@ Where both have a row, the log wins.
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +24,7 @@ from recorder.runfile.declaration import (
     parse_series,
     parse_status,
 )
-from recorder.runfile.guard import dataset_in, group_in
+from recorder.runfile.guard import damage, dataset_in, group_in
 from recorder.runfile.handles import shared
 from recorder.runfile.layout import BUCKET, CLOCK, has_level, item_key, level_dtype
 from recorder.runfile.level import Summary, from_stored
@@ -47,6 +46,7 @@ class _Axis:
         self.committed = 0
         self.count = 0
         self.clock = {name: np.zeros(0, "f8" if name == "time" else "i8") for name in CLOCK}
+        self.room = dict(self.clock)  # what the columns are cut from
         self.stored = dict.fromkeys(CLOCK, 0)  # how much of `clock` came from HDF5, and so is final
         self.count_in_file = count_in_file
 
@@ -54,6 +54,24 @@ class _Axis:
     def split(self) -> int:
         """Rows before it are read from HDF5, the others from the log."""
         return min(self.tail.first, self.count) if len(self.tail) else self.count
+
+    def extended(self, name: str, known: int, pieces: list[np.ndarray]) -> np.ndarray:
+        """The first `known` entries of a clock column and the pieces behind them.
+
+        There is room to spare, so that following a run does not copy the whole column each second. Who holds an
+        earlier column keeps it: what is written again is the same.
+        """
+        total = known + sum(map(len, pieces))
+        room = self.room[name]
+        if total > len(room):
+            self.room[name] = np.empty(total + total // 4, room.dtype)
+            self.room[name][:known] = room[:known]
+            room = self.room[name]
+        at = known
+        for piece in pieces:
+            room[at : at + len(piece)] = piece
+            at += len(piece)
+        return room[:total]
 
     def refresh(self, logs: Mapping[int, Path]) -> bool:
         before = self.count
@@ -89,7 +107,7 @@ class StoredVolume:
     @classmethod
     def open(cls, number: int, group: h5py.Group, where: str) -> StoredVolume:
         """The volume in an HDF5 group."""
-        with _damage(where):
+        with damage(where):
             own = group_in(group, "layerscope", where)
             declaration = Declaration(
                 parse_series(_text(own, "series", where), where),
@@ -101,14 +119,14 @@ class StoredVolume:
     def refresh(self, logs: Logs) -> bool:
         """Whether there are new rows."""
         self._generation += 1
-        with _damage(self.where):
+        with damage(self.where):
             grown = [axis.refresh(logs.get(name, {})) for name, axis in self._axes.items()]
         return any(grown)
 
     def refresh_status(self) -> Status:
         """Read the status again: the writer rewrites it when it closes."""
         if self.group is not None:
-            with _damage(self.where):
+            with damage(self.where):
                 own = group_in(self.group, "layerscope", self.where)
                 status = parse_status(_text(own, "status", self.where), self.where)
             self.declaration = Declaration(self.declaration.series, self.declaration.meta, status)
@@ -134,14 +152,14 @@ class StoredVolume:
         a = self._axes[axis]
         if len(a.clock[name]) != a.count or a.stored[name] < a.split:
             known, split = a.stored[name], a.split
-            pieces = [a.clock[name][:known]]
+            pieces = []
             if split > known:
                 pieces.append(self._slice(f"axes/{axis}", name, known, split))
                 if name == "step" and (np.diff(pieces[-1]) < 0).any():
                     raise RunFileError(f"{self.where}: is damaged: steps of axis {axis!r} go back")
             if len(a.tail):
                 pieces.append(a.tail.rows[name][split - a.tail.first : a.count - a.tail.first])
-            a.clock[name] = np.concatenate(pieces)
+            a.clock[name] = a.extended(name, known, pieces)
             a.stored[name] = max(known, split)
         return a.clock[name]
 
@@ -181,7 +199,7 @@ class StoredVolume:
         s = self.series[series]
         if self.group is None or not has_level(s):
             return 0
-        with _damage(f"{self.where}: {series}/level"):
+        with damage(f"{self.where}: {series}/level"):
             dataset = self._dataset(series, "level")
             chunk = dataset.chunks[0]
             return min(len(dataset), self._axes[s.axis].committed // (chunk * BUCKET) * chunk)
@@ -206,13 +224,13 @@ class StoredVolume:
             return 0
         s = self.series[series]
         keys = [*(map(item_key, s.items) if s.ragged else ["values"]), *(["level"] if has_level(s) else [])]
-        with _damage(f"{self.where}: {series}"):
+        with damage(f"{self.where}: {series}"):
             return sum(int(self._dataset(series, key).id.get_storage_size()) for key in keys)
 
     def _slice(self, series: str, key: str, start: int, stop: int, *pick: Any) -> np.ndarray:
         """Rows of a dataset, all of them or an error."""
         where = f"{self.where}: {series}/{key}"
-        with _damage(where):
+        with damage(where):
             dataset = self._dataset(series, key)
             check_rows(dataset, start, stop, pick[0] if pick and isinstance(pick[0], int) else None, where)
             return dataset[(slice(start, stop), *pick)]
@@ -277,17 +295,6 @@ class StoredVolume:
         for s in self.series.values():
             for key in () if s.ragged else ("values", *(["level"] if has_level(s) else [])):
                 self._opened(s.name, key)
-
-
-@contextlib.contextmanager
-def _damage(where: str) -> Iterator[None]:
-    """What HDF5 says of broken data, in our words."""
-    try:
-        yield
-    except (RunFileError, FileNotFoundError):
-        raise
-    except (OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError) as error:
-        raise RunFileError(f"{where}: is damaged: {error}") from error
 
 
 def _text(group: h5py.Group, name: str, where: str) -> bytes:
