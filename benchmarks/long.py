@@ -5,7 +5,7 @@ python benchmarks/long.py [--steps N] [--tensors N] [--keep FOLDER]
 Rows of made-up numbers go through RunWriter as fast as it takes them; each variant writes, and is then read, in a
 process of its own. `every step`: three norms of each tensor and five scalars at each step; `light`: the norms at two
 steps of ten, as that preset does; `wide`: 10,000 items and 500 scalars. Growth is that of the process' own memory
-(RssAnon, no page cache) from a hundredth of the run on; slowing is the last decile's time of an append over the first's,
+(RssAnon, no page cache) from a hundredth of the run on; slowing is the last tenth's time of an append over the first,
 on the clock and, which other programs disturb less, in the thread's own CPU seconds.
 """
 
