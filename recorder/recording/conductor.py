@@ -117,14 +117,18 @@ def declared(instrument: Instrument, facts: Facts, axis: str) -> tuple[Series, .
 
 
 def more_items(known: Sequence[Series], now: Sequence[Series]) -> list[Series]:
-    """The items that each series has in addition; InstrumentError where more than that has changed."""
+    """The items that each series has in addition, and series that are new; InstrumentError where more has changed."""
     found = []
-    for before, s in zip(known, now, strict=True):
+    names = {s.name: s for s in known}
+    for s in now:
+        before = names.pop(s.name, replace(s, items=(), ragged=()))
         k = len(before.items)
         if replace(s, items=s.items[:k], ragged=s.ragged[:k]) != before:
-            raise InstrumentError(f"series {s.name!r}: was declared otherwise before tensors came")
+            raise InstrumentError(f"series {s.name!r}: was declared otherwise before tensors or layers came")
         if len(s.items) > k:
             found.append(replace(s, items=s.items[k:], ragged=s.ragged[k:]))
+    if names:
+        raise InstrumentError(f"series {', '.join(map(repr, names))}: is not declared any more")
     return found
 
 
@@ -167,9 +171,9 @@ class Conductor:
         self._due = self._plan = None
 
     def welcome(self, facts: Facts, moment: Moment) -> tuple[Series, ...]:
-        """Tensors came, of which `facts` knows now: the items that the instruments' series have in addition."""
+        """Tensors or layers came, of which `facts` knows now: what the instruments' series have in addition."""
         found: list[Series] = []
-        for player in self._at_updates:
+        for player in self.players:
             if player.resting:
                 continue
             try:

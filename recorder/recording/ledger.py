@@ -56,10 +56,11 @@ class Ledger:
         self._count(*series, EACH_STEP.series)
 
     def more(self, series: Iterable[Series]) -> None:
-        """Series have more items from here on, behind those that they had."""
+        """Series have more items from here on, behind those that they had; a series may be new."""
         for s in series:
-            self._items[s.name] += s.items
-            self._split.add(s.name)
+            if s.name in self._items:
+                self._split.add(s.name)
+            self._items[s.name] = self._items.get(s.name, ()) + s.items
             self._declare(s)
 
     def note(self, kind: str, text: str, moment: Moment) -> None:

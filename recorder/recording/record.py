@@ -121,10 +121,23 @@ class Recording:
         if (session := self._open("event")) is not None:
             session.note(kind, text)
 
-    def phase(self, name: str) -> None:
-        """Say that a phase begins now: run.phase("fine-tuning")."""
-        if (session := self._open("phase")) is not None:
-            session.note("phase", name)
+    def phase(self, name: str, *, optimizer: Any = None) -> None:
+        """Say that a phase begins now: run.phase("fine-tuning").
+
+        `optimizer` is what comes with it, one, a list or a dict; only needed where `record` was given its optimizers.
+        Layers and tensors that the model has from now on are found at their first update.
+        """
+        if (session := self._open("phase")) is None:
+            return
+        session.note("phase", name)
+        try:
+            session.watch(optimizer)
+        except Exception as problem:
+            if self._setup.strict:
+                raise
+            text = f"phase {name!r}: {_said(problem)}; its updates are not recorded"
+            session.note("warning", text)
+            warn(text)
 
     def checkpoint(self) -> Path | None:
         """Save the weights now, whatever the schedule; the file's path, or None where that failed."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 from recorder.analysis.health import Health, Monitor
 from recorder.charting.captions import many
+from recorder.errors import RecordError
 from recorder.number import as_float
 from recorder.reading import Adapter, Collected, Facts, Need, Plan, TensorFacts
 from recorder.recording.checkpoint import Checkpointer, Checkpoints
@@ -25,6 +26,7 @@ from recorder.recording.conductor import Conductor, Player
 from recorder.recording.cost import Cost
 from recorder.recording.forecast import Forecast, Growth
 from recorder.recording.ledger import Ledger
+from recorder.recording.provenance import model_facts
 from recorder.recording.resume import Resume, Start
 from recorder.recording.summary import Summary
 from recorder.recording.unwatched import Unwatched
@@ -69,17 +71,14 @@ class Session:
     """One training, from the entry of its block to the exit: adapter -> conductor -> ledger."""
 
     def __init__(self, setup: Setup, writer: RunWriter, start: Start = Start()) -> None:  # noqa: B008  frozen
-        facts, layers = setup.facts, setup.facts.layers
-        monitor = Monitor(
-            setup.health,
-            units={layer.name: layer.units for layer in layers},
-            numbers={layer.name: facts.probe_samples * prod(layer.shape) for layer in layers},
-        )
+        facts = setup.facts
+        monitor = Monitor(setup.health, *_sizes(facts))
         self.moment = start.moment
         self.cost = Cost()
         series = tuple(s for p in setup.players for s in p.series)
         names = frozenset[str]().union(*(p.names for p in setup.players))
         self.ledger = Ledger(writer, series, monitor, setup.max_size, names=names, before=start.scalars)
+        self._monitor = monitor
         self._setup = setup
         self._start = start
         self._facts = facts
@@ -177,6 +176,14 @@ class Session:
 
     def note(self, kind: str, text: str) -> None:
         self.ledger.note(kind, text, self.moment)
+
+    def watch(self, optimizer: Any) -> None:
+        """Watch these optimizers, too."""
+        if optimizer is None:
+            return
+        if not hasattr(self._adapter, "watch"):
+            raise RecordError(f"{self._facts.framework or 'without a model'}: optimizer= of a phase is for torch only")
+        self._adapter.watch(optimizer)
 
     def unwatch(self) -> None:
         """Let go of the framework and of what is on its way from it; scalars are still recorded."""
@@ -282,15 +289,28 @@ class Session:
         """Tensors came: each has rows from here on."""
         if arrived:
             self._facts = replace(self._facts, tensors=(*self._facts.tensors, *arrived))
-            self.ledger.more(self._conductor.welcome(self._facts, moment))
-            names = ", ".join(tensor.name for tensor in arrived)
-            self.ledger.note("note", f"{many(len(arrived), 'tensor', 'tensors')} came during the run: {names}", moment)
+            self._grow(moment, "tensor", [tensor.name for tensor in arrived])
+
+    def _welcome_layers(self) -> None:
+        """Layers came: each is looked at from here on."""
+        known, layers = len(self._facts.layers), self._adapter.facts().layers
+        self._facts = replace(self._facts, layers=layers)
+        self._monitor.units, self._monitor.numbers = _sizes(self._facts)
+        self._grow(self.moment, "layer", [layer.name for layer in layers[known:]])
+
+    def _grow(self, moment: Moment, what: str, names: Sequence[str]) -> None:
+        self.ledger.writer.learn(model_facts(self._facts))
+        self.ledger.more(self._conductor.welcome(self._facts, moment))
+        came = many(len(names), what, f"{what}s")
+        self.ledger.note("note", f"{came} came during the run: {', '.join(names)}", moment)
 
     def _read(self, iteration: _Iteration) -> None:
         collected = iteration.collect()
         self._welcome(collected.arrived, iteration.moment)
         for kind, text in collected.notes:
             self.ledger.note(kind, text, iteration.moment)
+            if kind == "warning":
+                warn(text)
         moment, at = iteration.moment, iteration.at
         rows = self._conductor.update(iteration.due, collected, moment, at) if iteration.due or collected.table else {}
         users = {name: collected.scalars[name] for name in iteration.given if name in collected.scalars}
@@ -304,6 +324,8 @@ class Session:
         seen: dict[str, Any] = {}
         if Need.PROBE in needs:
             seen["activations"] = self._adapter.probe()
+            if not {layer.name for layer in self._facts.layers}.issuperset(seen["activations"]):
+                self._welcome_layers()
         if Need.MODEL in needs:
             seen["model"] = self._adapter.model()
         return seen
@@ -311,3 +333,9 @@ class Session:
     def _move_to(self, moment: Moment) -> None:
         self.moment = moment
         self._conductor.move_to(moment, thin=self.ledger.budget.thin)
+
+
+def _sizes(facts: Facts) -> tuple[dict[str, int], dict[str, int]]:
+    """{layer: units} and {layer: activations on the probe batch}."""
+    numbers = {layer.name: facts.probe_samples * prod(layer.shape) for layer in facts.layers}
+    return {layer.name: layer.units for layer in facts.layers}, numbers

@@ -62,13 +62,12 @@ def trained(volumes: Sequence[StoredVolume]) -> list[list[StoredVolume]]:
 
 
 def merged_meta(volumes: Sequence[StoredVolume]) -> dict[str, Any]:
-    """What the newest process that trained says of itself, and of parts of the model that only older ones had."""
-    said = [group[0].declaration.meta for group in trained(volumes)]
-    merged = dict(said[-1])
-    for key in OF_THE_MODEL:
-        known = [one for meta in said for one in meta.get(key, ()) if isinstance(one, Mapping)]
-        if len(said) > 1 and known:
-            merged[key] = list({str(one.get("name")): one for one in known}.values())
+    """What the newest process that trained says of itself, with all parts that the model ever had."""
+    merged = dict(trained(volumes)[-1][0].declaration.meta)
+    for key in OF_THE_MODEL if len(volumes) > 1 else ():
+        lists = [said for volume in volumes if isinstance(said := volume.declaration.meta.get(key), list)]
+        known = {str(one.get("name")): one for said in lists for one in said if isinstance(one, Mapping)}
+        merged |= {key: list(known.values())} if known else {}
     return merged
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -97,10 +98,7 @@ class TorchAdapter:
         found = self._probe.run()
         self._limits = tuple(self._probe.notes)
         modules = dict(named_modules(self._models))
-        return tuple(
-            LayerFacts(name, type(modules[name.partition(":")[0]]).__name__, tuple(x.shape[1:]))
-            for name, x in found.items()
-        )
+        return tuple(LayerFacts(name, _kind(modules, name), tuple(x.shape[1:])) for name, x in found.items())
 
     def attach(self, plan: Callable[[], Plan]) -> None:
         self.detach()
@@ -164,6 +162,8 @@ class TorchAdapter:
         began = perf_counter()
         try:
             members = self._optimizers.members(optimizer)
+            for text in self._optimizers.take_notes():
+                self._notes.append(("warning", text))
             self._grow()
             if members:
                 self._fired.add(id(optimizer))
@@ -268,8 +268,31 @@ class TorchAdapter:
         arrived, self._arrived, self._ended = self._arrived, (), []
         return Collected(whole.table, whole.stepped, whole.raw, {}, arrived=arrived)
 
+    def watch(self, optimizer: Any) -> None:
+        """Optimizers that come with a phase, where those of the training were named."""
+        for one in self._optimizers.add(optimizer):
+            self._rates.update(self._optimizers.learning_rates(one))
+
     def probe(self) -> Mapping[str, np.ndarray]:
-        return {} if self._probe is None else {name: x.cpu().numpy() for name, x in self._probe.run().items()}
+        if self._probe is None:
+            return {}
+        facts = self.facts()
+        shapes = {layer.name: layer.shape for layer in facts.layers}
+        modules = dict(named_modules(self._models))
+        found: dict[str, np.ndarray] = {}
+        fresh = []
+        for name, x in self._probe.run().items():
+            kind, shape = _kind(modules, name), tuple(x.shape[1:])
+            if shapes.get(name, shape) != shape:  # as with tensors: another layer than the one that had its name
+                name = f"{name} ({' x '.join(map(str, shape))})"
+            if name not in shapes:
+                fresh.append(LayerFacts(name, kind, shape))
+            found[name] = x.cpu().numpy()
+        if fresh:
+            self._facts = replace(facts, layers=(*facts.layers, *fresh))
+        for name in shapes.keys() - found.keys():
+            self._note_once("note", f"layer {name!r} has no part in the probe's pass any more: no values, and counts 0")
+        return found
 
     def save(self, path: Path) -> None:
         states = {name: model.state_dict() for name, model in self._models.items()}
@@ -299,6 +322,11 @@ def numbers_later(values: Mapping[str, Any]) -> Callable[[], dict[str, float]]:
         return ready
 
     return read
+
+
+def _kind(modules: Mapping[str, torch.nn.Module], layer: str) -> str:
+    """The class of a layer's module; its second call is named `name:2`."""
+    return type(modules[layer.partition(":")[0]]).__name__
 
 
 def _by_device(members: Members) -> dict[torch.device, Members]:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
 from typing import Any
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 import torch
 from torch.optim import Optimizer
@@ -41,12 +41,25 @@ class Optimizers:
         self._seen: WeakKeyDictionary[Optimizer, _Seen] = WeakKeyDictionary()
         self._rates: WeakKeyDictionary[Optimizer, tuple[str, bool]] = WeakKeyDictionary()
         self._finds = optimizer is None
-        for label, one in _labelled(optimizer):
-            if not self._watch(one, label).members:
+        self._strangers: WeakSet[Optimizer] = WeakSet()  # those that were not named
+        self._notes: list[str] = []
+        self.add(optimizer)
+
+    def add(self, optimizer: Any) -> list[Optimizer]:
+        """Watch these too: one, a list or a dict of them."""
+        given = list(_labelled(optimizer))
+        for label, one in given:
+            if not self._watch(one, label or self._unused_label()).members:
                 raise RecordError(
                     f"optimizer{f' {label!r}' if label else ''}: {type(one).__name__} updates none of the model's "
                     f"{len(self.parameters)} parameters; give the optimizer that was made from them"
                 )
+        return [one for _, one in given]
+
+    def take_notes(self) -> list[str]:
+        """What there is to say of optimizers since the last call."""
+        notes, self._notes = self._notes, []
+        return notes
 
     def members(self, optimizer: Optimizer) -> Members:
         """The recorded tensors that this optimizer updates, with their positions; none if it is not watched."""
@@ -55,7 +68,10 @@ class Optimizers:
             return seen.members
         if optimizer in self._rates:
             return self._look(optimizer, before=seen).members
-        return self._watch(optimizer, self._unused_label()).members if self._finds else ()
+        if self._finds:
+            return self._watch(optimizer, self._unused_label()).members
+        self._pass_over(optimizer)
+        return ()
 
     def learning_rates(self, optimizer: Optimizer) -> dict[str, Any]:
         """-> {"learning_rate": ...}, with the optimizer's name and the group's number where there are several."""
@@ -70,6 +86,17 @@ class Optimizers:
     def watched(self) -> list[Optimizer]:
         """Those known so far."""
         return list(self._rates)
+
+    def _pass_over(self, optimizer: Optimizer) -> None:
+        """Say once of an optimizer that was not named that it updates the model all the same."""
+        if optimizer not in self._strangers:
+            self._strangers.add(optimizer)
+            own = {id(p) for _, p in named_parameters(self.models)}
+            if any(id(p) in own for group in optimizer.param_groups for p in group["params"]):
+                self._notes.append(
+                    f"{type(optimizer).__name__} updates the model but is none of the optimizers that were named, so "
+                    "its updates are not recorded; name it in run.phase(name, optimizer=...), or name none"
+                )
 
     def _watch(self, optimizer: Optimizer, label: str) -> _Seen:
         seen = self._look(optimizer, before=None)

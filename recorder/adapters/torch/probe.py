@@ -11,7 +11,7 @@ import itertools
 import random
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from typing import Any
@@ -51,6 +51,7 @@ class Probe:
         self.calls = _calls(models, probe)
         self.samples = self.calls[0].samples
         self.watched = _chosen(models, layers)
+        self._models, self._layers = models, layers
         self.notes: list[str] = []
         self._units_last = False
 
@@ -58,6 +59,8 @@ class Probe:
         """-> {layer: (sample, unit, ...) float32}, on the model's device; a layer's second call is named `name:2`."""
         found: dict[str, torch.Tensor] = {}
         self.notes.clear()
+        with suppress(RecordError):  # a phase may have taken away all that the user named
+            self.watched = _chosen(self._models, self._layers)
         for call in self.calls:
             self._units_last = False
             handles = []
