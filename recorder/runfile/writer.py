@@ -1,39 +1,35 @@
 """How does a run get onto disk without training ever waiting for it, or losing a step to a SIGKILL?
 
 The training thread appends rows to logs (`runfile.log`) and keeps them in memory; when it returns, the row is
-acknowledged. One writer thread owns HDF5: it moves full blocks there, syncs them and removes their logs.
+acknowledged. Another thread (`runfile.mover`) moves full blocks into HDF5, syncs them and removes their logs.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-import threading
 import time
-from collections import deque
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from recorder.errors import InstrumentError, RecordError, RunExistsError
-from recorder.runfile.declaration import Status, event_row, write_sidecar
-from recorder.runfile.fork import OpenFiles
-from recorder.runfile.guard import open_checked
-from recorder.runfile.layout import BLOCK_BYTES, log_path, part_of, run_paths, sidecar_path, volume_path
-from recorder.runfile.lock import HEARTBEAT, Lock, alive, holder, take
+from recorder.errors import InstrumentError
+from recorder.runfile import outage
+from recorder.runfile.declaration import Status, event_row
+from recorder.runfile.filesystem import takes_live_files
+from recorder.runfile.layout import BLOCK_BYTES, log_path, run_paths
+from recorder.runfile.lock import HEARTBEAT
 from recorder.runfile.log import Block
-from recorder.runfile.pack import fold
+from recorder.runfile.mover import Mover
+from recorder.runfile.outage import Losses
 from recorder.runfile.part import Cell, Homes, Part, PartAxis, check_declaration
+from recorder.runfile.reservation import next_number, reserve
 from recorder.runfile.schema import Event, Series, State
-from recorder.runfile.volume import Volume, new_file
-
-PENDING_BYTES = 64 << 20  # rows that may wait for the disk
-PACK_BYTES = 256 << 20  # a run in parts below this is packed when it is closed
 
 
 class RunWriter:
-    """Writes one run. Only mistakes at the door raise; a disk that fails later is told in `problem`."""
+    """Writes one run. Only mistakes at the door raise; of a disk that fails later `news` tells."""
 
     def __init__(
         self,
@@ -49,30 +45,54 @@ class RunWriter:
         Where the training itself goes on there, `resumed` is the step at which: older rows from there on are hidden.
         """
         self.path, self.folder = run_paths(path)
-        self.dropped = 0
-        self.problem: str | None = None
-        self._meta = dict(meta)
+        live = takes_live_files(self.folder)
+        lock = reserve(self.path, self.folder, extend=extend)
         self._block_bytes = block_bytes
-        self._status = Status(started=time.time())
-        self._reached = (0, 0)  # the last step and its epoch
-        self._lock = _reserve(self.path, self.folder, extend)
         self._pid = os.getpid()
-        self._guard = threading.RLock()  # the training thread's side
-        self._wake = threading.Condition()
-        self._full: deque[tuple[Part, PartAxis, Block]] = deque()
-        self._open = OpenFiles()
-        self._closing = False
         self._closed = False
         self._homes = Homes()
+        status = Status(started=time.time())
+        self._meta = dict(meta)
+        self._mover = Mover(self.path, lock, status=status, block_bytes=block_bytes, live=live)
+        self._mover.note = self._note
+        self._changed = self._mover.changed
+        self._parts = self._mover.parts
         try:
-            number = _next_number(self.path, self.folder) if extend else 0
-            self._parts = [Part(number, block_bytes, resumed=resumed)]
-            self._declare_on_disk(self._parts[0])
+            number = next_number(self.path, self.folder) if extend else 0
+            self._parts.append(Part(number, block_bytes, meta=self._meta, resumed=resumed))
+            self._mover.declare(self._parts[0])
         except BaseException:
-            self._lock.release()
+            lock.release()
+            with contextlib.suppress(OSError):
+                self.folder.rmdir()
             raise
-        self._thread = threading.Thread(target=self._work, name=f"layerscope {self.path.name}", daemon=True)
-        self._thread.start()
+        self._mover.start()
+
+    @property
+    def problem(self) -> str | None:
+        """Why rows cannot be written at this moment, if they cannot."""
+        return self._mover.outage.reason if self._mover.outage else None
+
+    @property
+    def dropped(self) -> Losses:
+        """The rows that were lost because the disk took none for too long."""
+        return self._mover.losses
+
+    @property
+    def storage(self) -> str:
+        """How rows are kept until the run is closed."""
+        return self._mover.storage
+
+    @property
+    def news(self) -> bool:
+        """Whether there is something to tell the user."""
+        return bool(self._mover.news)
+
+    def take_news(self) -> list[str]:
+        """What there is to tell the user, each thing once."""
+        with self._changed:
+            news, self._mover.news = self._mover.news, []
+        return news
 
     # -- the training thread ------------------------------------------------------------------------------------
 
@@ -80,17 +100,13 @@ class RunWriter:
         """Say what will be appended; what comes after the first row goes into a part of its own."""
         if self._absent:
             return
-        with self._guard:
+        with self._changed:
             for s in series:
                 check_declaration(s, self._parts)
                 if not self._parts[-1].takes(s):
-                    self._parts.append(Part(self._parts[-1].number + 1, self._block_bytes))
+                    self._parts.append(Part(self._mover.next_number(), self._block_bytes, meta=self._meta))
                 self._parts[-1].add(s)
                 self._homes.add(s, self._parts[-1])
-
-    def learn(self, meta: Mapping[str, Any]) -> None:
-        """Parts that begin from now on say this, too, of where they come from."""
-        self._meta |= meta
 
     def append(self, axis: str, *, step: int, epoch: int, time: float, values: Mapping[str, Any]) -> None:
         """Record one row of an axis; when this returns, a SIGKILL cannot lose it.
@@ -100,7 +116,7 @@ class RunWriter:
         """
         if self._absent:
             return
-        with self._guard:
+        with self._changed:
             where = f"at step {step}"
             for part, cells in self._homes.routed(axis, values, where).items():
                 if not part.begun:
@@ -112,40 +128,49 @@ class RunWriter:
         """Record something that happened once."""
         if self._absent:
             return
-        with self._guard:
+        with self._changed:
             part = self._parts[0]
             cells = [(f"events/{k}", ..., value) for k, value in enumerate(event_row(event).values())]
             axis = part.axes["events"]
             step = max(event.step, axis.step)
             self._append(part, axis, cells, (step, event.epoch, event.time), f"event {event.kind!r}")
 
+    def learn(self, facts: Mapping[str, Any]) -> None:
+        """Say more about the training: volumes that are declared from here on tell it."""
+        with self._changed:
+            self._meta = {**self._meta, **facts}
+
     def close(self, state: State = State.DONE, *, error: str = "") -> str:
         """Commit everything, seal the run and return what there is to say ("" if nothing); may be called again."""
-        if self._absent:
-            return self.problem or ""
-        with self._guard:
-            self._closed = True
-            for part in self._parts:
-                self._begin(part)
-                for axis in part.axes.values():
-                    if axis.block and axis.block.count:
-                        self._full.append((part, axis, axis.block))
-            step, epoch = self._reached
-            self._status = replace(self._status, state=state, ended=time.time(), error=error, steps=step, epochs=epoch)
-            with contextlib.suppress(OSError):
+        if not self._absent:
+            mover = self._mover
+            with self._changed:
+                mover.settle()
+                self._closed = True
                 for part in self._parts:
-                    self._declare_on_disk(part)
-        with self._wake:
-            self._closing = True
-            self._wake.notify()
-        self._thread.join()
-        self._lock.release()
-        return self.problem or ""
+                    self._begin(part)
+                    for axis in part.axes.values():
+                        if axis.block is not None:
+                            mover.full.append((part, axis, axis.block))
+                            axis.block = None
+                step, epoch = mover.reached
+                mover.status = replace(
+                    mover.status, state=state, ended=time.time(), error=error, steps=step, epochs=epoch
+                )
+                with contextlib.suppress(OSError):
+                    for part in self._parts:
+                        mover.declare(part)
+            mover.close()
+        return "\n".join(self.take_news())
 
     @property
     def _absent(self) -> bool:
         """Closed, or in a forked child: recording is not its business."""
         return self._closed or os.getpid() != self._pid
+
+    def _note(self, kind: str, text: str) -> None:
+        step, epoch = self._mover.reached
+        self.event(Event(kind, text, step, epoch, time.time()))
 
     def _begin(self, part: Part) -> None:
         """Put the declaration on disk, before the first row."""
@@ -153,23 +178,20 @@ class RunWriter:
             return
         part.begin()
         try:
-            self._declare_on_disk(part)
+            self._mover.declare(part)
         except OSError as error:
-            self.problem = f"{self.folder}: {error}"
-        with self._wake:
-            self._wake.notify()
-
-    def _declare_on_disk(self, part: Part) -> None:
-        write_sidecar(sidecar_path(self.folder, part.number), part.declaration(self._meta, self._status))
+            part.declared = False
+            self._mover.trouble(error)
+        self._changed.notify_all()
 
     def _append(
         self, part: Part, axis: PartAxis, cells: Sequence[Cell], clock: tuple[int, int, float], where: str
     ) -> None:
         step, epoch, when = clock
+        if not self._room(axis, step):
+            return
         if step < axis.step:
             raise InstrumentError(f"axis {axis.name!r} {where}: steps go back; the last row was of step {axis.step}")
-        if not self._room(axis):
-            return
         block = axis.block
         if block is None:
             path = log_path(self.folder, part.number, axis.name, axis.next)
@@ -182,160 +204,24 @@ class RunWriter:
             raise InstrumentError(f"{name!r} {where}: {error}") from error
         fields["step"][k], fields["epoch"][k], fields["time"][k] = step, epoch, when
         block.append()
-        if block.error:
-            self.problem = f"{block.path}: {block.error.strerror}; rows are kept in memory"
         axis.step, axis.next = step, axis.next + 1
-        self._reached = max(self._reached, (step, epoch))
+        self._mover.reached = max(self._mover.reached, (step, epoch))
         if block.full:
             axis.block = None
-            with self._wake:
-                self._full.append((part, axis, block))
-                self._wake.notify()
+            self._mover.full.append((part, axis, block))
+            self._changed.notify_all()
+        if block.error:
+            self._mover.trouble(block.error, axis)
 
-    def _room(self, axis: PartAxis) -> bool:
-        """Whether one more row may wait in memory."""
-        if axis.block is not None or not self._full:
-            return True
-        with self._wake:
-            while sum(block.nbytes for _, _, block in self._full) > PENDING_BYTES:
-                if self.problem:
-                    self.dropped += 1
-                    return False
-                self._wake.wait(HEARTBEAT)  # the disk is slower than training: wait rather than lose
+    def _room(self, axis: PartAxis, step: int) -> bool:
+        """Whether one more row may wait in memory, where a block beyond those of PENDING_BYTES may not."""
+        mover = self._mover
+        while axis.block is None and sum(block.nbytes for _, _, block in mover.full) > outage.PENDING_BYTES:
+            if mover.outage is not None:
+                mover.outage.losses.add(axis.name, step, step)
+                mover.losses.add(axis.name, step, step)
+                return False
+            self._changed.wait(HEARTBEAT)  # the disk is slower than training: wait rather than lose
+            if self._absent:
+                return False
         return True
-
-    # -- the writer thread --------------------------------------------------------------------------------------
-
-    def _work(self) -> None:
-        while True:
-            with self._wake:
-                if not self._closing and (self.problem or not self._due):
-                    self._wake.wait(HEARTBEAT)
-                closing = self._closing
-            self._lock.beat()
-            try:
-                with self._open.lock:
-                    self._commit()
-                    if closing:
-                        self._seal()
-            except Exception as error:  # the disk is full, gone, ...: rows stay in memory and in the logs
-                self.problem = f"{self.path}: {error}"
-            if closing:
-                return
-
-    @property
-    def _due(self) -> bool:
-        return any(part.begun for part, _, _ in self._full) or any(p.begun and p.volume is None for p in self._parts)
-
-    def _commit(self) -> None:
-        for part in list(self._parts):
-            if part.begun and part.volume is None:
-                part.volume = self._create(part)
-        while self._full:
-            part, axis, block = self._full[0]
-            if part.volume is None:  # an event before the first row: its volume is not declared yet
-                break
-            if part.volume.count(axis.name) == block.first:
-                part.volume.commit(axis.name, block.rows)
-            os.fsync(part.volume.descriptor)
-            block.discard()
-            with self._wake:
-                self._full.popleft()
-                self._wake.notify_all()
-            self.problem = None
-            self._lock.beat()
-
-    def _create(self, part: Part) -> Volume:
-        """The volume's file, which appears under its name only once readers can open it."""
-        path = volume_path(self.path, part.number)
-        new = self.folder / f"new-{part.number:04}.h5"
-        new.unlink(missing_ok=True)
-        file = new_file(str(new))
-        declaration = part.declaration(self._meta, self._status)
-        volume = Volume(file, declaration, block_bytes=self._block_bytes, sync=True)
-        file.swmr_mode = True
-        os.fsync(volume.descriptor)
-        try:
-            os.link(new, path)  # unlike rename, never over an existing file
-        except FileExistsError:
-            file.close()
-            raise
-        except OSError:
-            os.rename(new, path)
-        else:
-            new.unlink()
-        self._open.descriptors.add(volume.descriptor)
-        return volume
-
-    def _seal(self) -> None:
-        if self._full:  # could not be committed: the logs stay, and readers read them
-            return
-        for part in self._parts:
-            if part.volume is not None:
-                descriptor = part.volume.descriptor
-                part.volume.seal(part.declaration({}, self._status).status)
-                self._open.descriptors.discard(descriptor)
-                part.volume = None
-        for part in self._parts:
-            sidecar_path(self.folder, part.number).unlink(missing_ok=True)
-        if self._in_parts():
-            self._fold()
-        self._lock.release()
-        with contextlib.suppress(OSError):  # checkpoints or parts live on in it
-            self.folder.rmdir()
-
-    def _in_parts(self) -> list[Path]:
-        return [entry for entry in self.folder.iterdir() if part_of(entry.name) is not None]
-
-    def _fold(self) -> None:
-        """Make one file of main file and parts where that is quick; say how otherwise."""
-        size = sum(entry.stat().st_size for entry in (self.path, *self._in_parts()) if entry.exists())
-        begun_here = self._parts[0].number == 0  # the main file, which somebody took away if it is not there
-        if size < PACK_BYTES and (self.path.exists() or not begun_here):
-            fold(self.path)
-        else:
-            self.problem = (
-                f"the run is in {len(self._in_parts()) + 1} parts; to make one file: layerscope repair {self.path}"
-            )
-
-
-def _reserve(path: Path, folder: Path, extend: bool) -> Lock:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if not extend and alive(folder):  # with or without its file yet
-        raise _being_recorded(path, folder)
-    if extend:
-        if not path.exists() and not folder.exists():
-            raise RecordError(f"{path}: there is no run to extend")
-        folder.mkdir(exist_ok=True)
-    elif path.exists():
-        raise RunExistsError(
-            f"{path}: a run is already there; choose another path, remove it, or continue it with resume=True. "
-            "Nothing was touched"
-        )
-    else:
-        try:
-            folder.mkdir()
-        except FileExistsError:
-            raise RunExistsError(
-                f"{folder}: a run that was cut short is there; choose another path, continue it with resume=True, or "
-                f"finish it with: layerscope repair {path}. Nothing was touched"
-            ) from None
-    try:
-        return take(folder) if extend else Lock(folder)
-    except FileExistsError:  # somebody was faster
-        raise _being_recorded(path, folder) from None
-
-
-def _being_recorded(path: Path, folder: Path) -> RunExistsError:
-    return RunExistsError(
-        f"{path}: a run is being recorded by {holder(folder)}; choose another path. Nothing was touched"
-    )
-
-
-def _next_number(path: Path, folder: Path) -> int:
-    """One above every volume of the run."""
-    numbers = [n for entry in folder.iterdir() if (n := part_of(entry.name)) is not None]
-    if path.exists():
-        with open_checked(path) as file:
-            numbers += [0, *(int(name) for name in file.get("parts", ()) if name.isdigit())]
-    return max(numbers, default=-1) + 1
