@@ -6,6 +6,9 @@ import math
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from itertools import accumulate
+
+from rich.cells import cell_len
 
 _HIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -19,14 +22,28 @@ def plain(text: str) -> str:
 def clip(text: str, width: int, *, middle: bool = False) -> str:
     """At most `width` cells; what was cut shows as an ellipsis, at the end or (for names and paths) in the middle."""
     text = plain(text)
-    if len(text) <= width:
+    if cell_len(text) <= width:
         return text
     if width <= 1:
-        return "…"[:width]
+        return "…"[: max(width, 0)]
     if not middle:
-        return text[: width - 1] + "…"
+        return _first(text, width - 1) + "…"
     tail = (width - 1) * 2 // 3  # the end of a layer's name says more than its beginning
-    return text[: width - 1 - tail] + "…" + text[len(text) - tail :]
+    return _first(text, width - 1 - tail) + "…" + _first(text[::-1], tail)[::-1]
+
+
+def _first(text: str, width: int) -> str:
+    """The characters that fit `width` cells; some of them take two."""
+    if text.isascii():
+        return text[:width]
+    ends = accumulate(map(cell_len, text))
+    return text[: sum(end <= width for end in ends)]
+
+
+def fit(text: str, width: int, *, right: bool = False) -> str:
+    """Text as wide as its column, in cells: filled up behind it, or before it."""
+    filling = " " * (width - cell_len(text))
+    return filling + text if right else text + filling
 
 
 def fate(state: str, last_step: int) -> str:
@@ -115,10 +132,8 @@ def sparkline(values: Sequence[float], width: int) -> str:
 
 def aligned(rows: Sequence[Sequence[str]], *, right: Sequence[int] = ()) -> list[str]:
     """Rows of cells as lines; the columns in `right` end, the others begin, below each other."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    widths = [max(map(cell_len, column)) for column in zip(*rows, strict=True)]
     return [
-        "  ".join(
-            c.rjust(w) if k in right else c.ljust(w) for k, (c, w) in enumerate(zip(row, widths, strict=True))
-        ).rstrip()
+        "  ".join(fit(c, w, right=k in right) for k, (c, w) in enumerate(zip(row, widths, strict=True))).rstrip()
         for row in rows
     ]

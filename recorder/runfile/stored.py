@@ -289,12 +289,15 @@ class StoredVolume:
 
     def _check(self) -> None:
         """What is small in number is looked at at once, the items of a ragged series when they are read."""
+        assert self.group is not None
         for axis in self._axes:
             for name in CLOCK:
                 self._opened(f"axes/{axis}", name)
         for s in self.series.values():
             for key in () if s.ragged else ("values", *(["level"] if has_level(s) else [])):
                 self._opened(s.name, key)
+            if s.ragged and (there := len(group_in(self.group, s.name, self.where).id)) < len(s.items):
+                raise RunFileError(f"{self.where}: {s.name}: is damaged: it has {there} of {len(s.items)} items")
 
 
 def _text(group: h5py.Group, name: str, where: str) -> bytes:

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rich.color import Color, ColorSystem
+from rich.console import Console
 
 from recorder.chart import Chart, Heat, Picture, Scale
 from tui.paint.field import Axis
@@ -207,3 +208,26 @@ def test_the_cursors_label_is_a_place_on_the_axis_and_cuts_no_other_label(label,
         shown = _axis(paint(chart, 60, 20, Look(), cursor=Cursor(x=at))).split()
         assert len([word for word in shown if word not in untouched]) <= 1
     assert words in _axis(paint(chart, 60, 20, Look(), cursor=Cursor(x=x))).split()
+
+
+def sent(painting, depth: Depth) -> int:
+    system = {Depth.TRUE: "truecolor", Depth.PALETTE: "256"}[depth]
+    console = Console(color_system=system, force_terminal=True)
+    return sum(len(strip.render(console)) for strip in painting.strips)
+
+
+@pytest.mark.parametrize("depth", [Depth.TRUE, Depth.PALETTE])
+def test_a_whole_frame_of_whatever_values_stays_small(depth):
+    at = np.arange(1000)
+    course = np.exp(-at / 300) * (1 + 0.2 * np.sin(np.arange(200)[:, None] + at / 9))
+    noisy = course * (1 + 0.1 * rng.normal(size=course.shape))
+    for values, most in ((course, 62_000), (noisy, 62_000), (noisy - 0.5, 62_000), (rng.random((40, 110)), 96_000)):
+        heat = Heat(values, diverging=bool((values < 0).any()))
+        assert sent(paint(Chart("", marks=(heat,)), 120, 40, Look(depth)), depth) < most
+
+
+def test_colours_are_only_rounded_where_a_frame_would_be_large():
+    values = np.linspace(0, 1, 200)[None].repeat(4, axis=0)
+    few = paint(Chart("", marks=(Heat(values),)), 120, 12, Look(Depth.TRUE))
+    shown = {s.style.bgcolor.triplet for strip in few.strips for s in strip if s.style and s.style.bgcolor}
+    assert len(shown) > 80

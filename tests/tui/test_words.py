@@ -7,16 +7,30 @@ import math
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rich.cells import cell_len
 
 from tui.charset import to_ascii
-from tui.words import BLOCKS, age, clip, count, duration, fate, number, plain, size, sparkline
+from tui.words import BLOCKS, age, aligned, clip, count, duration, fate, fit, number, plain, size, sparkline
 
 
 @given(st.text(), st.integers(0, 40), st.booleans())
 def test_a_clipped_text_fits(text: str, width: int, middle: bool) -> None:
     clipped = clip(text, width, middle=middle)
-    assert len(clipped) <= width
+    assert cell_len(clipped) <= width
     assert clipped == plain(text) or "…" in clipped or width == 0
+
+
+@given(st.text("ab層のé🙂-", max_size=30), st.integers(1, 40), st.booleans())
+def test_wide_characters_fill_a_column_like_narrow_ones(text: str, width: int, right: bool) -> None:
+    cell = fit(clip(text, width), width, right=right)
+    assert cell_len(cell) == width
+    assert cell.strip() == clip(text, width).strip()
+
+
+def test_lines_of_wide_and_narrow_names_stand_below_each_other() -> None:
+    lines = aligned([("名前", "1"), ("name", "22"), ("層", "333")], right=(1,))
+    assert {cell_len(line) for line in lines} == {9}
+    assert [clip("重み" * 9, 10, middle=True), clip("重み" * 9, 10)] == ["重…み重み", "重み重み…"]
 
 
 @given(st.text())

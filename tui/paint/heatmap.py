@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from recorder.chart import Heat
@@ -12,7 +14,10 @@ from tui.paint.plot import Plot
 
 HATCH = "╱"
 MISSING = -2
-MOST_CHANGES = 2000  # of 27 bytes each; where a frame in 256 colours (often over SSH) has more, values share a cell
+# Of 27 bytes each, or 37 in true colour. Where a frame, often sent over SSH, has more of them, its colours are first
+# rounded to fewer than an eye tells apart; where that is not enough, as for noise, the two values of a cell become one.
+MOST_CHANGES = 2000
+FEWER = (65, 33)  # odd: the middle of a diverging map stays its own colour
 _RAMP, _ASCII_RAMP, _SIGNED = "·░▒▓█", ".:-=+*#%@", "=-·+#"
 
 
@@ -22,12 +27,21 @@ def paint_heat(plot: Plot, mark: Heat) -> None:
     if not look.blends or look.ascii:
         _glyphs(plot, mark, shades(mark, f.x, f.y, rows=f.height, normalise=look.normalise))
         return
-    colours = _colours(plot, mark, shades(mark, f.x, f.y, rows=2 * f.height, normalise=look.normalise))
-    if look.depth is Depth.PALETTE and _changes(colours) > MOST_CHANGES:
-        colours = _colours(plot, mark, shades(mark, f.x, f.y, rows=f.height, normalise=look.normalise)).repeat(
-            2, axis=0
-        )
+    shown = shades(mark, f.x, f.y, rows=2 * f.height, normalise=look.normalise)
+    colours = _colours(plot, mark, shown)
+    rounds = FEWER if look.depth is Depth.TRUE and not mark.categories else ()
+    for steps in rounds:
+        if _changes(colours) > MOST_CHANGES:
+            colours = _colours(plot, mark, _rounded(shown, steps))
+    if _changes(colours) > MOST_CHANGES:
+        shown = shades(mark, f.x, f.y, rows=f.height, normalise=look.normalise)
+        shown = _rounded(shown, rounds[-1]) if rounds else shown
+        colours = _colours(plot, mark, shown).repeat(2, axis=0)
     _half_blocks(plot, colours)
+
+
+def _rounded(shown: Shades, steps: int) -> Shades:
+    return replace(shown, value=np.rint(shown.value * (steps - 1)) / (steps - 1))
 
 
 def _colours(plot: Plot, mark: Heat, shown: Shades) -> np.ndarray:

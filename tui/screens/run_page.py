@@ -23,7 +23,7 @@ from tui.screens.chart_page import ChartPage, StepChart, following
 from tui.screens.prompt import Prompt
 from tui.widgets.line import Line, Span
 from tui.widgets.rows import Rows
-from tui.words import clip, number, plain
+from tui.words import clip, fit, number, plain
 
 ORDERS = ("recorded", "name", "value")
 ORDERED = {"recorded": "", "name": " by name", "value": " by value"}
@@ -187,7 +187,7 @@ class RunPage(ChartPage):
         name = self._names[row]
         text, style = self.annotation(name)
         room = width - 2 - (len(text) + 1 if text else 0)
-        shown = clip(name, room, middle=True).ljust(room)
+        shown = fit(clip(name, room, middle=True), room)
         return [(f" {shown}", i.text), (f" {text}" if text else "", style), (" ", i.text)]
 
     def _panes(self) -> None:

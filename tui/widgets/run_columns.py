@@ -13,7 +13,7 @@ from tui.health import badge
 from tui.ink import Ink
 from tui.source import Record
 from tui.widgets.line import Span
-from tui.words import age, clip, count, number, plain, size, sparkline
+from tui.words import age, clip, count, fit, number, plain, size, sparkline
 
 GAP = 2
 SIGNS = {
@@ -138,7 +138,7 @@ def spans(record: Record, columns: Sequence[tuple[Column, int]], ink: Ink, *, no
     out: list[Span] = [(" ", ink.text)]
     for column, width in columns:
         text, style = column.draw(Cell(record, width, ink, now))
-        out += [((text.rjust if column.right else text.ljust)(width), style), (" " * GAP, ink.text)]
+        out += [(fit(text, width, right=column.right), style), (" " * GAP, ink.text)]
     return out
 
 
@@ -147,7 +147,7 @@ def damaged(record: Record, columns: Sequence[tuple[Column, int]], ink: Ink) -> 
     width = columns[0][1]
     word, style = state(record.state.value, ink)
     return [
-        (f" {clip(record.name, width, middle=True).ljust(width + GAP)}", ink.strong),
+        (f" {fit(clip(record.name, width, middle=True), width + GAP)}", ink.strong),
         (word.ljust(11 + GAP), style),
         (plain(record.error), ink.muted),
     ]
