@@ -40,10 +40,16 @@ class Statistic(Enum):
     MINIMA = "minima"
     MAXIMA = "maxima"
     COMPARED = "compared"  # the tensor's size; 0 where its update before was not seen, and all that compares is 0
+    GRADIENT_ANGLE = "gradient_angle"  # from here on NaN where an update before was not seen; see `analysis.turns`
+    UPDATE_COSINE = "update_cosine"
+    SECANT_CURVATURE = "secant_curvature"  # quantiles, as the next: rows of `analysis.turns.AT`
+    NEAR_ZERO_MOVEMENT = "near_zero_movement"
 
 
 OF_SIGNS = frozenset(s for s in Statistic if s.value in signs.NAMES)
-COMPARING = OF_SIGNS | {Statistic.UPDATE_NORM}  # with the update before
+OF_QUANTILES = frozenset({Statistic.SECANT_CURVATURE, Statistic.NEAR_ZERO_MOVEMENT})
+OF_TURNS = OF_QUANTILES | {Statistic.GRADIENT_ANGLE, Statistic.UPDATE_COSINE}
+COMPARING = OF_SIGNS | OF_TURNS | {Statistic.UPDATE_NORM}  # with the update before
 
 
 class Need(Enum):
@@ -126,11 +132,17 @@ class Plan:
     raw: frozenset[tuple[Quantity, str]] = frozenset()
     keep_signs: bool = False  # one of OF_SIGNS is wanted at the following step; the weights are kept as well then
     tau: tuple[float, float] = signs.TAU  # of NEAR_ZERO and NEAR_ZERO_TIGHT
+    keep_turns: bool = False  # one of OF_TURNS is wanted at the following step; signs and weights are kept as well then
 
     @property
     def signs(self) -> bool:
         """Whether gradients are needed entry by entry, beside those of the update before."""
-        return self.keep_signs or not OF_SIGNS.isdisjoint(self.statistics)
+        return self.keep_signs or self.turns or not OF_SIGNS.isdisjoint(self.statistics)
+
+    @property
+    def turns(self) -> bool:
+        """Whether whole gradients of the update before are needed."""
+        return self.keep_turns or not OF_TURNS.isdisjoint(self.statistics)
 
     def __bool__(self) -> bool:
         return bool(self.statistics or self.keep_weights or self.keep_signs or self.raw)
@@ -181,6 +193,19 @@ class Adapter(Protocol):
     def model(self) -> Any: ...
     def detach(self) -> None:
         """Leave nothing behind; may be called twice."""
+        ...
+
+
+class Foreseeing(Protocol):
+    """What an adapter also has whose updates run where Python does not: in a compiled graph."""
+
+    @property
+    def unread(self) -> bool:
+        """Whether there were updates since the last `collect`, in which alone it calls `plan`."""
+        ...
+
+    def expect(self, wants: Callable[[int], bool]) -> None:
+        """Told when something has changed: `wants(k)`, whether the k-th coming update will be measured."""
         ...
 
 

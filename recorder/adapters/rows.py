@@ -12,8 +12,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from recorder.analysis import histogram, statistics
-from recorder.reading import OF_SIGNS, Plan, Quantity, Statistic
+from recorder.analysis import histogram, statistics, turns
+from recorder.reading import OF_QUANTILES, OF_SIGNS, Plan, Quantity, Statistic
 
 HISTOGRAMS = frozenset({Statistic.GRADIENT_HISTOGRAM, Statistic.WEIGHT_HISTOGRAM})
 STATISTICS = {statistic.value: statistic for statistic in Statistic}
@@ -77,7 +77,8 @@ class HostRows:
             i, weight = update.position, update.weight
             self._several |= bool(self._stepped[i])
             self._stepped[i] = True
-            keep_signs = plan.keep_signs or (self._several and plan.signs)
+            keep_turns = plan.keep_turns or (self._several and plan.turns)
+            keep_signs = keep_turns or plan.keep_signs or (self._several and plan.signs)
             keep = keep_signs or plan.keep_weights or (self._several and Statistic.UPDATE_NORM in plan.statistics)
             keep &= update.gradient is not None
             kept = self._kept.get(i)
@@ -87,8 +88,9 @@ class HostRows:
             if plan.raw:
                 self._copy(plan, update, kept)
             self._table.measure(
-                i, update.gradient, weight, kept=kept, keep=keep, keep_signs=keep_signs, zeros=update.zeros
-            )
+                i, update.gradient, weight, kept=kept, keep=keep, keep_signs=keep_signs, keep_turns=keep_turns,
+                zeros=update.zeros,
+            )  # fmt: skip
             if kept is not None and not keep:
                 kept.valid = False
 
@@ -127,7 +129,7 @@ def no_row(statistic: Statistic, tensors: int) -> np.ndarray:
         return np.zeros((tensors, histogram.COLUMNS), np.int64)
     if statistic in COUNTS:
         return np.zeros(tensors, np.int64)
-    return np.full(tensors, np.nan)
+    return np.full((tensors, len(turns.AT)) if statistic in OF_QUANTILES else tensors, np.nan)
 
 
 def merged(parts: Sequence[Rows], wanted: frozenset[Statistic], tensors: int) -> Rows:

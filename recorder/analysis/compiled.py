@@ -61,6 +61,18 @@ def _square_distance(x: Any, y: Any) -> Any:
     return total
 
 
+@_jit(fastmath={"reassoc", "contract"})
+def products(x: Any, y: Any) -> Any:
+    """x.y, x.x, y.y"""
+    xy = xx = yy = 0.0
+    for i in range(x.size):
+        a, b = np.float64(x[i]), np.float64(y[i])
+        xy += a * b
+        xx += a * a
+        yy += b * b
+    return xy, xx, yy
+
+
 @_jit()
 def _copy(x: Any, out: Any) -> None:
     for i in range(x.size):  # a slice assignment would first look for overlap

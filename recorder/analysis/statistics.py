@@ -6,7 +6,7 @@ For a tensor with gradient g_t, weights w_t and the weights w_{t-1} before its l
     weight_norm   = ||w_t||_2       weight_nonfinite   = the same of w_t                       weight_histogram
     update_norm   = ||w_t - w_{t-1}||_2
 
-and what became of signs and of the near-zero set since the last update (`signs`).
+and what became of signs and of the near-zero set since the last update (`signs`), how both turned (`turns`).
 
 Sums are taken in float64. A norm over entries that are not finite is honestly NaN or infinite. Entries may be float64,
 float32, float16, or uint16 holding the bits of bfloat16, which numpy lacks; strides are arbitrary and nothing is
@@ -23,18 +23,28 @@ from types import ModuleType
 
 import numpy as np
 
-from recorder.analysis import histogram, signs
+from recorder.analysis import histogram, signs, turns
 
 NORMS = ("gradient_norm", "weight_norm", "update_norm")
 NONFINITE = ("gradient_nonfinite", "weight_nonfinite")
 HISTOGRAMS = ("gradient_histogram", "weight_histogram")
 
 # what a pass is asked for; in the compiled pass each is one loop over a block
-GRADIENT, WEIGHT, UPDATE, KEEP, GRADIENT_BINS, WEIGHT_BINS, SIGNS = (1 << k for k in range(7))
+GRADIENT, WEIGHT, UPDATE, KEEP, GRADIENT_BINS, WEIGHT_BINS, SIGNS, TURNS = (1 << k for k in range(8))
 FLAGS = dict(
     zip(
-        (*NORMS, *NONFINITE, *HISTOGRAMS, *signs.NAMES),
-        (GRADIENT, WEIGHT, UPDATE, GRADIENT, WEIGHT, GRADIENT_BINS, WEIGHT_BINS, *[SIGNS] * len(signs.NAMES)),
+        (*NORMS, *NONFINITE, *HISTOGRAMS, *signs.NAMES, *turns.ANGLES, *turns.QUANTILES),
+        (
+            GRADIENT,
+            WEIGHT,
+            UPDATE,
+            GRADIENT,
+            WEIGHT,
+            GRADIENT_BINS,
+            WEIGHT_BINS,
+            *[SIGNS] * len(signs.NAMES),
+            *[TURNS] * 4,
+        ),
         strict=True,
     )
 )
@@ -50,6 +60,8 @@ class Kept:
     valid: bool = False  # they are the weights before the last update
     planes: np.ndarray | None = None  # see `signs`
     signed: bool = False  # and these are of the last update's gradient
+    gradient: np.ndarray | None = None  # of the last update, where `turns` needs it
+    change: np.ndarray | None = None  # that came before the last update
 
     @classmethod
     def room_for(cls, weight: np.ndarray) -> Kept:
@@ -89,6 +101,7 @@ class Table:
         self._squares = np.empty((tensors, len(NORMS)))
         self._nonfinite = np.empty((tensors, len(NONFINITE)), np.int64)
         self._signs = np.empty((tensors, len(signs.NAMES)), np.int64)
+        self._turns = np.empty((tensors, turns.COLUMNS))
         self._tau = {width: np.array(tau, width) for width in (np.float32, np.float64)}
         self._counts = {n: np.empty((tensors, histogram.COLUMNS), np.int64) for n in HISTOGRAMS if n in self.wanted}
         self._compiled = _compiled()
@@ -99,14 +112,15 @@ class Table:
         self._squares.fill(np.nan)
         self._nonfinite.fill(0)
         self._signs.fill(0)
+        self._turns.fill(np.nan)
         for counts in self._counts.values():
             counts.fill(0)
 
     def measure(
         self, i: int, gradient: np.ndarray | None, weight: np.ndarray, *, kept: Kept | None = None, keep: bool = False,
-        keep_signs: bool = False, zeros: int = 0,
+        keep_signs: bool = False, keep_turns: bool = False, zeros: int = 0,
     ) -> None:  # fmt: skip
-        """Fill row i, replacing what is there; in the same pass keep weights, and signs too, in `kept` if asked.
+        """Fill row i, replacing what is there; in the same pass keep weights, signs, and more in `kept` if asked.
 
         `gradient` and `weight` have one shape; a sparse gradient is given as the 1-D array of its values and the
         number of its implicit `zeros`, and then nothing is known of its signs. Without a gradient its norm is NaN and
@@ -115,14 +129,24 @@ class Table:
         want, memory, planes = self._want, _NOTHING, _NO_PLANES
         if keep_signs:
             want |= SIGNS
+        if keep_turns:
+            want |= TURNS
         if gradient is None or gradient.size != weight.size:
-            want &= ~SIGNS
+            want &= ~(SIGNS | TURNS)
         if kept is None or not kept.fits(weight):
-            kept = Kept.room_for(weight) if want & SIGNS else None
+            kept = Kept.room_for(weight) if want & (SIGNS | TURNS) else None
         if kept is None or not kept.valid:
             want &= ~UPDATE
         if keep and kept is not None:
             want |= KEEP
+        known = gradient is not None
+        gradient, weight = _in_order_of_memory(weight.ravel()[:0] if gradient is None else gradient, weight)
+        tau = self._tau[np.float64 if gradient.dtype == np.float64 else np.float32]
+        self._turns[i] = np.nan
+        if kept is not None and want & TURNS:
+            self._turns[i] = turns.measured(gradient, weight, kept, tau, remember=keep and keep_turns)
+        elif kept is not None:
+            kept.gradient = kept.change = None
         row, compares = self._signs[i], False
         row[:] = 0
         if kept is not None and want & SIGNS:
@@ -132,8 +156,6 @@ class Table:
             kept.signed = False
         if kept is not None and want & (UPDATE | KEEP | SIGNS):
             memory = kept.weights
-        known = gradient is not None
-        gradient, weight = _in_order_of_memory(weight[:0] if gradient is None else gradient, weight)
         squares, nonfinite = self._squares[i], self._nonfinite[i]
         squares[:], nonfinite[:] = 0.0, 0
         counts = [_NO_COUNTS, _NO_COUNTS]
@@ -141,7 +163,6 @@ class Table:
             if name in self._counts:
                 counts[k] = self._counts[name][i]
                 counts[k][:] = 0
-        tau = self._tau[np.float64 if gradient.dtype == np.float64 else np.float32]
         run: Callable[..., None] = _numpy_pass
         if self._compiled is not None and gradient.dtype == weight.dtype:
             run = partial(_compiled_pass, self._compiled)
@@ -159,15 +180,16 @@ class Table:
 
     def forget(self, i: int) -> None:
         """Make row i that of a tensor which was not updated."""
-        self._squares[i], self._nonfinite[i], self._signs[i] = np.nan, 0, 0
+        self._squares[i], self._nonfinite[i], self._signs[i], self._turns[i] = np.nan, 0, 0, np.nan
         for counts in self._counts.values():
             counts[i] = 0
 
     def columns(self) -> dict[str, np.ndarray]:
-        """-> {statistic: (tensor,) float64; counts (tensor,) int64; histograms (tensor, 204) int64}"""
-        names = (*NORMS, *NONFINITE, *signs.NAMES)
+        """-> {statistic: (tensor,) float64; counts (tensor,) int64; histograms (tensor, 204) int64; quantiles}"""
+        names = (*NORMS, *NONFINITE, *signs.NAMES, *turns.ANGLES, *turns.QUANTILES)
+        angle, cosine, *both = (x.copy() for x in np.split(self._turns, [1, 2, 2 + len(turns.AT)], axis=1))
         found_in = (*np.sqrt(self._squares.T), *self._nonfinite.T.copy(), *self._signs.T.copy())
-        columns = zip(names, found_in, strict=True)
+        columns = zip(names, (*found_in, angle[:, 0], cosine[:, 0], *both), strict=True)
         found = {name: column for name, column in columns if name in self.wanted}
         return found | {name: counts.copy() for name, counts in self._counts.items()}
 
@@ -190,6 +212,7 @@ def warm_up(dtypes: Iterable[np.dtype | type]) -> None:
     for dtype in dtypes:
         one = np.zeros(1, dtype)
         Table(FLAGS, 1).measure(0, one, one.copy(), kept=Kept.room_for(one), keep=True, keep_signs=True)
+        turns.warm_up(one)
 
 
 @cache

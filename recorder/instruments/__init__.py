@@ -6,12 +6,16 @@ from typing import Any
 
 from recorder.instruments.activation_histogram import ActivationHistogram
 from recorder.instruments.activation_statistics import ActivationStatistics
+from recorder.instruments.change_cosine import ChangeCosine
+from recorder.instruments.gradient_angle import GradientAngle
 from recorder.instruments.gradient_histogram import GradientHistogram
 from recorder.instruments.gradient_norm import GradientNorm
 from recorder.instruments.local_extrema import LocalExtrema
 from recorder.instruments.near_zero import NearZero
+from recorder.instruments.near_zero_movement import NearZeroMovement
 from recorder.instruments.raw_activations import RawActivations
 from recorder.instruments.raw_snapshots import RawSnapshots
+from recorder.instruments.secant_curvature import SecantCurvature
 from recorder.instruments.sign_flips import SignFlips
 from recorder.instruments.sign_map import SignMap
 from recorder.instruments.update_ratio import UpdateRatio
@@ -27,6 +31,10 @@ INSTRUMENTS: tuple[Any, ...] = (
     NearZero,
     SignFlips,
     LocalExtrema,
+    GradientAngle,
+    ChangeCosine,
+    SecantCurvature,
+    NearZeroMovement,
     SignMap,
     ActivationStatistics,
     WeightHistogram,
@@ -40,12 +48,16 @@ __all__ = [
     "INSTRUMENTS",
     "ActivationHistogram",
     "ActivationStatistics",
+    "ChangeCosine",
+    "GradientAngle",
     "GradientHistogram",
     "GradientNorm",
     "LocalExtrema",
     "NearZero",
+    "NearZeroMovement",
     "RawActivations",
     "RawSnapshots",
+    "SecantCurvature",
     "SignFlips",
     "SignMap",
     "UpdateRatio",

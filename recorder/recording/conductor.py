@@ -21,6 +21,7 @@ from recorder.errors import InstrumentError, RecordError
 from recorder.reading import (
     COMPARING,
     OF_SIGNS,
+    OF_TURNS,
     Collected,
     Facts,
     Finished,
@@ -207,6 +208,11 @@ class Conductor:
             self._plan = _planned(self.due, comparing=self._comparing_next(), tau=self._tau)
         return self._plan
 
+    def wants(self, ahead: int) -> bool:
+        """Whether something of this coming update will be asked for; 0 is the next one. Epochs end where they will."""
+        coming, following = self._coming(ahead), self._coming(ahead + 1)
+        return bool(self._at(coming, self._at_updates) or self._at(following, self._comparing))
+
     def _comparing_next(self) -> list[Player]:
         """Who compares the next step with the coming one."""
         return self._at(self._coming(ahead=1), self._comparing) if self._comparing else []
@@ -278,8 +284,11 @@ def _planned(due: Sequence[Player], *, comparing: Sequence[Player], tau: tuple[f
     statistics = frozenset[Statistic]().union(*(p.instrument.statistics for p in due))
     if comparing:
         statistics |= {Statistic.WEIGHT_NORM}
-    keep_signs = any(not OF_SIGNS.isdisjoint(p.instrument.statistics) for p in comparing)
-    return Plan(statistics, bool(comparing), frozenset().union(*(p.raw for p in due)), keep_signs, tau)
+    wanted = frozenset[Statistic]().union(*(p.instrument.statistics for p in comparing))
+    return Plan(
+        statistics, bool(comparing), frozenset().union(*(p.raw for p in due)), keep_signs=bool(wanted & OF_SIGNS),
+        tau=tau, keep_turns=bool(wanted & OF_TURNS),
+    )  # fmt: skip
 
 
 def checked(values: Mapping[str, Any], series: Sequence[Series], step: int) -> Mapping[str, Any]:

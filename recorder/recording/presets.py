@@ -9,12 +9,16 @@ from recorder.errors import RecordError
 from recorder.instruments import INSTRUMENTS
 from recorder.instruments.activation_histogram import ActivationHistogram
 from recorder.instruments.activation_statistics import ActivationStatistics
+from recorder.instruments.change_cosine import ChangeCosine
+from recorder.instruments.gradient_angle import GradientAngle
 from recorder.instruments.gradient_histogram import GradientHistogram
 from recorder.instruments.gradient_norm import GradientNorm
 from recorder.instruments.local_extrema import LocalExtrema
 from recorder.instruments.near_zero import NearZero
+from recorder.instruments.near_zero_movement import NearZeroMovement
 from recorder.instruments.raw_activations import RawActivations
 from recorder.instruments.raw_snapshots import RawSnapshots
+from recorder.instruments.secant_curvature import SecantCurvature
 from recorder.instruments.sign_flips import SignFlips
 from recorder.instruments.sign_map import SignMap
 from recorder.instruments.update_ratio import UpdateRatio
@@ -51,6 +55,10 @@ PRESETS: Mapping[str, Callable[[], tuple[Scheduled, ...]]] = {
         every(1, NearZero()),
         every(1, SignFlips()),
         every(1, LocalExtrema()),
+        pairs(10, GradientAngle()),
+        pairs(10, ChangeCosine()),
+        pairs(10, SecantCurvature()),
+        pairs(10, NearZeroMovement()),
         each_epoch(SignMap()),
         each_epoch(ActivationStatistics()),
         each_epoch(WeightHistogram()),
@@ -68,6 +76,10 @@ DEFAULT_SCHEDULES: Mapping[str, Schedule] = {
     NearZero.name: every(1),
     SignFlips.name: every(1),
     LocalExtrema.name: every(1),
+    GradientAngle.name: pairs(10),
+    ChangeCosine.name: pairs(10),
+    SecantCurvature.name: pairs(10),
+    NearZeroMovement.name: pairs(10),
     SignMap.name: each_epoch(),
     ActivationStatistics.name: each_epoch(),
     WeightHistogram.name: each_epoch(),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -14,11 +16,11 @@ from recorder.adapters.torch.adapter import TorchAdapter
 from recorder.adapters.torch.cuda import CudaPass, counts, later, nonfinite, norms
 from recorder.adapters.torch.host import HostPass, Members
 from recorder.analysis import histogram
-from recorder.reading import Plan, Statistic
+from recorder.reading import OF_TURNS, Statistic
 from tests.adapters.watching import EVERYTHING, NOTHING
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
-NORMS = (Statistic.GRADIENT_NORM, Statistic.WEIGHT_NORM, Statistic.UPDATE_NORM)
+NORMS = {Statistic.GRADIENT_NORM, Statistic.WEIGHT_NORM, Statistic.UPDATE_NORM, *OF_TURNS}
 
 on_devices = pytest.mark.parametrize("device", DEVICES)
 
@@ -60,9 +62,7 @@ def test_same_rows_as_on_the_host(device, dtype, scale):
     names = [f"tensor{i}" for i in range(6)]
     raw = frozenset((q, n) for q in ("gradient", "weight", "update") for n in names[:2])
     host, gpu = HostPass(names), CudaPass(names)
-    for seed, plan in enumerate(
-        [EVERYTHING, Plan(EVERYTHING.statistics, True, raw, True), EVERYTHING, NOTHING, EVERYTHING]
-    ):
+    for seed, plan in enumerate([EVERYTHING, replace(EVERYTHING, raw=raw), EVERYTHING, NOTHING, EVERYTHING]):
         there, here = members(device, dtype, seed), members("cpu", dtype, seed)
         skipped = torch.zeros((), device=device) if seed == 2 else None
         gpu.update(plan, there, None if scale is None else torch.tensor(scale, device=device), skipped)

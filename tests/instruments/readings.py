@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from recorder.analysis import histogram, signs
+from recorder.analysis import histogram, signs, turns
 from recorder.reading import Facts, LayerFacts, Reading, Statistic, TensorFacts
 
 FACTS = Facts(
@@ -72,5 +72,8 @@ def reading(*, weights=None, gradients=None, before=None, gradients_before=None,
             past = [np.ravel(x[t.name]) for x in (gradients_before, before) if gradients_before and before]
             for name, count in sign_counts(np.ravel(gradients[t.name]), np.ravel(weights[t.name]), *past).items():
                 table[Statistic(name)][i] = count
+    quantiles = np.full((len(FACTS.tensors), len(turns.AT)), np.nan)
+    table |= {Statistic(name): quantiles for name in turns.QUANTILES}
+    table |= {Statistic(name): quantiles[:, 0] for name in turns.ANGLES}
     previous = {Statistic.WEIGHT_NORM: over(before, norm, np.nan)} if before else {}
     return Reading(7, 1, 0.0, table, activations=activations or {}, raw=raw or {}, previous=previous)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from recorder.adapters.rows import no_row
 from recorder.analysis import histogram, signs
 from recorder.number import as_float
 from recorder.reading import Collected, Facts, LayerFacts, Plan, Statistic, TensorFacts
@@ -123,4 +124,5 @@ class Quadratic:
             elif quantity == "update" and before:
                 raw[quantity, n] = w[n] - before[n]
         stepped = np.full(len(w), gradient is not None)
-        return Collected({s: over(how.get(s, lambda _: 0)) for s in plan.statistics}, stepped, raw, {})
+        blank = {s: no_row(s, len(w)) for s in plan.statistics - how.keys()}
+        return Collected(blank | {s: over(how[s]) for s in plan.statistics & how.keys()}, stepped, raw, {})

@@ -136,9 +136,28 @@ def test_what_is_compared_every_third_step_is_compared_with_the_step_before(tmp_
             _ = run["gradient_norm"]
 
 
+def test_angles_and_curvature_in_pairs(tmp_path):
+    seen = trained(tmp_path / "r.h5", instruments="full", dtype=torch.float64)
+    with open_run(tmp_path / "r.h5") as run:
+        steps = run["gradient_angle"].step.tolist()
+        assert steps == [0, 1, 10, 11]
+        k = run["gradient_angle"].items.index("head.weight")
+        (g, w), (h, v), (_, u) = (tuple(x.ravel() for x in seen[step]["head.weight"]) for step in (11, 10, 9))
+        cosine = lambda x, y: x @ y / np.linalg.norm(x) / np.linalg.norm(y)  # noqa: E731
+        expected = np.degrees(np.arccos(cosine(g, h))), cosine(w - v, v - u)
+        found = [run[name].values[-1, k] for name in ("gradient_angle", "change_cosine")]
+        np.testing.assert_allclose(found, expected, rtol=1e-5)
+        quantiles = np.quantile((g - h) / (w - v), [0.05, 0.25, 0.5, 0.75, 0.95])
+        np.testing.assert_allclose(run["secant_curvature"].values[-1, k], quantiles, rtol=1e-5)
+        assert np.isnan(run["gradient_angle"].values[0]).all()
+        assert np.isfinite(
+            run["near_zero_movement"].values[-1, run["gradient_norm"].items.index("shared.weight")]
+        ).all()
+
+
 def test_the_same_training_with_and_without(tmp_path):
     ends = []
-    for name, instruments in (("a", "dynamics"), ("b", ())):
+    for name, instruments in (("a", "full"), ("b", ())):
         seen = trained(tmp_path / f"{name}.h5", instruments=instruments, optimizer=torch.optim.Adam)
         ends.append(np.concatenate([w.ravel() for _, w in seen[-1].values()]))
     np.testing.assert_array_equal(*ends)

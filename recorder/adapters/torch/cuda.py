@@ -17,12 +17,15 @@ from recorder.adapters.rows import Rows, no_row
 from recorder.adapters.torch.host import Members, unscaled
 from recorder.adapters.torch.signs import DeviceSigns
 from recorder.adapters.torch.signs import Update as SignUpdate
-from recorder.analysis import histogram, signs
-from recorder.reading import OF_SIGNS, Plan, Quantity, Statistic
+from recorder.adapters.torch.turns import DeviceTurns
+from recorder.analysis import histogram, signs, turns
+from recorder.reading import OF_SIGNS, OF_TURNS, Plan, Quantity, Statistic
 
 Later = Callable[[], np.ndarray]
 
-OF_GRADIENTS = OF_SIGNS | {Statistic.GRADIENT_NORM, Statistic.GRADIENT_NONFINITE, Statistic.GRADIENT_HISTOGRAM}
+OF_GRADIENTS = (
+    OF_SIGNS | OF_TURNS | {Statistic.GRADIENT_NORM, Statistic.GRADIENT_NONFINITE, Statistic.GRADIENT_HISTOGRAM}
+)
 PORTION = 1 << 22  # entries sorted at a time: 36 MB of scratch memory
 
 
@@ -34,6 +37,7 @@ class CudaPass:
         self._kept: dict[int, torch.Tensor] = {}
         self._valid: set[int] = set()
         self._signs = DeviceSigns()
+        self._turns = DeviceTurns()
         self._several = False  # updates of one tensor in one iteration
         self._clear()
 
@@ -55,10 +59,14 @@ class CudaPass:
             self._several |= bool(self._stepped[positions].any())
             self._stepped[positions] = True
             gradients = [_entries(p, scale) for _, p in members]
-            self._measure(plan, members, gradients, skipped, self._sign_counts(plan, members, scale, skipped))
+            keep_turns = plan.keep_turns or (self._several and plan.turns)
+            entrywise = self._entrywise(plan, members, scale, skipped, keep_turns=keep_turns)
+            self._measure(plan, members, gradients, skipped, entrywise)
             for i, p in members:
                 self._copy(plan, i, p, scale)
-        keep_signs = plan.keep_signs or (self._several and plan.signs)
+        keep_signs = plan.keep_signs or plan.keep_turns or (self._several and plan.signs)
+        if not plan.turns:
+            self._turns.forget(positions)
         if not keep_signs:
             self._signs.forget(positions)
         if keep_signs or plan.keep_weights or (self._several and Statistic.UPDATE_NORM in plan.statistics):
@@ -70,14 +78,15 @@ class CudaPass:
     def look(self, plan: Plan, members: Members) -> None:
         if members:
             self._stepped[[i for i, _ in members]] = True
-            self._measure(plan, members, None, None, None)
+            self._measure(plan, members, None, None, {})
 
-    def _sign_counts(
-        self, plan: Plan, members: Members, scale: torch.Tensor | None, skipped: torch.Tensor | None
-    ) -> torch.Tensor | None:
-        """-> (tensor, 11); None where nothing of signs is wanted."""
+    def _entrywise(
+        self, plan: Plan, members: Members, scale: torch.Tensor | None, skipped: torch.Tensor | None, *,
+        keep_turns: bool,
+    ) -> dict[Statistic, torch.Tensor]:  # fmt: skip
+        """What is compared entry by entry with the update before: (tensor, 1 or 5) each."""
         if not plan.signs:
-            return None
+            return {}
         updates = []
         for i, parameter in members:
             weight, dense = _real(parameter.detach()), parameter.grad
@@ -85,16 +94,25 @@ class CudaPass:
             gradient = _real(unscaled(dense.to_dense() if dense.is_sparse else dense, scale)).detach()
             known = i in self._valid and self._kept[i].shape == weight.shape
             updates.append(SignUpdate(i, gradient, weight, self._kept[i] if known else None))
-        return self._signs.counts(updates, plan.tau, skipped)
+        found: dict[Statistic, torch.Tensor] = {}
+        if plan.turns:
+            retained = [self._signs.retained(update, plan.tau[0]) for update in updates]
+            columns = self._turns.columns(updates, retained, remember=keep_turns)
+            widths = [1, 1, len(turns.AT), len(turns.AT)]
+            found = dict(
+                zip(map(Statistic, (*turns.ANGLES, *turns.QUANTILES)), columns.split(widths, dim=1), strict=True)
+            )
+        counts = self._signs.counts(updates, plan.tau, skipped)
+        return found | {Statistic(name): counts[:, k, None] for k, name in enumerate(signs.NAMES)}
 
     def _measure(
         self, plan: Plan, members: Members, gradients: list[torch.Tensor] | None, skipped: torch.Tensor | None,
-        sign_counts: torch.Tensor | None,
+        entrywise: dict[Statistic, torch.Tensor],
     ) -> None:  # fmt: skip
         positions = [i for i, _ in members]
         weights = [_real(p.detach()) for _, p in members]
         wanted = [s for s in Statistic if s in plan.statistics and (gradients is not None or s not in OF_GRADIENTS)]
-        columns = [self._column(s, positions, weights, gradients or [], sign_counts) for s in wanted]
+        columns = [self._column(s, positions, weights, gradients or [], entrywise) for s in wanted]
         if columns:
             table = torch.cat([c.double() for c in columns], dim=1)
             done = torch.ones_like(table[:, :1]) if skipped is None else (skipped == 0).double().expand(len(table), 1)
@@ -102,9 +120,9 @@ class CudaPass:
 
     def _column(
         self, statistic: Statistic, positions: list[int], weights: list[torch.Tensor], gradients: list[torch.Tensor],
-        sign_counts: torch.Tensor | None,
+        entrywise: dict[Statistic, torch.Tensor],
     ) -> torch.Tensor:  # fmt: skip
-        """-> (tensor, 1 or 204)"""
+        """-> (tensor, 1, 5 or 204)"""
         match statistic:
             case Statistic.GRADIENT_NORM:
                 return norms(gradients)[:, None]
@@ -121,8 +139,7 @@ class CudaPass:
             case Statistic.WEIGHT_HISTOGRAM:
                 return torch.stack([counts(w, w.numel()) for w in weights])
             case _:
-                assert sign_counts is not None
-                return sign_counts[:, signs.NAMES.index(statistic.value), None]
+                return entrywise[statistic]
 
     def _update_norms(self, positions: list[int], weights: list[torch.Tensor]) -> torch.Tensor:
         known = [n for n, i in enumerate(positions) if i in self._valid and self._kept[i].shape == weights[n].shape]

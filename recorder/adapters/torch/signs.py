@@ -34,6 +34,14 @@ class DeviceSigns:
     def __init__(self) -> None:
         self._codes: dict[int, torch.Tensor] = {}  # (row, WIDTH) uint8
 
+    def retained(self, update: Update, tau: float) -> torch.Tensor | None:
+        """Which entries are near zero and were so before, (entry,); None where that was not seen."""
+        if update.before is None or update.position not in self._codes:
+            return None
+        codes, g = self._codes[update.position].reshape(-1)[: update.weight.numel()], update.gradient.reshape(-1)
+        wide = g if g.dtype is torch.float64 else g.float()
+        return ((codes & NEAR) != 0) & (wide.abs() <= torch.tensor(tau, dtype=wide.dtype).item())
+
     def forget(self, positions: Iterable[int]) -> None:
         """What was remembered of these tensors is out of date."""
         for i in positions:

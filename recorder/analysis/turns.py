@@ -1,0 +1,106 @@
+"""How do gradient and weights turn from update to update, and how curved is the loss along each weight's own axis?
+
+For a tensor with gradient g_t and weights w_t, and g_{t-1}, w_{t-1}, w_{t-2} of its updates before:
+
+    gradient_angle       between g_t and g_{t-1}, in degrees
+    update_cosine        of the angle between w_t - w_{t-1} and w_{t-1} - w_{t-2}
+    secant_curvature     quantiles of (g_t - g_{t-1}) / (w_t - w_{t-1}) over the weights that moved
+    near_zero_movement   quantiles of |w_t - w_{t-1}| over the entries that are near zero now and were so before
+
+NaN where an update before was not seen, where a vector is zero, and where there is nothing to take quantiles of. The
+curvature of a large tensor is that of up to 16,384 evenly spaced entries; what is not finite is left out of it.
+"""
+
+from __future__ import annotations
+
+import math
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from recorder.analysis.statistics import Kept
+
+ANGLES = ("gradient_angle", "update_cosine")
+QUANTILES = ("secant_curvature", "near_zero_movement")
+AT = (0.05, 0.25, 0.5, 0.75, 0.95)
+SAMPLE = 1 << 14
+COLUMNS = len(ANGLES) + len(QUANTILES) * len(AT)  # angle, cosine, then the quantiles of both
+
+
+def stride(entries: int) -> int:
+    """Between the entries of which the curvature is taken."""
+    return -(-entries // SAMPLE) or 1
+
+
+def measured(
+    gradient: np.ndarray, weight: np.ndarray, kept: Kept, tau: np.ndarray, *, remember: bool
+) -> np.ndarray:  # fmt: skip
+    """-> (COLUMNS,); what the next update is compared with stays in `kept`, but for the weights."""
+    found = np.full(COLUMNS, np.nan)
+    g, change = widened(gradient), None
+    with np.errstate(all="ignore"):
+        if kept.valid:
+            change = widened(weight) - widened(kept.weights)
+            if kept.gradient is not None:
+                found[0] = math.degrees(math.acos(_cosine(g, kept.gradient)))
+                found[2:7] = quantiles(_curvature(g, kept.gradient, change))
+            if kept.change is not None:
+                found[1] = _cosine(change, kept.change)
+            if kept.signed and kept.planes is not None:
+                found[7:] = quantiles(np.abs(change[_retained(g, kept.planes[2], tau[0])]))
+    kept.gradient = g.copy() if remember else None
+    kept.change = change if remember else None
+    return found
+
+
+def warm_up(entries: np.ndarray) -> None:
+    """Compile what this type of entries needs."""
+    _cosine(widened(entries), widened(entries))
+
+
+def quantiles(values: np.ndarray) -> np.ndarray:
+    """-> (5,) float64, NaN of nothing; where a value is NaN, so are they."""
+    return np.quantile(values.astype(np.float64), AT) if len(values) else np.full(len(AT), np.nan)
+
+
+def widened(entries: np.ndarray) -> np.ndarray:
+    """float32 for 16 bits, otherwise the entries themselves."""
+    if entries.dtype == np.uint16:
+        return (entries.astype(np.uint32) << 16).view(np.float32)
+    return entries.astype(np.float32) if entries.dtype == np.float16 else entries
+
+
+def _curvature(g: np.ndarray, before: np.ndarray, change: np.ndarray) -> np.ndarray:
+    some = slice(None, None, stride(g.size))
+    moved = change[some].astype(np.float64)
+    curvature = (g[some].astype(np.float64) - before[some])[moved != 0] / moved[moved != 0]
+    return curvature[np.isfinite(curvature)]
+
+
+def _retained(g: np.ndarray, before: np.ndarray, tau: Any) -> np.ndarray:
+    """-> positions"""
+    near = np.flatnonzero(np.unpackbits(before.view(np.uint8), count=g.size, bitorder="little"))
+    return near[np.abs(g[near]) <= tau]
+
+
+def _cosine(x: np.ndarray, y: np.ndarray) -> float:
+    xy, xx, yy = _products()(x, y)
+    length = math.sqrt(xx) * math.sqrt(yy)
+    return min(1.0, max(-1.0, xy / length)) if length > 0 and math.isfinite(length) else math.nan
+
+
+@cache
+def _products() -> Any:
+    """(x, y) -> x.y, x.x, y.y summed in float64."""
+    try:
+        from recorder.analysis.compiled import products
+    except ImportError:  # no numba here
+        return _numpy_products
+    return products
+
+
+def _numpy_products(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
+    x, y = x.astype(np.float64), y.astype(np.float64)
+    return float(np.dot(x, y)), float(np.dot(x, x)), float(np.dot(y, y))
