@@ -36,6 +36,7 @@ class Summary:
     written: int = 0  # bytes
     loss: float | None = None
     max_size: int | None = None
+    storage: str = ""  # what is special about the disk
     thin: int = 1  # of the axis that is thinned most, one row in so many is kept
 
     def __rich__(self) -> RenderableType:
@@ -63,7 +64,11 @@ class Summary:
     @property
     def caption(self) -> str:
         more = "" if self.scalars else f", and {size(10_000 * SCALAR)} per 10,000 steps for each scalar of the loop"
-        return f"{self.cost}; {size(self.written)} so far, {self.forecast}{more}{self.limit}"
+        return f"{self.cost}; {size(self.written)} so far, {self.forecast}{more}{self.limit}{self.disk}"
+
+    @property
+    def disk(self) -> str:
+        return f"; on {clean(self.storage)}" if self.storage else ""
 
     @property
     def limit(self) -> str:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from recorder.errors import RunExistsError
 from recorder.runfile.declaration import Status, write_sidecar
+from recorder.runfile.filesystem import kind_of
 from recorder.runfile.fork import OpenFiles
 from recorder.runfile.layout import log_of, log_path, part_of, run_paths, sidecar_path, volume_path
 from recorder.runfile.lock import HEARTBEAT, Lock, holder, take
@@ -90,10 +91,7 @@ class Mover:
                 if axis is None:
                     axis = self.full[0][1] if self.full else next(iter(self.parts[0].axes.values()))
                 text = self.outage.warning(axis.name, axis.row.itemsize)
-                self.note("warning", text)
-                if not self._warned:
-                    self.news.append(text)
-                self._warned = True
+                self._tell(text)
             self.changed.notify_all()
 
     def settle(self) -> None:
@@ -247,7 +245,7 @@ class Mover:
                     raise
                 self.live = False
                 abandon(volume.group.file)
-                self.note("note", f"storage: {self.storage} ({_said(error, new)})")
+                self.note("note", f"{self.storage} ({_said(error, new)})")
                 return None
             self._publish(part, new)
         except BaseException:
@@ -278,10 +276,11 @@ class Mover:
 
     @property
     def storage(self) -> str:
-        """How rows are kept until the run is closed."""
+        """What is special about how rows are kept until the run is closed; "" if nothing."""
         if self.live:
-            return "HDF5, written while others read it"
-        return "logs, made into finished HDF5 files from time to time, as network disks need it"
+            return ""
+        disk = kind_of(self.folder) or "this disk"
+        return f"{disk}: rows stay in logs until a part of the run is finished, as others may not read HDF5 meanwhile"
 
     def _ripe(self, part: Part) -> bool:
         """Whether what waits is enough for a volume."""
@@ -330,6 +329,10 @@ class Mover:
                 (self.folder / name).unlink(missing_ok=True)
         if parts := [self.folder / name for name in os.listdir(self.folder) if part_of(name) is not None]:
             self._fold(parts)
+        if self.losses:
+            self.news.append(
+                f"{self.losses} were dropped: the disk took no rows for too long. All others are in the run"
+            )
         self._lock.release()
         with contextlib.suppress(OSError):  # checkpoints or parts live on in it
             self.folder.rmdir()
@@ -345,7 +348,7 @@ class Mover:
             why = ""
         except Exception as error:  # everything is there, only not in one file
             why = f" ({_said(error, self.folder)})"
-        self._tell(f"the run is in {len(parts) + 1} parts{why}; to make one file: layerscope repair {self.path}")
+        self.news.append(f"the run is in {len(parts) + 1} parts{why}; to make one file: layerscope repair {self.path}")
 
     def _let_go(self, error: Exception) -> None:
         """The end has come and the disk still does not take everything: say what is where."""
@@ -371,8 +374,10 @@ class Mover:
         )
 
     def _tell(self, text: str) -> None:
-        """To the user and in the run."""
-        self.news.append(text)
+        """In the run and, for the first trouble that there is, to the user."""
+        if not self._warned:
+            self.news.append(text)
+        self._warned = True
         self.note("warning", text)
 
 

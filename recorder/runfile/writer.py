@@ -80,7 +80,7 @@ class RunWriter:
 
     @property
     def storage(self) -> str:
-        """How rows are kept until the run is closed."""
+        """What is special about how rows are kept until the run is closed; "" if nothing."""
         return self._mover.storage
 
     @property
