@@ -403,3 +403,14 @@ def test_the_ends_of_a_curve_stand_within_the_frame() -> None:
     assert ax.get_ylim() == (0, 3)
     heat = Chart("", Scale("step", limits=(0, 3)), marks=(Heat(np.ones((2, 3)), x=X),))
     assert figure(heat).axes[0].get_xlim() == (0, 3)
+
+
+def test_long_text_in_a_table_goes_on_below_and_none_of_it_is_left_out() -> None:
+    long = "health: exploding in encoder.layers.11.attention.output.dense.weight, gradient norm 2140, limit 1000"
+    word = "w" * 100
+    drawn = figure(Chart("events", marks=(Table(("step", "what"), (("12", long), ("13", word), ("14", "end"))),)))
+    texts = {text.get_text(): text for text in drawn.axes[0].texts}
+    shown = {"".join(text.split()) for text in texts}
+    assert {"".join(long.split()), word, "12", "what"} <= shown
+    boxes = [text.get_window_extent() for text in texts.values() if text.get_text().strip()]
+    assert not any(a.overlaps(b) for k, a in enumerate(boxes) for b in boxes[:k])

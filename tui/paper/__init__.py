@@ -25,6 +25,7 @@ from recorder.chart import Chart, Heat, Plate, Table, View
 from recorder.errors import ExportError
 from tui.paper.axes import draw, put, tick_size
 from tui.paper.style import Preset, PresetName, preset_of, settings
+from tui.paper.text import table_lines
 from tui.words import clip
 
 __all__ = ["Format", "PresetName", "draw", "figure", "image"]
@@ -150,7 +151,7 @@ def _wanted(chart: Chart, usual: float) -> float:
     line = 1.15 * tick_size() / 72
     for m in chart.marks:
         if isinstance(m, Table):
-            return 1.6 * line * (len(m.rows) + 1) + 0.3
+            return 1.6 * line * sum(max(map(len, cells)) for cells in table_lines(m)) + 0.3
         if isinstance(m, Heat) and chart.y.signed_log is None:
             return max(usual, line * sum(map(bool, chart.y.names)) + 0.6)
     return usual

@@ -16,7 +16,7 @@ from matplotlib.patches import Patch, Rectangle
 from matplotlib.transforms import Bbox
 
 from recorder.chart import Band, Bars, Box, Chart, Edges, Heat, Line, Mark, Picture, Points, Rule, Table, Text
-from tui.paper.text import fits, literal
+from tui.paper.text import fits, literal, table_lines
 from tui.words import clip
 
 BAD = "#D55E00"
@@ -24,7 +24,6 @@ FEW_POINTS = 30  # up to here a curve shows where it was recorded
 MANY_POINTS = 2000  # beyond it dots become pixels, so that a PDF stays small
 DIVERGING = "RdBu_r"
 RULE_WORDS = 28  # the most characters along a rule
-CELL = 40  # the most characters in a cell of a table
 
 
 @dataclass
@@ -273,20 +272,19 @@ def _table(m: Table, panel: Panel) -> None:
     ax = panel.ax
     ax.set_axis_off()
     ax.set(xlim=(0, 1), ylim=(0, 1))
-    lines = [m.columns, *m.rows]
-    widths = [
-        max((len(clip(line[k], CELL, middle=True)) for line in lines), default=1) + 2 for k in range(len(m.columns))
-    ]
+    lines = table_lines(m)
+    widths = [max(len(part) for line in lines for part in line[k]) + 2 for k in range(len(m.columns))]
     right = np.cumsum(widths) / sum(widths)
     points = page(ax)[0] / (0.6 * sum(widths))
     size = min(points, float(matplotlib.rcParams["font.size"]))
-    step = 1 / len(lines)
-    for row, line in enumerate(lines):
-        y = 1 - (row + 0.5) * step
+    tall = [max(map(len, line)) for line in lines]
+    ends = 1 - np.cumsum(tall) / sum(tall)
+    for line, height, end in zip(lines, tall, ends, strict=True):
         for k, cell in enumerate(line):
             where = {"x": 0.0, "ha": "left"} if k == 0 else {"x": float(right[k]), "ha": "right"}
-            ax.text(y=y, s=literal(clip(cell, CELL, middle=True)), va="center", fontsize=size, **where)  # type: ignore[arg-type]
-    for y, width in ((1.0, 1.0), (1 - step, 0.6), (0.0, 1.0)):
+            y, words = end + height / sum(tall) / 2, "\n".join(map(literal, cell))
+            ax.text(y=y, s=words, va="center", fontsize=size, **where)  # type: ignore[arg-type]
+    for y, width in ((1.0, 1.0), (float(ends[0]), 0.6), (0.0, 1.0)):
         ax.axhline(y, color="#333333", linewidth=width * matplotlib.rcParams["axes.linewidth"], clip_on=False)
 
 

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import textwrap
 from typing import Any
 
 import matplotlib
 
+from recorder.chart import Table
 from tui.words import plain
 
+CELL = 40  # characters of a table's cell before its text goes on below
 WIDE = 0.55  # the width of a character in ems, about
 _LATEX = {c: "\\" + c for c in "&%$#_{}"} | {
     "\\": r"\textbackslash{}",
@@ -35,3 +38,8 @@ def fits(points: float, size: Any) -> int:
     """How many characters of that size, which may be a word such as "medium", fit into that many points."""
     number = float(size) if isinstance(size, int | float) else float(matplotlib.rcParams["font.size"])
     return max(8, int(points / (WIDE * number)))
+
+
+def table_lines(m: Table) -> list[list[list[str]]]:
+    """[line][column][line of the cell]: the header and the rows, long text in several lines and none of it left out."""
+    return [[textwrap.wrap(plain(cell), CELL) or [""] for cell in line] for line in (m.columns, *m.rows)]
