@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+import textwrap
 from dataclasses import dataclass, field
 from itertools import pairwise
 from pathlib import Path
@@ -322,6 +324,20 @@ def test_two_that_want_to_resume_at_once(tmp_path: Path) -> None:
     writer.close()
     with Run.open(path) as run:
         assert len(run.processes) == 2
+
+
+def test_the_lines_of_the_document_find_the_steps_that_count(tmp_path: Path) -> None:
+    path = tmp_path / "a.h5"
+    many(path, range(50)).close()
+    many(path, range(40, 45), resumed=40).close()
+    many(path, range(20, 60), resumed=20).close()
+    document = (Path(__file__).parents[2] / "docs" / "format.md").read_text()
+    (code,) = re.findall(r"\n\n((?:    .*\n)+)", document[document.index("**Resumed trainings.**") :])[:1]
+    said: list[int] = []
+    with h5py.File(path) as file:
+        exec(textwrap.dedent(code), {"file": file, "json": json, "np": np, "print": lambda *steps: said.extend(steps)})
+    with Run.open(path) as run:
+        assert said == run["loss"].step.tolist() == list(range(60))
 
 
 def test_plain_h5py_finds_where_a_part_was_resumed(tmp_path: Path) -> None:
