@@ -407,7 +407,7 @@ def test_the_ends_of_a_curve_stand_within_the_frame() -> None:
 
 def test_long_text_in_a_table_goes_on_below_and_none_of_it_is_left_out() -> None:
     long = "health: exploding in encoder.layers.11.attention.output.dense.weight, gradient norm 2140, limit 1000"
-    word = "w" * 100
+    word = "encoder.layers." * 7
     drawn = figure(Chart("events", marks=(Table(("step", "what"), (("12", long), ("13", word), ("14", "end"))),)))
     texts = {text.get_text(): text for text in drawn.axes[0].texts}
     shown = {"".join(text.split()) for text in texts}
