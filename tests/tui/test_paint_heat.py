@@ -184,6 +184,23 @@ def test_the_selected_cell_is_marked_and_its_row_lit():
     assert any(s.style and s.style.bold and s.text.strip().startswith("b") for strip in painting.strips for s in strip)
 
 
+def test_where_rows_share_a_line_the_lit_name_is_that_of_the_cursors_row():
+    names = tuple(f"row{k}" for k in range(40))
+    chart = Chart("", Scale("step"), Scale(names=names, reverse=True), (Heat(rng.random((40, 30))),))
+    for row, name in enumerate(names):
+        painting = paint(chart, 60, 14, Look(), cursor=Cursor(row=row, column=15))
+        field = painting.fields[0]
+        assert field is not None
+        assert field.height < len(names) / 2
+        lit = [
+            s.text.strip(" ┤│")
+            for strip in painting.strips
+            for s in strip.crop(0, field.left)
+            if s.style and s.style.bold and s.text.strip(" ┤│")
+        ]
+        assert lit == [name]
+
+
 def test_the_steps_of_columns_are_their_ticks():
     steps = np.array([0, 10, 50, 100, 500, 1000, 5000, 10000], dtype=np.int64)
     chart = Chart("", Scale("step"), marks=(Heat(rng.random((3, 8)), column_steps=steps),))
