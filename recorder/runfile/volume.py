@@ -11,6 +11,7 @@ A volume is an HDF5 group: the root of a file while it is recorded, /parts/NNNN 
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -59,18 +60,18 @@ def new_file(path: str, volumes: Mapping[str, Declaration], *, block_bytes: int 
     is full then costs an OSError, while HDF5 itself crashes the process over a file that it could not finish.
     """
     form: dict[str, Any] = {"libver": ("v110", "v110")}
-    with h5py.File(path, "w", driver="core", backing_store=False, track_order=False, **form) as memory:
+    image = io.BytesIO()  # the core driver's image has a wrong checksum before HDF5 2.0
+    with h5py.File(image, "w", track_order=False, **form) as memory:
         memory.attrs["format"] = FORMAT
         memory.attrs["layerscope"] = np.bytes_(own_version())
         memory.attrs["Conventions"] = np.bytes_("CF-1.11")
         for name, declaration in volumes.items():
             _create(memory.require_group(name), declaration, block_bytes)
-        memory.flush()
-        image = memoryview(memory.id.get_file_image())
+    left = image.getbuffer()
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
     try:
-        while image:
-            image = image[os.write(fd, image) :]
+        while left:
+            left = left[os.write(fd, left) :]
         os.fsync(fd)
     finally:
         os.close(fd)
