@@ -69,9 +69,10 @@ class Mover:
         self._thread.join()
         self._lock.release()
 
-    def release(self) -> None:
-        """Give the run back: nothing was begun."""
-        self._lock.release()
+    @property
+    def works_here(self) -> bool:
+        """Whether this is its thread."""
+        return threading.current_thread() is self._thread
 
     def declare(self, part: Part, number: int | None = None) -> None:
         """Put the declaration of a volume on disk, before its first row."""

@@ -221,6 +221,8 @@ class RunWriter:
                 mover.outage.losses.add(axis.name, step, step)
                 mover.losses.add(axis.name, step, step)
                 return False
+            if mover.works_here:  # its own notes, which nobody else would make room for
+                return True
             self._changed.wait(HEARTBEAT)  # the disk is slower than training: wait rather than lose
             if self._absent:
                 return False
