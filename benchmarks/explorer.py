@@ -1,7 +1,8 @@
-"""How fast is the explorer, through a terminal? Run: python benchmarks/explorer.py [--steps N] [--tensors N] [--json F]
+"""How fast is the explorer, through a terminal? Run: python benchmarks/explorer.py [--steps N] [--tensors N]
 
 A run of 10^6 steps x 200 tensors is written once into a folder for temporary files and opened in a pseudo-terminal of
-120x40 cells with 256 colours. Times are medians. "frame" is the wall time from writing the key to the last byte of
+120x40 cells with 256 colours; so are a run of 10,000 tensors and 500 metrics, and a folder of 1,000 runs. Times are
+medians. "frame" is the wall time from writing the key to the last byte of
 its answer, CPU is that of the whole process; both stand beside the budget of DESIGN 8.
 """
 
@@ -10,19 +11,26 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shutil
 import statistics
 import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from tests.make_run import Training  # noqa: E402
+from recorder.runfile.schema import Kind, Series, State  # noqa: E402
+from recorder.runfile.writer import RunWriter  # noqa: E402
+from tests.make_run import Training, make_run  # noqa: E402
 from tests.tui.terminal_process import Terminal, layerscope  # noqa: E402
 
 QUIET = 0.3  # seconds without a byte after which a frame is complete
+ANSWERS = 2.0  # seconds until the first one
 TICK = os.sysconf("SC_CLK_TCK")
 # An installed program has its bytecode: this one keeps it among the temporary files, whatever the environment says.
 BYTECODE = str(Path(tempfile.gettempdir()) / "layerscope-benchmark" / "bytecode")
@@ -39,10 +47,21 @@ KEYS = {  # what is pressed, on which screen, how often
     "200 tensors x steps: zoom in and out": ("3", "++++----", 2),
 }
 
+WIDE_KEYS = {
+    "500 metrics: next metric": ("2", "j", 10),
+    "500 metrics: cursor left": ("2", "\x1b[D", 10),
+    "10,000 tensors: next tensor": ("3", "j", 10),
+    "10,000 tensors: page down": ("3", "\x1b[6~", 10),
+    "10,000 tensors: cursor left": ("3", "\x1b[D", 10),
+    "10,000 tensors: zoom in and out": ("3", "++--", 2),
+    "10,000 tensors: typing a filter": ("3", "/block7", 1),
+}
+FOLDER = Path(tempfile.gettempdir()) / "layerscope-benchmark"
+
 
 def written(steps: int, tensors: int) -> Path:
     """The run to look at, written if it is not there yet."""
-    path = Path(tempfile.gettempdir()) / "layerscope-benchmark" / f"run-{steps}x{tensors}.h5"
+    path = FOLDER / f"run-{steps}x{tensors}.h5"
     if not path.exists():
         path.parent.mkdir(exist_ok=True)
         began = time.perf_counter()
@@ -52,6 +71,41 @@ def written(steps: int, tensors: int) -> Path:
         training.close()
         print(f"wrote {path} ({path.stat().st_size / 1e6:.0f} MB) in {time.perf_counter() - began:.0f} s")
     return path
+
+
+def wide(tensors: int = 10_000, metrics: int = 500, steps: int = 1000) -> Path:
+    """A run of very many tensors and metrics; some names are 200 characters long."""
+    path = FOLDER / f"wide-{tensors}x{metrics}.h5"
+    if path.exists():
+        return path
+    path.parent.mkdir(exist_ok=True)
+    names = tuple(f"block{k // 100}.attention{k % 100}." + ("projection" * 18 if k % 50 == 0 else "weight")
+                  for k in range(tensors))  # fmt: skip
+    scalars = tuple(f"group{k // 50}/metric{k}" for k in range(metrics))
+    writer = RunWriter(path, meta={})
+    writer.declare(
+        Series("scalars", Kind.SCALAR, "", "Scalars.", scalars, dtype="float64", item_dim="scalar", axis="step"),
+        Series("gradient_norm", Kind.PER_ITEM, "loss / weight", "Norm.", names, item_dim="tensor", axis="step"),
+    )
+    rng = np.random.default_rng(0)
+    for step in range(steps):
+        values = {"scalars": rng.random(metrics), "gradient_norm": rng.random(tensors) * np.exp(-step / 300)}
+        writer.append("step", step=step, epoch=0, time=1.7e9 + step, values=values)
+    writer.close(State.DONE)
+    return path
+
+
+def many(runs: int = 1000) -> Path:
+    """A folder of so many runs."""
+    folder = FOLDER / f"{runs}-runs"
+    if not folder.exists():
+        (unfinished := folder.with_suffix(".new")).mkdir(parents=True, exist_ok=True)
+        one = make_run(FOLDER / f"one-of-{runs}.h5", steps=100, tensors=4)
+        for k in range(runs):
+            shutil.copy(one, unfinished / f"run{k}.h5")
+        one.unlink()
+        unfinished.rename(folder)
+    return folder
 
 
 def cpu(pid: int) -> float:
@@ -70,7 +124,7 @@ def answer(t: Terminal) -> tuple[float, int]:
     """Seconds until the last byte of what follows, and how many bytes."""
     began = last = time.perf_counter()
     total = 0
-    while time.perf_counter() - last < QUIET:
+    while time.perf_counter() - last < (QUIET if total else ANSWERS):
         if got := len(t.read(0.002)):
             total, last = total + got, time.perf_counter()
     return last - began, total
@@ -107,7 +161,7 @@ def pressed(t: Terminal, keys: str, times: int) -> dict[str, float]:
     return {"frame_ms": 1e3 * statistics.median(walls), "cpu_ms": 1e3 * spent, "bytes": statistics.median(sizes)}
 
 
-def measure(run: Path, repeats: int) -> dict[str, object]:
+def measure(run: Path, repeats: int) -> dict[str, Any]:
     """Everything, as plain data."""
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder)
@@ -137,7 +191,43 @@ def measure(run: Path, repeats: int) -> dict[str, object]:
     }  # fmt: skip
 
 
-def table(found: dict[str, object]) -> str:
+def listed(folder: Path) -> dict[str, float]:
+    """How soon the first and the last run of a folder stand in the list, and what a key costs meanwhile and after."""
+    with tempfile.TemporaryDirectory() as home:
+        began = time.perf_counter()
+        with layerscope(str(folder), "--fresh", size=(120, 40), cwd=Path(home), environ=INSTALLED) as t:
+            while "✓ done" not in t.text:
+                t.read(0.001)
+            first = time.perf_counter() - began
+            t.press("/run99")
+            t.until(lambda text: "/run99" in text)
+            meanwhile = "looking for more" in t.text
+            t.press("\x1b")
+            t.until(lambda text: "/run99" not in text)
+            t.until(lambda text: "looking for more" not in text, patience=300)
+            whole, spent = time.perf_counter() - began, cpu(t.pid)
+            found = {"first_rows_s": first, "all_rows_s": whole, "cpu_s": spent, "filtered_meanwhile": meanwhile}
+            found |= {f"{key}_cpu_ms": pressed(t, key, 5)["cpu_ms"] for key in ("j", "G")}
+            found |= {"filter_cpu_ms": pressed(t, "/run99", 1)["cpu_ms"], "memory_mib": megabytes(t.pid, "VmRSS")}
+    return found
+
+
+def keyed(run: Path) -> dict[str, Any]:
+    """What the keys of a wide run cost."""
+    keys = {}
+    with (
+        tempfile.TemporaryDirectory() as home,
+        layerscope(str(run), "--fresh", size=(120, 40), cwd=Path(home), environ=INSTALLED) as t,
+    ):
+        t.until(lambda text: "┤" in text)
+        for name, (screen, key, times) in WIDE_KEYS.items():
+            t.press(screen)
+            answer(t)
+            keys[name] = pressed(t, key, times)
+        return {"keys": keys, "memory_mib": megabytes(t.pid, "VmRSS")}
+
+
+def table(found: dict[str, Any]) -> str:
     """The numbers beside their budgets."""
     rows = [
         ("first frame", f"{found['first_frame_s']:.2f} s", "< 0.8 s"),
@@ -145,8 +235,13 @@ def table(found: dict[str, object]) -> str:
         ("memory (peak)", f"{found['memory_mib']:.0f} ({found['peak_mib']:.0f}) MiB", "< 150 MiB"),
         ("idle for 3 s", f"{found['idle_bytes']} bytes, {found['idle_cpu_share']:.1%} of a core", "0 bytes"),
     ]
-    keys = found["keys"]
-    assert isinstance(keys, dict)
+    runs, keys = found["runs"], found["keys"] | found["wide"]["keys"]
+    rows += [
+        ("1,000 runs: first rows, all", f"{runs['first_rows_s']:.2f} s, {runs['all_rows_s']:.0f} s", "first < 1 s"),
+        ("1,000 runs: CPU of j, G and a filter's letter",
+         f"{runs['j_cpu_ms']:.0f}, {runs['G_cpu_ms']:.0f}, {runs['filter_cpu_ms']:.0f} ms", "CPU < 50 ms"),
+        ("10,000 tensors: memory", f"{found['wide']['memory_mib']:.0f} MiB", "< 150 MiB"),
+    ]  # fmt: skip
     rows += [
         (name, f"{k['frame_ms']:.0f} ms, CPU {k['cpu_ms']:.0f} ms, {k['bytes']:,.0f} bytes", "CPU < 50 ms, <= 60 kB")
         for name, k in keys.items()
@@ -161,6 +256,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5, help="starts, of which the median is taken")
     options = parser.parse_args()
     found = measure(written(options.steps, options.tensors), options.repeats)
+    found |= {"wide": keyed(wide()), "runs": listed(many())}
     print(table(found))
     OUT.parent.mkdir(exist_ok=True)
     OUT.write_text(json.dumps(found, indent=1) + "\n")

@@ -175,7 +175,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--hours", type=float, default=6.0, help="simulated hours")
     parser.add_argument("--tensors", type=int, default=64)
-    parser.add_argument("--rows", type=int, default=20, help="rows written between two looks")
+    parser.add_argument("--rows", type=int, default=2, help="rows written between two looks")
     parser.add_argument("--quick", action="store_true", help="half an hour, written nowhere")
     options = parser.parse_args()
     found = soak(0.5 if options.quick else options.hours, tensors=options.tensors, rows=options.rows)
