@@ -11,10 +11,8 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import random
 import shutil
-import subprocess
 import sys
 import tempfile
 from collections import Counter
@@ -28,6 +26,8 @@ import numpy as np
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
+from recorder.runfile.pack import pack  # noqa: E402
+from tests.runfile.corpus import good, killed  # noqa: E402
 from tests.runfile.doors import Child, Outcome  # noqa: E402
 
 MEMORY = Path("/dev/shm")  # where a sync costs nothing
@@ -37,35 +37,13 @@ EVERY = 10  # examples of which one goes through all of these, the others throug
 JOBS = 2
 BLOCKS = (b"\x89HDF", b"OHDR", b"OCHK", b"FRHP", b"FHDB", b"FHIB", b"BTHD", b"BTLF", b"BTIN", b"FAHD", b"FADB",
           b"EAHD", b"EAIB", b"EASB", b"EADB")  # fmt: skip
-KILLED = """
-import os, sys, time
-from pathlib import Path
-from tests.runfile.runs import append, write
-from recorder.runfile.schema import Kind, Series
-writer = write(Path(sys.argv[1]), 700, close=False)
-writer.declare(Series("late", Kind.PER_ITEM, "", "", ("x", "y"), axis="step"))
-for step in range(700, 900):
-    writer.append("step", step=step, epoch=70, time=1.7e9 + step, values={"late": [step, -step]})
-while writer._due:
-    time.sleep(0.01)
-time.sleep(0.1)
-os.kill(os.getpid(), 9)
-"""
 
 
 def bases(folder: Path) -> dict[str, Path]:
     """The undamaged runs, each in a folder of its own."""
-    from recorder.runfile.pack import pack
-    from tests.runfile.runs import write
-
-    runs = {name: folder / name / "run.h5" for name in ("sealed", "killed", "packed")}
-    for path in runs.values():
-        path.parent.mkdir(parents=True)
-    write(runs["sealed"], 700)
-    subprocess.run([sys.executable, "-c", KILLED, str(runs["killed"])], cwd=ROOT, check=False)
-    os.utime(runs["killed"].with_suffix(".d") / "lock", (0, 0))  # its heart stopped long ago
-    pack(runs["killed"], runs["packed"])
-    return runs
+    runs = {"sealed": good(folder / "sealed"), "killed": killed(folder / "killed")}
+    (folder / "packed").mkdir()
+    return {**runs, "packed": pack(runs["killed"], folder / "packed" / "run.h5")}
 
 
 @numba.njit

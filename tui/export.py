@@ -129,7 +129,10 @@ def _figure(
 ) -> bytes:
     from tui.paper import image
 
-    return image(view, format, preset=preset, style=style, colours=colours, letters=letters)
+    try:
+        return image(view, format, preset=preset, style=style, colours=colours, letters=letters)
+    except (ArithmeticError, ValueError) as error:  # numbers at the ends of what a float can hold
+        raise ExportError(f"{view.title}: cannot be drawn ({error}); a window, limits or log may help") from error
 
 
 def _safe(text: str) -> str:
