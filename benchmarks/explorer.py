@@ -199,9 +199,13 @@ def listed(folder: Path) -> dict[str, float]:
             while "✓ done" not in t.text:
                 t.read(0.001)
             first = time.perf_counter() - began
-            t.press("/run99")
+            t.press("/")
+            t.shows("gl*b")
+            t.press("run99")
             t.until(lambda text: "/run99" in text)
             meanwhile = "looking for more" in t.text
+            t.press("\x1b")
+            t.until(lambda text: "gl*b" not in text)
             t.press("\x1b")
             t.until(lambda text: "/run99" not in text)
             t.until(lambda text: "looking for more" not in text, patience=300)

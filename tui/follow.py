@@ -129,8 +129,9 @@ class Follower(threading.Thread):
                 self._open(path)
             case WatchRuns(on):
                 self._watching, self._next_listing = on, 0.0
-                self._listing = None
-                self._shown = []
+                if self._listing is None or not on:  # a look that is under way goes on
+                    self._listing = None
+                    self._shown = []
             case Draw():
                 run = self._of(request.run)
                 self._post(messages.Drawn(request, draw(run, request, self._views), *recorded(run, request)))

@@ -104,8 +104,12 @@ def test_a_list_that_is_still_being_read_can_be_used(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(follow, "FIRST_BATCH", 0.01)
     gate = threading.Event()
 
+    looks = 0
+
     class Slow(FakeSource):
         def runs(self) -> Iterator[FakeRecord]:
+            nonlocal looks
+            looks += 1
             for k, record in enumerate(self.records):
                 if k == 700:
                     gate.wait(20)
@@ -118,10 +122,13 @@ def test_a_list_that_is_still_being_read_can_be_used(monkeypatch: pytest.MonkeyP
     async def test(driven: Driven) -> None:
         assert await driven.until(lambda: "runs  looking for more" in driven.text)
         await driven.pilot.press("j", "j", "slash")
-        await driven.pilot.press("r", "u", "n", "6", "9", "enter")
+        await driven.pilot.press("r", "u", "n", "6", "9")
         assert await driven.until(lambda: "run69 " in driven.text and "run1 " not in driven.text)
         assert "looking for more" in driven.text
         gate.set()
+        assert await driven.until(lambda: "11 of 1000 runs" in driven.text)  # read on under the prompt
+        assert looks == 1
+        await driven.pilot.press("enter")
         assert await driven.until(lambda: "11 of 1000 runs" in driven.text)
         assert "looking for more" not in driven.text
 

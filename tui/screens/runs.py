@@ -70,7 +70,8 @@ class Runs(Page):
         self.explorer.ask(WatchRuns(True))
 
     def on_screen_suspend(self) -> None:
-        self.explorer.ask(WatchRuns(False))
+        if self.place.screen != self.NAME:  # another page, not a prompt above this one
+            self.explorer.ask(WatchRuns(False))
 
     def receive(self, message: Message) -> None:
         """New runs, or news of known ones."""
