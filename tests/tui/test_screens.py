@@ -518,3 +518,17 @@ def test_the_smoothed_value_stands_beside_the_recorded_one() -> None:
         assert {"loss", "smoothed"} <= set(shown)
 
     drive(one(opened()), test)
+
+
+@pytest.mark.parametrize("screen", ["runs", "overview", "layers"])
+def test_no_cell_is_left_on_the_terminals_own_ground(screen: str) -> None:
+    """A dark text of ours on somebody's dark terminal could not be read."""
+
+    async def test(driven: Driven) -> None:
+        await driven.press("j", "k")
+        bare = [
+            s.text for line in driven.frame for s in line if s.text and (s.style is None or s.style.bgcolor is None)
+        ]
+        assert bare == []
+
+    drive(folder(), test, place=Place(screen=screen, run="runs/mlp10.h5"), look=Look(Depth.TRUE))

@@ -129,7 +129,8 @@ class Rows(Widget, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         """One line as wide as the widget."""
-        return self._drawn[y] if y < len(self._drawn) else Strip.blank(self.size.width, Style(bold=False))
+        strip = self._drawn[y] if y < len(self._drawn) else Strip.blank(self.size.width, Style(bold=False))
+        return strip.apply_style(self.rich_style)  # here, for only what is sent needs the theme's ground
 
     def _draw(self) -> None:
         """Make what is visible, and send the lines that differ."""
