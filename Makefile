@@ -44,6 +44,7 @@ bench: $(READY) $(H5PY_OTHER)/.ready  # every number that the README quotes; tak
 	$(BIN)/python benchmarks/overhead.py
 	$(BIN)/python benchmarks/painting.py
 	$(BIN)/python benchmarks/explorer.py
+	$(BIN)/python benchmarks/soak.py
 	$(BIN)/python benchmarks/long.py
 	$(BIN)/python benchmarks/torn.py 2000
 	$(BIN)/python benchmarks/crash.py 100 --other $(H5PY_OTHER)
