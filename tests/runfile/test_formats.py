@@ -1,6 +1,6 @@
 """A file written by a released format stays readable; the files are kept in tests/fixtures.
 
-They were made once, when the format was current, by `python -m tests.runfile.test_formats`; a later format adds its own.
+They were made when the format was current, by `python -m tests.runfile.test_formats`; a later format adds its own.
 """
 
 from __future__ import annotations
