@@ -110,7 +110,8 @@ class Volume:
         """Add rows (of the axis' row_dtype) behind those committed; safe to repeat after a failure.
 
         The order is the promise to readers: data, flush, count, flush. With an fsync before the count it is one to
-        those after a power cut too: its rows are there, while a chunk never written reads as rows of nothing.
+        those after a power cut too: its rows are there, while a chunk never written reads as rows of nothing. With one
+        after it, their log is needed no more.
         """
         into = self._axes[axis]
         start, stop = into.count, into.count + len(rows)
@@ -132,6 +133,8 @@ class Volume:
             os.fsync(self.descriptor)
         into.committed[()] = stop
         file.flush()
+        if self._sync:
+            os.fsync(self.descriptor)
         into.count, into.levels = stop, levels
 
     @property
