@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
 from typing import Any, Literal, Protocol, runtime_checkable
@@ -44,12 +44,29 @@ class Statistic(Enum):
     UPDATE_COSINE = "update_cosine"
     SECANT_CURVATURE = "secant_curvature"  # quantiles, as the next: rows of `analysis.turns.AT`
     NEAR_ZERO_MOVEMENT = "near_zero_movement"
+    # the same of the moving averages of g and w; see `analysis.averages`
+    AVERAGE_GRADIENT_NORM = "average_gradient_norm"
+    AVERAGE_UPDATE_NORM = "average_update_norm"
+    AVERAGE_NEAR_ZERO = "average_near_zero"
+    AVERAGE_NEAR_ZERO_TIGHT = "average_near_zero_tight"
+    AVERAGE_NEAR_ZERO_RETAINED = "average_near_zero_retained"
+    AVERAGE_NEAR_ZERO_RELEASED = "average_near_zero_released"
+    AVERAGE_NEAR_ZERO_FLIPS = "average_near_zero_flips"
+    AVERAGE_NEAR_ZERO_MINIMA = "average_near_zero_minima"
+    AVERAGE_NEAR_ZERO_MAXIMA = "average_near_zero_maxima"
+    AVERAGE_SIGN_FLIPS = "average_sign_flips"
+    AVERAGE_MINIMA = "average_minima"
+    AVERAGE_MAXIMA = "average_maxima"
+    AVERAGE_COMPARED = "average_compared"
+    AVERAGE_GRADIENT_ANGLE = "average_gradient_angle"
 
 
+AVERAGED = {s: Statistic(s.value.removeprefix("average_")) for s in Statistic if s.value.startswith("average_")}
 OF_SIGNS = frozenset(s for s in Statistic if s.value in signs.NAMES)
 OF_QUANTILES = frozenset({Statistic.SECANT_CURVATURE, Statistic.NEAR_ZERO_MOVEMENT})
 OF_TURNS = OF_QUANTILES | {Statistic.GRADIENT_ANGLE, Statistic.UPDATE_COSINE}
 COMPARING = OF_SIGNS | OF_TURNS | {Statistic.UPDATE_NORM}  # with the update before
+AVERAGE_COUNTS = frozenset(s for s, plain in AVERAGED.items() if plain in OF_SIGNS)
 
 
 class Need(Enum):
@@ -134,6 +151,14 @@ class Plan:
     tau: tuple[float, float] = signs.TAU  # of NEAR_ZERO and NEAR_ZERO_TIGHT
     keep_turns: bool = False  # one of OF_TURNS is wanted at the following step; signs and weights are kept as well then
 
+    averages: bool = False  # the moving averages take in this update, whatever else is wanted
+
+    @property
+    def of_averages(self) -> Plan:
+        """What to compute of the moving averages, as of any tensor."""
+        wanted = frozenset(AVERAGED[s] for s in self.statistics if s in AVERAGED)
+        return replace(self, statistics=wanted, raw=frozenset(), averages=False)
+
     @property
     def signs(self) -> bool:
         """Whether gradients are needed entry by entry, beside those of the update before."""
@@ -145,7 +170,7 @@ class Plan:
         return self.keep_turns or not OF_TURNS.isdisjoint(self.statistics)
 
     def __bool__(self) -> bool:
-        return bool(self.statistics or self.keep_weights or self.keep_signs or self.raw)
+        return bool(self.statistics or self.keep_weights or self.keep_signs or self.raw or self.averages)
 
 
 @dataclass(frozen=True)

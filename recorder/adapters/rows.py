@@ -13,11 +13,12 @@ from typing import NamedTuple
 import numpy as np
 
 from recorder.analysis import histogram, statistics, turns
-from recorder.reading import OF_QUANTILES, OF_SIGNS, Plan, Quantity, Statistic
+from recorder.analysis.averages import Average
+from recorder.reading import AVERAGE_COUNTS, AVERAGED, OF_QUANTILES, OF_SIGNS, Plan, Quantity, Statistic
 
 HISTOGRAMS = frozenset({Statistic.GRADIENT_HISTOGRAM, Statistic.WEIGHT_HISTOGRAM})
 STATISTICS = {statistic.value: statistic for statistic in Statistic}
-COUNTS = OF_SIGNS | {Statistic.GRADIENT_NONFINITE, Statistic.WEIGHT_NONFINITE}
+COUNTS = OF_SIGNS | AVERAGE_COUNTS | {Statistic.GRADIENT_NONFINITE, Statistic.WEIGHT_NONFINITE}
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,8 @@ class HostRows:
     def __init__(self, names: Sequence[str]) -> None:
         self.names = names
         self._kept: dict[int, statistics.Kept] = {}
+        self._averages: dict[int, Average] = {}
+        self._of_averages: HostRows | None = None  # what is measured of them
         self.keeps = False  # some of what was kept is up to date
         self._several = False  # updates of a tensor in one iteration: five critic steps to one of the generator
         self.grow(names)
@@ -51,6 +54,8 @@ class HostRows:
     def grow(self, names: Sequence[str]) -> None:
         """More tensors came; called between two iterations."""
         self.names = names
+        if self._of_averages is not None:
+            self._of_averages.grow(names)
         self._nothing = Rows({}, np.zeros(len(names), bool), {})
         # one for each union that was wanted
         self._tables: dict[tuple[frozenset[Statistic], tuple[float, float]], statistics.Table] = {}
@@ -72,6 +77,7 @@ class HostRows:
         """One pass over each tensor."""
         if self._table is None:
             self._table = self._table_of(plan)
+        of_averages = plan.of_averages if plan.averages else None
         # All of them first: once the pass has filled the processor's caches with tensors, this code is slow to fetch.
         for update in list(updates):
             i, weight = update.position, update.weight
@@ -93,12 +99,28 @@ class HostRows:
             )  # fmt: skip
             if kept is not None and not keep:
                 kept.valid = False
+            if of_averages is not None:
+                self._average(of_averages, update)
+
+    def _average(self, plan: Plan, update: Update) -> None:
+        """Take the update into the moving averages of its tensor, and measure `plan` of those as of any tensor."""
+        i, weight, gradient = update.position, update.weight, update.gradient
+        if gradient is None or gradient.shape != weight.shape:
+            return
+        if i in self._averages and self._averages[i].fits(gradient, weight):
+            self._averages[i].take_in(gradient, weight)
+        else:
+            self._averages[i] = Average(gradient, weight)
+        if self._of_averages is None:
+            self._of_averages = HostRows(self.names)
+        average = self._averages[i]
+        self._of_averages.measure(plan, [Update(i, average.weight, average.gradient)])
 
     def _table_of(self, plan: Plan) -> statistics.Table:
         """An empty table, made once."""
         key = plan.statistics, plan.tau
         if key not in self._tables:
-            names = (s.value for s in plan.statistics)
+            names = (s.value for s in plan.statistics if s not in AVERAGED)
             self._tables[key] = statistics.Table(names, len(self.names), tau=plan.tau)
         table = self._tables[key]
         table.clear()
@@ -118,9 +140,16 @@ class HostRows:
         if self._table is None:
             return self._nothing
         table = {STATISTICS[name]: column for name, column in self._table.columns().items()}
+        if self._of_averages is not None:
+            table |= averaged(self._of_averages.end().table)
         rows = Rows(table, self._stepped, self._raw)
         self._clear()
         return rows
+
+
+def averaged(table: Mapping[Statistic, np.ndarray]) -> dict[Statistic, np.ndarray]:
+    """The table of the moving averages under the names that they have there."""
+    return {average: table[plain] for average, plain in AVERAGED.items() if plain in table}
 
 
 def no_row(statistic: Statistic, tensors: int) -> np.ndarray:

@@ -16,6 +16,7 @@ from typing import Any
 import numba
 import numpy as np
 
+from recorder.analysis.averages import DECAY, SHARE
 from recorder.analysis.histogram import CENTRE, COLUMNS, HALF_OCTAVES, NAN
 from recorder.analysis.statistics import GRADIENT, GRADIENT_BINS, KEEP, SIGNS, UPDATE, WEIGHT, WEIGHT_BINS
 from recorder.analysis.words import WORD, above, below, ones, within
@@ -71,6 +72,13 @@ def products(x: Any, y: Any) -> Any:
         xx += a * a
         yy += b * b
     return xy, xx, yy
+
+
+@_jit()
+def blend(average: Any, x: Any) -> None:
+    """See `averages`."""
+    for i in range(x.size):
+        average[i] = DECAY * np.float64(average[i]) + SHARE * np.float64(x[i])
 
 
 @_jit()

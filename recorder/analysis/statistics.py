@@ -23,7 +23,7 @@ from types import ModuleType
 
 import numpy as np
 
-from recorder.analysis import histogram, signs, turns
+from recorder.analysis import averages, histogram, signs, turns
 
 NORMS = ("gradient_norm", "weight_norm", "update_norm")
 NONFINITE = ("gradient_nonfinite", "weight_nonfinite")
@@ -213,6 +213,7 @@ def warm_up(dtypes: Iterable[np.dtype | type]) -> None:
         one = np.zeros(1, dtype)
         Table(FLAGS, 1).measure(0, one, one.copy(), kept=Kept.room_for(one), keep=True, keep_signs=True)
         turns.warm_up(one)
+        averages.warm_up(one)
 
 
 @cache

@@ -11,6 +11,7 @@ from recorder.instruments.gradient_angle import GradientAngle
 from recorder.instruments.gradient_histogram import GradientHistogram
 from recorder.instruments.gradient_norm import GradientNorm
 from recorder.instruments.local_extrema import LocalExtrema
+from recorder.instruments.moving_averages import MovingAverages
 from recorder.instruments.near_zero import NearZero
 from recorder.instruments.near_zero_movement import NearZeroMovement
 from recorder.instruments.raw_activations import RawActivations
@@ -35,6 +36,7 @@ INSTRUMENTS: tuple[Any, ...] = (
     ChangeCosine,
     SecantCurvature,
     NearZeroMovement,
+    MovingAverages,
     SignMap,
     ActivationStatistics,
     WeightHistogram,
@@ -53,6 +55,7 @@ __all__ = [
     "GradientHistogram",
     "GradientNorm",
     "LocalExtrema",
+    "MovingAverages",
     "NearZero",
     "NearZeroMovement",
     "RawActivations",

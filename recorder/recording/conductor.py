@@ -19,6 +19,7 @@ import numpy as np
 from recorder.analysis.signs import TAU
 from recorder.errors import InstrumentError, RecordError
 from recorder.reading import (
+    AVERAGED,
     COMPARING,
     OF_SIGNS,
     OF_TURNS,
@@ -64,7 +65,7 @@ class Player:
     @property
     def compares(self) -> bool:
         """Whether it needs the step before."""
-        return not COMPARING.isdisjoint(self.instrument.statistics) or any(q == "update" for q, _ in self.raw)
+        return not COMPARING.isdisjoint(plain(self.instrument.statistics)) or any(q == "update" for q, _ in self.raw)
 
     @property
     def names(self) -> frozenset[str]:
@@ -148,6 +149,7 @@ class Conductor:
         self._at_updates = [p for p in players if not p.between]
         self._between = [p for p in players if p.between]
         self._comparing = [p for p in players if p.compares]
+        self._averaging = [p for p in players if not AVERAGED.keys().isdisjoint(p.instrument.statistics)]
         self._tau = next((p.instrument.tau for p in players if isinstance(p.instrument, HasTau)), TAU)
         self._note = note
         self._strict = strict
@@ -205,13 +207,19 @@ class Conductor:
     def plan(self) -> Plan:
         """What the pass before the coming update has to compute: what is due, and what the next step needs."""
         if self._plan is None:
-            self._plan = _planned(self.due, comparing=self._comparing_next(), tau=self._tau)
+            plan = _planned(self.due, comparing=self._comparing_next(), tau=self._tau)
+            self._plan = replace(plan, averages=True) if self._averages else plan
         return self._plan
+
+    @property
+    def _averages(self) -> bool:
+        """Whether somebody looks at moving averages, now and then: they take in each update."""
+        return any(not p.resting for p in self._averaging)
 
     def wants(self, ahead: int) -> bool:
         """Whether something of this coming update will be asked for; 0 is the next one. Epochs end where they will."""
         coming, following = self._coming(ahead), self._coming(ahead + 1)
-        return bool(self._at(coming, self._at_updates) or self._at(following, self._comparing))
+        return bool(self._averages or self._at(coming, self._at_updates) or self._at(following, self._comparing))
 
     def _comparing_next(self) -> list[Player]:
         """Who compares the next step with the coming one."""
@@ -278,13 +286,18 @@ class Conductor:
         warn(f"{text}; the training goes on")
 
 
+def plain(statistics: Iterable[Statistic]) -> frozenset[Statistic]:
+    """Those of moving averages as those of tensors."""
+    return frozenset(AVERAGED.get(s, s) for s in statistics)
+
+
 def _planned(due: Sequence[Player], *, comparing: Sequence[Player], tau: tuple[float, float]) -> Plan:
     if not due and not comparing:
         return NOTHING
     statistics = frozenset[Statistic]().union(*(p.instrument.statistics for p in due))
     if comparing:
         statistics |= {Statistic.WEIGHT_NORM}
-    wanted = frozenset[Statistic]().union(*(p.instrument.statistics for p in comparing))
+    wanted = frozenset[Statistic]().union(*(plain(p.instrument.statistics) for p in comparing))
     return Plan(
         statistics, bool(comparing), frozenset().union(*(p.raw for p in due)), keep_signs=bool(wanted & OF_SIGNS),
         tau=tau, keep_turns=bool(wanted & OF_TURNS),

@@ -14,6 +14,7 @@ from recorder.instruments.gradient_angle import GradientAngle
 from recorder.instruments.gradient_histogram import GradientHistogram
 from recorder.instruments.gradient_norm import GradientNorm
 from recorder.instruments.local_extrema import LocalExtrema
+from recorder.instruments.moving_averages import MovingAverages
 from recorder.instruments.near_zero import NearZero
 from recorder.instruments.near_zero_movement import NearZeroMovement
 from recorder.instruments.raw_activations import RawActivations
@@ -59,6 +60,7 @@ PRESETS: Mapping[str, Callable[[], tuple[Scheduled, ...]]] = {
         pairs(10, ChangeCosine()),
         pairs(10, SecantCurvature()),
         pairs(10, NearZeroMovement()),
+        pairs(10, MovingAverages()),
         each_epoch(SignMap()),
         each_epoch(ActivationStatistics()),
         each_epoch(WeightHistogram()),
@@ -80,6 +82,7 @@ DEFAULT_SCHEDULES: Mapping[str, Schedule] = {
     ChangeCosine.name: pairs(10),
     SecantCurvature.name: pairs(10),
     NearZeroMovement.name: pairs(10),
+    MovingAverages.name: pairs(10),
     SignMap.name: each_epoch(),
     ActivationStatistics.name: each_epoch(),
     WeightHistogram.name: each_epoch(),

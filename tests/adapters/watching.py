@@ -11,7 +11,7 @@ from recorder.adapters.rows import no_row
 from recorder.adapters.torch.adapter import TorchAdapter
 from recorder.reading import Collected, Plan, Statistic
 
-EVERYTHING = Plan(frozenset(Statistic), keep_weights=True, keep_signs=True, keep_turns=True)
+EVERYTHING = Plan(frozenset(Statistic), keep_weights=True, keep_signs=True, keep_turns=True, averages=True)
 NOTHING = Plan()
 
 Tensors = dict[str, np.ndarray]

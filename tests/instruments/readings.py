@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from recorder.adapters.rows import averaged
 from recorder.analysis import histogram, signs, turns
 from recorder.reading import Facts, LayerFacts, Reading, Statistic, TensorFacts
 
@@ -75,5 +76,6 @@ def reading(*, weights=None, gradients=None, before=None, gradients_before=None,
     quantiles = np.full((len(FACTS.tensors), len(turns.AT)), np.nan)
     table |= {Statistic(name): quantiles for name in turns.QUANTILES}
     table |= {Statistic(name): quantiles[:, 0] for name in turns.ANGLES}
+    table |= averaged(table)
     previous = {Statistic.WEIGHT_NORM: over(before, norm, np.nan)} if before else {}
     return Reading(7, 1, 0.0, table, activations=activations or {}, raw=raw or {}, previous=previous)

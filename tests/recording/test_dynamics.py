@@ -155,6 +155,30 @@ def test_angles_and_curvature_in_pairs(tmp_path):
         ).all()
 
 
+def test_moving_averages_take_in_every_update_also_where_few_are_stored(tmp_path):
+    seen = trained(tmp_path / "r.h5", instruments=[every(5, "moving_averages", start=2), every(5, NearZero(tau=1e-3))],
+                   dtype=torch.float64)  # fmt: skip
+    g, w = seen[0]["shared.weight"]
+    averages = [(g, w)]
+    for step in seen[1:]:
+        averages.append(
+            tuple(0.9 * average + 0.1 * x for average, x in zip(averages[-1], step["shared.weight"], strict=True))
+        )
+    same = ("near_zero_count", "near_zero_retained", "near_zero_released", "sign_flips", "local_minima", "local_maxima",
+            "gradient_norm")  # fmt: skip
+    names = {name: name for name in same} | {"change_norm": "weight_change_norm"}
+    with open_run(tmp_path / "r.h5") as run:
+        assert run["average_gradient_norm"].step.tolist() == [2, 7, 12]
+        k = run["average_gradient_norm"].items.index("shared.weight")
+        for row, step in enumerate((2, 7, 12)):
+            expected = counted(averages[step], averages[step - 1], 1e-3)
+            for name, plain in names.items():
+                found = run[f"average_{name}"].values[row, k]
+                assert found == pytest.approx(expected[plain], rel=1e-6), (name, step)
+        assert run["average_sign_flips"].values.sum() > 0
+        assert np.isfinite(run["average_gradient_angle"].values[:, k]).all()
+
+
 def test_the_same_training_with_and_without(tmp_path):
     ends = []
     for name, instruments in (("a", "full"), ("b", ())):

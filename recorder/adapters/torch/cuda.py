@@ -13,13 +13,14 @@ from functools import cache
 import numpy as np
 import torch
 
-from recorder.adapters.rows import Rows, no_row
+from recorder.adapters.rows import Rows, averaged, no_row
 from recorder.adapters.torch.host import Members, unscaled
 from recorder.adapters.torch.signs import DeviceSigns
 from recorder.adapters.torch.signs import Update as SignUpdate
 from recorder.adapters.torch.turns import DeviceTurns
 from recorder.analysis import histogram, signs, turns
-from recorder.reading import OF_SIGNS, OF_TURNS, Plan, Quantity, Statistic
+from recorder.analysis.averages import DECAY, SHARE
+from recorder.reading import AVERAGED, OF_SIGNS, OF_TURNS, Plan, Quantity, Statistic
 
 Later = Callable[[], np.ndarray]
 
@@ -38,6 +39,8 @@ class CudaPass:
         self._valid: set[int] = set()
         self._signs = DeviceSigns()
         self._turns = DeviceTurns()
+        self._averages: dict[int, torch.Tensor] = {}  # of the weights; that of the gradient is its `grad`
+        self._of_averages: CudaPass | None = None
         self._several = False  # updates of one tensor in one iteration
         self._clear()
 
@@ -64,6 +67,8 @@ class CudaPass:
             self._measure(plan, members, gradients, skipped, entrywise)
             for i, p in members:
                 self._copy(plan, i, p, scale)
+            if plan.averages:
+                self._average(plan, members, scale, skipped)
         keep_signs = plan.keep_signs or plan.keep_turns or (self._several and plan.signs)
         if not plan.turns:
             self._turns.forget(positions)
@@ -105,13 +110,38 @@ class CudaPass:
         counts = self._signs.counts(updates, plan.tau, skipped)
         return found | {Statistic(name): counts[:, k, None] for k, name in enumerate(signs.NAMES)}
 
+    def _average(self, plan: Plan, members: Members, scale: torch.Tensor | None, skipped: torch.Tensor | None) -> None:
+        """Take the update into the moving averages, and measure those like tensors of their own."""
+        averages = []
+        for i, parameter in members:
+            dense = (
+                parameter.grad.to_dense() if parameter.grad is not None and parameter.grad.is_sparse else parameter.grad
+            )
+            assert dense is not None
+            now = [_floats(_real(x.detach())) for x in (unscaled(dense, scale), parameter)]
+            average = self._averages.get(i)
+            if average is None or average.grad is None or average.shape != now[1].shape:
+                average = self._averages[i] = now[1].clone()
+                average.grad = now[0].clone()
+            else:
+                for kept, x in zip((average.grad, average), now, strict=True):
+                    blended = (DECAY * kept.double() + SHARE * x.double()).to(kept.dtype)
+                    kept.copy_(blended if skipped is None else torch.where(skipped == 0, blended, kept))
+            averages.append((i, average))
+        if self._of_averages is None:
+            self._of_averages = CudaPass(self.names)
+        self._of_averages.update(plan.of_averages, averages, None, skipped)
+
     def _measure(
         self, plan: Plan, members: Members, gradients: list[torch.Tensor] | None, skipped: torch.Tensor | None,
         entrywise: dict[Statistic, torch.Tensor],
     ) -> None:  # fmt: skip
         positions = [i for i, _ in members]
         weights = [_real(p.detach()) for _, p in members]
-        wanted = [s for s in Statistic if s in plan.statistics and (gradients is not None or s not in OF_GRADIENTS)]
+        wanted = [
+            s for s in Statistic
+            if s in plan.statistics and s not in AVERAGED and (gradients is not None or s not in OF_GRADIENTS)
+        ]  # fmt: skip
         columns = [self._column(s, positions, weights, gradients or [], entrywise) for s in wanted]
         if columns:
             table = torch.cat([c.double() for c in columns], dim=1)
@@ -170,10 +200,13 @@ class CudaPass:
 
     def grow(self, names: Sequence[str]) -> None:
         self.names = names
+        if self._of_averages is not None:
+            self._of_averages.grow(names)
         self._clear()
 
     def rows(self) -> Callable[[], Rows]:
         stepped, parts, raw = self._stepped, self._parts, self._raw
+        averages = self._of_averages.rows() if self._of_averages is not None else None
         self._clear()
 
         def read() -> Rows:
@@ -189,6 +222,8 @@ class CudaPass:
                     block = numbers[done[:, 0] == 1, first : first + width]
                     column[measured] = block.reshape(len(block), *column.shape[1:])
                     first += width
+            if averages is not None:
+                table |= averaged(averages().table)
             return Rows(table, stepped, {key: copied() for key, copied in raw.items()})
 
         return read
@@ -253,6 +288,10 @@ def _entries(parameter: torch.Tensor, scale: torch.Tensor | None) -> torch.Tenso
 
 def _real(tensor: torch.Tensor) -> torch.Tensor:
     return torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
+
+
+def _floats(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor if tensor.dtype is torch.float64 else tensor.float()
 
 
 def _wide(tensor: torch.Tensor) -> torch.Tensor:
