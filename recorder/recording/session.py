@@ -26,6 +26,7 @@ from recorder.recording.conductor import Conductor, Player
 from recorder.recording.cost import Cost
 from recorder.recording.forecast import Forecast, Growth
 from recorder.recording.ledger import Ledger
+from recorder.recording.memory import memory
 from recorder.recording.provenance import model_facts
 from recorder.recording.resume import Resume, Start
 from recorder.recording.summary import Summary
@@ -37,6 +38,8 @@ from recorder.runfile.writer import RunWriter
 from recorder.schedule import Moment
 
 UNSEEN = 100  # steps without an update after which something must be wrong
+UPDATES = {"keras": "the optimizer's apply() is traced within the block, not in a tf.function that is older"}
+STEPS = {"keras": "give model.fit callbacks=[run.callback()], or call it at the end of each iteration of your own loop"}
 SUFFIXES = {"keras": ".weights.h5", "numpy": ".npz"}  # of checkpoints; torch and others ".pth"
 
 
@@ -83,6 +86,7 @@ class Session:
         self._start = start
         self._facts = facts
         self._adapter = setup.adapter
+        self._expect = getattr(setup.adapter, "expect", None)  # of `recorder.reading.Foreseeing`
         self._conductor = Conductor(setup.players, self.ledger.note, strict=setup.strict)
         self._conductor.move_to(start.moment)
         self._iterations: deque[_Iteration] = deque()
@@ -108,17 +112,19 @@ class Session:
         if self._start.doubt:
             warn(self._start.doubt)
         self._adapter.attach(self._plan)
+        self._foresee()
         self._between()
         self.cost.begin()
 
     def iteration(self, samples: int | None, given: Mapping[str, Any]) -> None:
         """End the iteration at this moment; the next update is one step on."""
-        moment, updated = self.moment, self._updated
-        due, self._updated = self._conductor.due if updated else (), False
+        moment = self.moment
         timing = self.cost.iteration(self._adapter, samples)
         try:
             collect = self._adapter.collect(given)
-        finally:
+        finally:  # some adapters learn only there that there was an update
+            updated, self._updated = self._updated, False
+            due = self._conductor.due if updated else ()
             self._move_to(Moment(moment.step + 1, moment.epoch, moment.updates + updated))
         self._iterations.append(_Iteration(moment, time.time(), due, tuple(given), timing, collect))
         while len(self._iterations) > self._adapter.lag:
@@ -187,7 +193,7 @@ class Session:
 
     def unwatch(self) -> None:
         """Let go of the framework and of what is on its way from it; scalars are still recorded."""
-        adapter, self._adapter = self._adapter, Unwatched(self._setup.facts)
+        adapter, self._adapter, self._expect = self._adapter, Unwatched(self._setup.facts), None
         self._iterations.clear()
         self._conductor.rest()
         adapter.detach()
@@ -222,6 +228,8 @@ class Session:
             written=on_disk(path),
             loss=ledger.latest.get("loss"),
             max_size=self._setup.max_size,
+            kept=memory(self._conductor.players, self._facts.tensors),
+            storage=ledger.writer.storage,
             thin=max(ledger.budget.thin.values(), default=1),
         )
 
@@ -255,15 +263,17 @@ class Session:
     def _miss(self) -> None:
         """Warn of a training whose updates pass unseen, or whose iterations do."""
         step, waiting, text = self._since.step, [p for p in self._conductor.players if not p.between], ""
-        if not step and self._updated:
+        seen = UPDATES.get(self._facts.framework, "a torch.optim optimizer of its parameters steps")
+        told = STEPS.get(self._facts.framework, "call it at the end of each iteration of the training loop")
+        if not step and (self._updated or getattr(self._adapter, "unread", False)):
             text = (
                 "updates of the model were seen but run.step() was never called, so nothing of them is recorded; "
-                "call it at the end of each iteration of the training loop"
+                + told
             )
         elif step and not self._since.updates and waiting and self.watched:
             text = (
                 f"no update of the model was seen in {step} step{'s' if step > 1 else ''}, so nothing of its "
-                "gradients and weights is recorded; they are seen where a torch.optim optimizer of its parameters steps"
+                f"gradients and weights is recorded; they are seen where {seen}"
             )
         if text:
             self.note("warning", text)
@@ -333,6 +343,12 @@ class Session:
     def _move_to(self, moment: Moment) -> None:
         self.moment = moment
         self._conductor.move_to(moment, thin=self.ledger.budget.thin)
+        self._foresee()
+
+    def _foresee(self) -> None:
+        """Tell an adapter whose updates run where Python does not which of the coming ones will be measured."""
+        if self._expect is not None:
+            self._expect(self._conductor.wants)
 
 
 def _sizes(facts: Facts) -> tuple[dict[str, int], dict[str, int]]:

@@ -36,6 +36,7 @@ class Summary:
     written: int = 0  # bytes
     loss: float | None = None
     max_size: int | None = None
+    kept: int = 0  # bytes of memory
     storage: str = ""  # what is special about the disk
     thin: int = 1  # of the axis that is thinned most, one row in so many is kept
 
@@ -64,7 +65,12 @@ class Summary:
     @property
     def caption(self) -> str:
         more = "" if self.scalars else f", and {size(10_000 * SCALAR)} per 10,000 steps for each scalar of the loop"
-        return f"{self.cost}; {size(self.written)} so far, {self.forecast}{more}{self.limit}{self.disk}"
+        return f"{self.cost}; {size(self.written)} so far, {self.forecast}{more}{self.limit}{self.disk}{self.memory}"
+
+    @property
+    def memory(self) -> str:
+        """What is kept of the network from one update to the next, also before it is."""
+        return f"; {size(self.kept)} of memory from update to update" if self.kept else ""
 
     @property
     def disk(self) -> str:

@@ -1,0 +1,51 @@
+"""The memory that is announced is the memory that is taken."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from recorder import every, record
+from recorder.adapters.rows import HostRows, Update
+from recorder.instruments import INSTRUMENTS
+from recorder.reading import Facts, LayerFacts, Plan, TensorFacts
+from recorder.recording.conductor import Conductor, players
+from recorder.recording.memory import memory
+from recorder.schedule import Moment, Scheduled
+from tests.recording.quadratic import Quadratic
+
+SIZE = 6400  # a multiple of 64, so that the planes have no rest
+
+
+def taken(rows: HostRows | None) -> int:
+    """Bytes of the arrays that are kept."""
+    if rows is None:
+        return 0
+    kept = [(k.weights, k.planes, k.gradient, k.change) for k in rows._kept.values()]
+    averages = [(a.gradient, a.weight) for a in rows._averages.values()]
+    return sum(x.nbytes for some in (*kept, *averages) for x in some if x is not None) + taken(rows._of_averages)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("wanted", [
+    ["update_ratio"], ["near_zero"], ["gradient_angle"], ["moving_averages"], ["sign_flips", "moving_averages"],
+    ["weight_norm"], [i.name for i in INSTRUMENTS],
+])  # fmt: skip
+def test_what_is_announced_is_taken(dtype, wanted):
+    facts = Facts("", (TensorFacts("w", (SIZE,), dtype, ""), TensorFacts("frozen", (9,), dtype, "", trainable=False)),
+                  (LayerFacts("l", "ReLU", (2,)),), 3)  # fmt: skip
+    playing = players([Scheduled(every(1), i()) for i in INSTRUMENTS if i.name in wanted], facts)
+    conductor, rows = Conductor(playing, lambda *_: None), HostRows(["w", "frozen"])
+    for step in range(3):
+        conductor.move_to(Moment(step, updates=step))
+        plan = conductor.plan()
+        rows.measure(Plan(**{**vars(plan), "raw": frozenset()}), [Update(0, *np.ones((2, SIZE), dtype))])
+        rows.end()
+    assert taken(rows) == memory(playing, facts.tensors)
+
+
+def test_it_is_said_before_it_is_taken(tmp_path):
+    with record(Quadratic(), tmp_path / "q.h5", instruments="full", progress=False) as run:
+        assert "324 B of memory from update to update" in " ".join(str(run).split())
+    with record(Quadratic(), tmp_path / "r.h5", instruments="weight_norm", progress=False) as run:
+        assert "of memory" not in " ".join(str(run).split())
