@@ -21,6 +21,7 @@ from tui.state import Options
 from tui.terminal import Cursor, read_out
 
 STEP_FREE = (Kind.SCALAR, Kind.PER_ITEM)  # drawn over steps alone: the cursor moves without drawing anew
+MANY = 1000  # items of which one view takes megabytes
 RULER = 4000  # places along x between which steps are found by interpolation
 
 
@@ -56,7 +57,7 @@ class Remembered:
         asked = (name, at, window)
         view = self._views.pop(asked, None) or chart_of(run, name, at, window)
         self._views[asked] = view  # the newest last
-        if len(self._views) > self._most:
+        if len(self._views) > (self._most if len(find(run, name).items) <= MANY else 1):
             del self._views[next(iter(self._views))]
         return view
 

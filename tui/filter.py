@@ -32,7 +32,7 @@ def name_filter(text: str) -> Test:
     text = text.strip()
     whole = len(text) > 2 and text.startswith(("/", "!/")) and text.endswith("/") and " /" not in text[2:]
     tests = [_word(word) for word in ([text] if whole else text.split())]
-    return lambda name: all(test(name) for test in tests)
+    return tests[0] if len(tests) == 1 else lambda name: all(test(name) for test in tests)
 
 
 def _word(word: str) -> Test:
