@@ -5,8 +5,9 @@ python benchmarks/soak.py [--hours 6] [--tensors 64] [--rows 20] [--quick]
 A run is recorded while the explorer follows it in a pseudo-terminal of 120x40 cells. The explorer looks for news once a
 second; here it looks again at once, and as soon as it has shown some, the next rows are written: each look that found
 news stands for a second. In between somebody goes from screen to screen. Memory, open files and threads are sampled
-every six simulated minutes; their slope is that of a straight line through all samples after the first tenth. At the
-end nothing more is recorded: bytes to the terminal are counted, while the run is open and after it was closed.
+every six simulated minutes, after the first tenth of them; the slope is that of a straight line through those of the
+second half, when every screen was seen often. At the end nothing more is recorded: bytes to the terminal are counted,
+while the run is open and after it was closed.
 """
 
 from __future__ import annotations
@@ -126,11 +127,11 @@ def soak(hours: float, *, tensors: int, rows: int) -> dict[str, Any]:
             t.press("q")
             status = t.wait()
     late = [s for s in samples if s.hours >= hours / 10]
-    at = np.array([s.hours for s in late])
+    half = [s for s in samples if s.hours >= hours / 2]
     tenth = max(len(late) // 10, 1)
     return {
         "hours": hours, "tensors": tensors, "rows": training.step, "file_mb": size / 1e6, "exit": status,
-        "memory_mib_per_hour": slope(at, [s.memory_mib for s in late]),
+        "memory_mib_per_hour": slope(half),
         "memory_mib": [late[0].memory_mib, late[-1].memory_mib], "peak_mib": max(s.memory_mib for s in samples),
         "files": [min(s.files for s in late), max(s.files for s in late)],
         "threads": [min(s.threads for s in late), max(s.threads for s in late)],
@@ -140,9 +141,11 @@ def soak(hours: float, *, tensors: int, rows: int) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def slope(at: np.ndarray, values: list[float]) -> float:
-    """Of the straight line through the samples, an hour."""
-    return float(np.polyfit(at, values, 1)[0]) if len(values) > 1 else 0.0
+def slope(samples: list[Sample]) -> float:
+    """MiB an hour of the straight line through the samples."""
+    if len(samples) < 2:
+        return 0.0
+    return float(np.polyfit([s.hours for s in samples], [s.memory_mib for s in samples], 1)[0])
 
 
 def cpu_ms(samples: list[Sample]) -> float:
