@@ -116,13 +116,9 @@ def test_a_file_cut_anywhere_is_refused_or_shown_as_far_as_it_goes(
         here = shutil.copytree(whole, tmp_path / file.name)
         for cut in range(size - 1, -1, -97 if file.name == "run.h5" else -max(1, size // 20)):
             os.truncate(here / file, cut)
-            if file.suffix == ".h5":
-                with pytest.raises(RunFileError):
-                    Run.open(here / "run.h5")
-            else:
-                with contextlib.suppress(RunFileError), Run.open(here / "run.h5") as run:
-                    rows = run.values("gradient_norm")
-                    np.testing.assert_array_equal(rows, [norms(k) for k in range(len(rows))])
+            with contextlib.suppress(RunFileError), Run.open(here / "run.h5") as run:
+                rows, steps = run.values("gradient_norm"), run.clock("gradient_norm").step
+                np.testing.assert_array_equal(rows, [norms(k) for k in steps])
 
 
 @settings(max_examples=100, derandomize=True, deadline=None, suppress_health_check=list(HealthCheck))
