@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 from pathlib import Path
 
 import h5py
@@ -116,3 +117,26 @@ def test_a_run_changing_while_it_is_listed(tmp_path: Path) -> None:
         seen += [r.steps for r in list_runs(tmp_path)]
     assert seen == list(range(6, 63, 3))
     live.close()
+
+
+def test_checkpoints_and_other_files_are_neither_opened_nor_looked_at(tmp_path: Path) -> None:
+    write(tmp_path / "a.h5", 40)
+    folder = tmp_path / "a.d" / "checkpoints"
+    folder.mkdir(parents=True)
+    for k in range(300):
+        with open(folder / f"step-{k:06}.pth", "wb") as file:
+            file.truncate(1 << 30)  # 300 GB, of holes
+        (tmp_path / f"other{k}.txt").touch()
+    opened: list[str] = []
+    listening = True
+
+    def heard(event: str, args: tuple[object, ...]) -> None:
+        if listening and event in ("open", "os.listdir", "os.scandir"):
+            opened.append(str(args[0]))
+
+    sys.addaudithook(heard)
+    (run,) = list_runs(tmp_path)
+    listening = False
+    assert (run.steps, run.size) == (40, (tmp_path / "a.h5").stat().st_size)
+    assert not [path for path in opened if ".pth" in path or ".txt" in path or "/checkpoints" in path]
+    assert len(opened) < 20
