@@ -25,7 +25,7 @@ def in_tmux(command: str, folder: Path) -> list[str]:
 
 def in_screen(command: str, folder: Path) -> list[str]:
     (folder / "screenrc").write_text("startup_message off\nterm screen-256color\n")
-    return ["screen", "-U", "-c", str(folder / "screenrc"), "sh", "-c", command]
+    return ["screen", "-S", "explorer", "-U", "-c", str(folder / "screenrc"), "sh", "-c", command]
 
 
 @pytest.mark.parametrize("wrapped", [in_tmux, in_screen], ids=["tmux", "screen"])
@@ -68,6 +68,6 @@ def test_it_works_inside(wrapped: Callable[[str, Path], list[str]], locale: str,
             assert b"38;5;" in t.raw
             assert b"38;2;" not in t.raw  # neither passes true colour on to a terminal like this one
         finally:
-            if words[0] == "tmux":
-                subprocess.run([*words[:3], "kill-server"], capture_output=True, check=False)
+            end = ["kill-server"] if words[0] == "tmux" else ["-X", "quit"]  # both outlive their client
+            subprocess.run([*words[:3], *end], env=environ, capture_output=True, check=False)
     assert (home / "errors").read_text() == ""
