@@ -11,6 +11,7 @@ from recorder.analysis.health import Finding, Monitor
 from recorder.recording.conductor import Row
 from recorder.recording.forecast import Budget, size
 from recorder.recording.scalars import EACH_STEP, Scalars
+from recorder.recording.warning import warn
 from recorder.runfile.footprint import VOLUME, Footprint, footprint, on_disk
 from recorder.runfile.schema import Event, Series, State
 from recorder.runfile.writer import RunWriter
@@ -153,6 +154,9 @@ class Ledger:
             self._refuse(axis, moment)
             return
         self.writer.append(axis, step=moment.step, epoch=moment.epoch, time=at, values=self._by_item(row))
+        if self.writer.news:
+            for text in self.writer.take_news():
+                warn(text)
         if row.keys() != _SCALARS:
             for finding in self._monitor.row(moment.step, self._items, row):
                 self._found(finding, moment)
