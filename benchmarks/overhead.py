@@ -37,6 +37,7 @@ import torchvision
 from torch import nn
 
 from recorder import record
+from recorder.analysis import signs, turns
 from recorder.analysis.statistics import FLAGS, Kept, Table
 from recorder.recording.presets import PRESETS
 
@@ -50,8 +51,10 @@ VARIANTS: dict[str, Any] = {
     **{
         name: (name,)
         for name in (
-            "gradient_norm", "weight_norm", "update_ratio", "activation_statistics", "weight_histogram",
-            "gradient_histogram", "activation_histogram", "raw_snapshots", "raw_activations",
+            "gradient_norm", "weight_norm", "update_ratio", "weight_change", "near_zero", "sign_flips",
+            "local_extrema", "gradient_angle", "change_cosine", "secant_curvature", "near_zero_movement",
+            "moving_averages", "sign_map", "activation_statistics", "weight_histogram", "gradient_histogram",
+            "activation_histogram", "raw_snapshots", "raw_activations",
         )
     },
 }  # fmt: skip
@@ -150,7 +153,7 @@ class Limit:
 
     what: str
     entries: int
-    bytes_an_entry: int
+    bytes_an_entry: float
     ns_an_entry: float
     limit_ns: float
 
@@ -161,20 +164,26 @@ def limits(entries: int = 20_000_000) -> list[Limit]:
     kept = Kept.room_for(weight)
     read = fastest(lambda: np.dot(gradient, gradient)) / (4 * entries)  # seconds a byte
     norms = ["gradient_norm", "gradient_nonfinite"]
-    wanted: dict[str, tuple[Sequence[str], bool, int]] = {
+    all_norms = [*norms, "weight_norm", "weight_nonfinite", "update_norm"]
+    planes = 2 * 3 / 8  # bytes an entry: three bits read and written
+    wanted: dict[str, tuple[Sequence[str], bool, float]] = {
         "gradient norm": (norms, False, 4),
         "gradient and weight norm": ([*norms, "weight_norm", "weight_nonfinite"], False, 8),
         "both, and keeping the weights": ([*norms, "weight_norm", "weight_nonfinite"], True, 12),
-        "all norms, keeping the weights": ([*norms, "weight_norm", "weight_nonfinite", "update_norm"], True, 16),
+        "all norms, keeping the weights": (all_norms, True, 16),
+        "the ten of `dynamics`": ([*all_norms, *signs.NAMES], True, 16 + planes),
         "gradient histogram": (["gradient_histogram"], False, 4),
-        "everything": (list(FLAGS), True, 16),
+        "angles and curvature": ([*turns.ANGLES, *turns.QUANTILES], True, 40 + planes),
+        "everything": (list(FLAGS), True, 40 + planes),
     }
     rows = []
     for what, (names, keep, size) in wanted.items():
         table = Table(names, 1)
 
-        def measure(table: Table = table, keep: bool = keep) -> None:
-            table.measure(0, gradient, weight, kept=kept, keep=keep)
+        def measure(table: Table = table, keep: bool = keep, names: Sequence[str] = names) -> None:
+            compares = keep and not {*signs.NAMES}.isdisjoint(names)
+            turning = keep and not {*turns.QUANTILES}.isdisjoint(names)
+            table.measure(0, gradient, weight, kept=kept, keep=keep, keep_signs=compares or turning, keep_turns=turning)
 
         rows.append(Limit(what, entries, size, fastest(measure) / entries * 1e9, read * size * 1e9))
     return rows

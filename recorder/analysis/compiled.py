@@ -74,6 +74,20 @@ def products(x: Any, y: Any) -> Any:
     return xy, xx, yy
 
 
+@_jit(fastmath={"reassoc", "contract"})
+def moved(weight: Any, before: Any, change: Any) -> Any:
+    """The products of weight - before and of the change, which it becomes."""
+    xy = xx = yy = 0.0
+    for i in range(weight.size):
+        now = weight[i] - before[i]
+        a, b = np.float64(now), np.float64(change[i])
+        xy += a * b
+        xx += a * a
+        yy += b * b
+        change[i] = now
+    return xy, xx, yy
+
+
 @_jit()
 def blend(average: Any, x: Any) -> None:
     """See `averages`."""

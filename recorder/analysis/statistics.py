@@ -60,8 +60,10 @@ class Kept:
     valid: bool = False  # they are the weights before the last update
     planes: np.ndarray | None = None  # see `signs`
     signed: bool = False  # and these are of the last update's gradient
-    gradient: np.ndarray | None = None  # of the last update, where `turns` needs it
-    change: np.ndarray | None = None  # that came before the last update
+    gradient: np.ndarray | None = None  # see `turns`
+    turned: bool = False  # and it is that of the last update
+    change: np.ndarray | None = None
+    changed: bool = False  # and it is that which led to the last update
 
     @classmethod
     def room_for(cls, weight: np.ndarray) -> Kept:
@@ -146,7 +148,7 @@ class Table:
         if kept is not None and want & TURNS:
             self._turns[i] = turns.measured(gradient, weight, kept, tau, remember=keep and keep_turns)
         elif kept is not None:
-            kept.gradient = kept.change = None
+            kept.turned = kept.changed = False
         row, compares = self._signs[i], False
         row[:] = 0
         if kept is not None and want & SIGNS:

@@ -38,26 +38,32 @@ def measured(
     gradient: np.ndarray, weight: np.ndarray, kept: Kept, tau: np.ndarray, *, remember: bool
 ) -> np.ndarray:  # fmt: skip
     """-> (COLUMNS,); what the next update is compared with stays in `kept`, but for the weights."""
-    found = np.full(COLUMNS, np.nan)
-    g, change = widened(gradient), None
+    found, g = np.full(COLUMNS, np.nan), widened(gradient)
+    knows_gradient, knows_change = kept.valid and kept.turned, kept.valid and kept.changed
+    if kept.gradient is None or kept.gradient.dtype != g.dtype:
+        kept.gradient, knows_gradient = np.empty(g.shape, g.dtype), False
+    if kept.change is None:
+        kept.change = np.empty(g.shape, widened(weight).dtype)
     with np.errstate(all="ignore"):
         if kept.valid:
-            change = widened(weight) - widened(kept.weights)
-            if kept.gradient is not None:
-                found[0] = math.degrees(math.acos(_cosine(g, kept.gradient)))
-                found[2:7] = quantiles(_curvature(g, kept.gradient, change))
-            if kept.change is not None:
-                found[1] = _cosine(change, kept.change)
+            cosine = _cosine(*_moved()(widened(weight), widened(kept.weights), kept.change))
+            if knows_change:
+                found[1] = cosine
+            if knows_gradient:
+                found[0] = math.degrees(math.acos(_cosine(*_products()(g, kept.gradient))))
+                found[2:7] = quantiles(_curvature(g, kept.gradient, kept.change))
             if kept.signed and kept.planes is not None:
-                found[7:] = quantiles(np.abs(change[_retained(g, kept.planes[2], tau[0])]))
-    kept.gradient = g.copy() if remember else None
-    kept.change = change if remember else None
+                found[7:] = quantiles(np.abs(kept.change[_retained(g, kept.planes[2], tau[0])]))
+    np.copyto(kept.gradient, g)
+    kept.turned, kept.changed = remember, remember and kept.valid
     return found
 
 
 def warm_up(entries: np.ndarray) -> None:
     """Compile what this type of entries needs."""
-    _cosine(widened(entries), widened(entries))
+    x = widened(entries)
+    _products()(x, x)
+    _moved()(x, x, x.copy())
 
 
 def quantiles(values: np.ndarray) -> np.ndarray:
@@ -85,15 +91,14 @@ def _retained(g: np.ndarray, before: np.ndarray, tau: Any) -> np.ndarray:
     return near[np.abs(g[near]) <= tau]
 
 
-def _cosine(x: np.ndarray, y: np.ndarray) -> float:
-    xy, xx, yy = _products()(x, y)
+def _cosine(xy: float, xx: float, yy: float) -> float:
     length = math.sqrt(xx) * math.sqrt(yy)
     return min(1.0, max(-1.0, xy / length)) if length > 0 and math.isfinite(length) else math.nan
 
 
 @cache
 def _products() -> Any:
-    """(x, y) -> x.y, x.x, y.y summed in float64."""
+    """(x, y) -> x.y, x.x, y.y summed in float64"""
     try:
         from recorder.analysis.compiled import products
     except ImportError:  # no numba here
@@ -101,6 +106,23 @@ def _products() -> Any:
     return products
 
 
+@cache
+def _moved() -> Any:
+    """(weight, before, change) -> the products of weight - before and the change, which it becomes"""
+    try:
+        from recorder.analysis.compiled import moved
+    except ImportError:  # no numba here
+        return _numpy_moved
+    return moved
+
+
 def _numpy_products(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
     x, y = x.astype(np.float64), y.astype(np.float64)
     return float(np.dot(x, y)), float(np.dot(x, x)), float(np.dot(y, y))
+
+
+def _numpy_moved(weight: np.ndarray, before: np.ndarray, change: np.ndarray) -> tuple[float, float, float]:
+    now = weight - before
+    found = _numpy_products(now, change)
+    change[:] = now
+    return found

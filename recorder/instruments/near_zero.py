@@ -99,11 +99,12 @@ class NearZero:
             "near_zero_minima": reading[Statistic.NEAR_ZERO_MINIMA],
             "near_zero_maxima": reading[Statistic.NEAR_ZERO_MAXIMA],
         }
-        totals = {name: np.sum(column) for name, column in counts.items()}
+        sums = np.array(list(counts.values())).sum(axis=1)
+        totals = dict(zip(counts, sums, strict=True))
         return {
             **counts,
             **_shares(counts),
-            "near_zero_total": np.array(list(totals.values())),
+            "near_zero_total": sums,
             "near_zero_share_total": np.array(list(_shares(totals).values())),
         }
 

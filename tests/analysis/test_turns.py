@@ -19,7 +19,7 @@ class Training:
         self.kept: Kept | None = None
 
     def step(self, gradient, weight, *, keep=True):
-        gradient, weight = np.asarray(gradient), np.asarray(weight)
+        gradient, weight = (x if isinstance(x, np.ndarray) else np.array(x, float) for x in (gradient, weight))
         self.kept = self.kept if self.kept is not None else Kept.room_for(weight)
         self.table.measure(0, gradient, weight, kept=self.kept, keep=keep, keep_signs=keep, keep_turns=keep)
         return {name: column[0] for name, column in self.table.columns().items()}
@@ -31,6 +31,7 @@ def passes(request, monkeypatch):
     if request.param == "numpy":
         monkeypatch.setattr(statistics, "_compiled", lambda: None)
         monkeypatch.setattr(turns, "_products", lambda: turns._numpy_products)
+        monkeypatch.setattr(turns, "_moved", lambda: turns._numpy_moved)
 
 
 @pytest.mark.parametrize(("second", "angle"), [((0, 2), 90), ((3, 0), 0), ((-1, 0), 180), ((1, 1), 45)])
