@@ -9,6 +9,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 H5PY_OTHER := .venv-h5py314
 EXTRAS := torch,tensorboard,dev
+KERAS := .venv-keras
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
@@ -21,8 +22,9 @@ help:
 demo: $(READY)
 	@$(BIN)/layerscope demo $(ARGS)
 
-test: $(READY) $(H5PY_OTHER)/.ready
+test: $(READY) $(H5PY_OTHER)/.ready $(KERAS)/.ready
 	H5PY_OTHER=$(abspath $(H5PY_OTHER)) $(BIN)/python -m pytest -n 2 $(ARGS)
+	$(KERAS)/bin/python -m pytest -n 2 tests/keras $(ARGS) || [ $$? = 5 ]  # 5: ARGS chose none of these
 
 check: $(READY)
 	$(BIN)/ruff format --check
@@ -52,11 +54,12 @@ bench: $(READY) $(H5PY_OTHER)/.ready  # every number that the README quotes; tak
 wheel-test: $(READY)  # the wheel in an empty environment, without a framework and with one
 	PYTHON=$(PYTHON) .ci/wheel
 
-constraints: $(READY)  # what is installed now becomes what everybody installs; CUDA's own packages follow from torch's
+constraints: $(READY) $(KERAS)/.ready  # what is installed now becomes what everybody installs; CUDA's own packages follow from torch's
 	$(BIN)/pip freeze --exclude-editable | grep -vE '^(nvidia-|cuda-|triton)| @ |^-e|^#' > constraints.txt
+	$(KERAS)/bin/pip freeze --exclude-editable | grep -vE ' @ |^-e|^#' > constraints-keras.txt
 
 clean:
-	rm -rf $(VENV) $(H5PY_OTHER) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(H5PY_OTHER) $(KERAS) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("layerscope needs Python 3.11 or newer and %s is %s; try: make PYTHON=python3.12" \
@@ -68,4 +71,10 @@ $(READY): pyproject.toml constraints.txt
 
 $(H5PY_OTHER)/.ready:  # an older HDF5: files must be readable both ways
 	$(BIN)/pip install --disable-pip-version-check --quiet --no-deps --target $(H5PY_OTHER) 'h5py==3.14.*'
+	@touch $@
+
+$(KERAS)/.ready: pyproject.toml constraints-keras.txt  # TensorFlow and PyTorch do not share a process well
+	@echo 'Setting up $(KERAS). TensorFlow for the CPU is 0.3 GB to download, once.'
+	@$(PYTHON) -m venv $(KERAS)
+	$(KERAS)/bin/pip install --disable-pip-version-check --quiet -c constraints-keras.txt -e '.[dev]' tensorflow-cpu keras
 	@touch $@

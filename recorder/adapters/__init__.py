@@ -16,11 +16,13 @@ from recorder.reading import Adapter
 
 # framework's module -> (its class of models, the adapter's module, the adapter's class)
 ADAPTERS: Mapping[str, tuple[str, str, str]] = {
+    # first, since on its torch backend a Keras model is a torch module as well
+    "keras": ("keras.Model", "recorder.adapters.keras.adapter", "KerasAdapter"),
     "torch": ("torch.nn.Module", "recorder.adapters.torch.adapter", "TorchAdapter"),
 }
 SUPPORTED = (
-    "a torch.nn.Module, a dict of them, or for a loop of your own an object with `parameters` and `gradients`, "
-    "two dicts of numpy arrays"
+    "a torch.nn.Module, a dict of them, a keras.Model (Keras 3 on TensorFlow), or for a loop of your own an object "
+    "with `parameters` and `gradients`, two dicts of numpy arrays"
 )
 
 
@@ -31,8 +33,8 @@ def adapter_for(model: Any, *, optimizer: Any = None, probe: Any = None, layers:
         if framework in sys.modules and isinstance(sample, _attribute(models)):
             adapter: type = getattr(import_module(home), name)
             return adapter(model, optimizer=optimizer, probe=probe, layers=layers)
-    if _is_keras(sample):
-        raise RecordError("record: Keras recording is not available in this version; PyTorch and numpy models are")
+    if _is_keras_2(sample):
+        raise RecordError("record: this is a model of Keras 2 (tf_keras); Keras 3 models are watched: import keras")
     if hasattr(sample, "parameters") and hasattr(sample, "gradients"):
         from recorder.adapters.numpy import NumpyAdapter
 
@@ -50,5 +52,5 @@ def _attribute(path: str) -> Any:
     return found
 
 
-def _is_keras(model: Any) -> bool:
-    return any(c.__module__.split(".")[0] in ("keras", "tf_keras") for c in type(model).__mro__)
+def _is_keras_2(model: Any) -> bool:
+    return any(c.__module__.split(".")[0] == "tf_keras" for c in type(model).__mro__)

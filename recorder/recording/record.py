@@ -116,6 +116,17 @@ class Recording:
         if (session := self._open("epoch")) is not None:
             self._guarded(session, lambda: session.epoch(self._numbers(session, scalars)))
 
+    def callback(self) -> Any:
+        """For Keras: with model.fit(x, y, callbacks=[run.callback()]) batches are steps and epochs are epochs."""
+        make = getattr(self._setup.adapter, "callback", None)
+        if make is None:
+            found = self._setup.facts.framework or "no"
+            raise RecordError(
+                f"run.callback() is for model.fit of a Keras model, and this is a {found} training: "
+                "call run.step(loss=loss) at the end of each iteration of your loop"
+            )
+        return make(self)
+
     def event(self, kind: str, text: str) -> None:
         """Note something that happened now: run.event("note", "new data set")."""
         if (session := self._open("event")) is not None:

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from recorder import record
 from recorder.adapters import adapter_for
 from recorder.adapters.numpy import NumpyAdapter
 from recorder.adapters.torch.adapter import TorchAdapter
@@ -28,10 +29,16 @@ def test_anything_else_is_refused_with_what_is_supported(model):
         adapter_for(model)
 
 
-def test_keras_is_told_plainly():
-    model = type("Sequential", (), {"__module__": "keras.src.models.sequential"})()
-    with pytest.raises(RecordError, match="Keras recording is not available in this version"):
+def test_keras_2_is_told_plainly():
+    model = type("Sequential", (), {"__module__": "tf_keras.src.engine.sequential"})()
+    with pytest.raises(RecordError, match="this is a model of Keras 2"):
         adapter_for(model)
+
+
+def test_a_callback_is_for_keras(tmp_path):
+    run = record(torch.nn.Linear(2, 1), tmp_path / "run.h5")
+    with pytest.raises(RecordError, match=r"for model.fit of a Keras model, .* is a torch training: call run.step"):
+        run.callback()
 
 
 def test_a_numpy_training_imports_no_framework():

@@ -1,0 +1,89 @@
+"""What the layers answer to the probe batch is what Keras itself computes, and nothing moves meanwhile."""
+
+from __future__ import annotations
+
+import random
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from recorder.adapters.keras.probe import Probe
+from tests.keras.nets import classifier, patches, weights
+
+
+def test_activations_are_those_of_keras_with_units_first():
+    model, (x, y) = classifier(), patches(5)
+    probe = Probe(model, (x, y))
+    found = probe.run()
+    assert list(found) == ["conv", "norm", "hidden", "out"]
+    assert [(f.name, f.kind, f.shape) for f in probe.facts(found)] == [
+        ("conv", "Conv2D", (4, 4, 4)), ("norm", "BatchNormalization", (4, 4, 4)), ("hidden", "Tanh", (5,)),
+        ("out", "Dense", (3,)),
+    ]  # fmt: skip
+    outputs = keras.Model(model.inputs, [model.get_layer(name).output for name in found])(x, training=False)
+    for name, output in zip(found, outputs, strict=True):
+        expected = output.numpy() if output.ndim == 2 else np.moveaxis(output.numpy(), -1, 1)
+        np.testing.assert_allclose(found[name], expected, rtol=1e-5, atol=1e-6, err_msg=name)
+
+
+def draws(size):
+    """From every generator that there is."""
+    ours, theirs = keras.random.normal((size,)), tf.random.normal((size,))
+    return ours, theirs, random.random(), np.random.rand()  # noqa: NPY002
+
+
+class Noisy(keras.layers.Layer):
+    """Draws and counts in every call, whatever the mode."""
+
+    def build(self, shape):
+        self.seen = self.add_weight(shape=(), initializer="zeros", trainable=False)
+        self.inner = keras.layers.Dense(3, name="inner")
+        self.inner.build(shape)
+
+    @tf.function
+    def call(self, x):
+        self.seen.assign_add(1.0)
+        return self.inner(x + sum(draws(3)))
+
+
+class Subclassed(keras.Model):
+    def __init__(self):
+        super().__init__(name="outer")
+        self.noisy, self.last = Noisy(name="noisy"), keras.layers.Dense(3, name="last")
+
+    def call(self, x, training=False):
+        assert not training
+        return self.last(self.last(self.noisy(x)))
+
+
+def test_layers_inside_layers_shared_ones_and_nothing_moves():
+    model = Subclassed()
+    x = tf.ones((4, 3))
+    model(x)
+    before = weights(model)
+    probe = Probe(model, x)
+    keras.utils.set_random_seed(7)
+    expected = draws(2)
+    keras.utils.set_random_seed(7)
+    found = probe.run()
+    assert list(found) == ["noisy/inner", "last", "last:2"]
+    assert weights(model) == before
+    for mine, theirs in zip(draws(2), expected, strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    assert not tf.config.functions_run_eagerly()
+    assert all("call" not in vars(layer) for layer in (model.noisy, model.noisy.inner, model.last))
+
+
+def test_layers_are_chosen_by_name_glob_or_class():
+    model, (x, _) = classifier(), patches(3)
+    assert list(Probe(model, x, ["conv", "h*"]).run()) == ["conv", "hidden"]
+    assert list(Probe(model, x, [keras.layers.Dense]).run()) == ["hidden", "out"]
+
+
+def test_a_dict_of_inputs():
+    a, b = keras.Input((2,), name="a"), keras.Input((2,), name="b")
+    model = keras.Model({"a": a, "b": b}, keras.layers.Dense(1, name="sum")(keras.layers.Add(name="add")([a, b])))
+    probe = Probe(model, ({"a": np.ones((3, 2), "f4"), "b": np.full((3, 2), 2, "f4")}, np.zeros(3)))
+    np.testing.assert_array_equal(probe.run()["add"], np.full((3, 2), 3))
+    assert probe.samples == 3
