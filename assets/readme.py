@@ -1,4 +1,4 @@
-"""Which parts of the README are made from the code? Writes them anew between their marks: python assets/readme.py
+"""Which parts of the documents are made from the code? Writes them anew between their marks: python assets/readme.py
 
 A part stands between `<!-- NAME: made by make readme -->` and `<!-- end -->`; `PARTS` says what is written there.
 """
@@ -10,10 +10,9 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
-from recorder.recording.catalogue import table
+from recorder.recording.catalogue import overview, table
 
 ROOT = Path(__file__).parents[1]
-README = ROOT / "README.md"
 RESULTS = ROOT / "benchmarks" / "results"
 
 
@@ -53,20 +52,25 @@ def _markdown(rows: Iterable[Sequence[str]]) -> str:
     return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
 
 
-PARTS: dict[str, Callable[[], str]] = {"instruments": table, "overhead": overhead, "explorer": explorer}
+PARTS: dict[str, dict[str, Callable[[], str]]] = {  # document -> part -> its text
+    "README.md": {"instruments": overview, "overhead": overhead, "explorer": explorer},
+    "docs/instruments.md": {"series": table},
+}
 
 
-def filled(text: str) -> str:
-    """The text with each part as the code has it now."""
-    for name, make in PARTS.items():
+def filled(document: str) -> str:
+    """The document's text with each part as the code has it now."""
+    text = (ROOT / document).read_text()
+    for name, make in PARTS[document].items():
         mark = f"<!-- {name}: made by make readme -->"
         pattern = re.compile(f"{re.escape(mark)}\n.*?<!-- end -->", re.DOTALL)
         if len(pattern.findall(text)) != 1:
-            raise ValueError(f"{README.name}: expected one part between {mark!r} and '<!-- end -->'")
+            raise ValueError(f"{document}: expected one part between {mark!r} and '<!-- end -->'")
         part = f"{mark}\n{make().strip()}\n<!-- end -->"
         text = pattern.sub(lambda _, part=part: part, text)
     return text
 
 
 if __name__ == "__main__":
-    README.write_text(filled(README.read_text()))
+    for document in PARTS:
+        (ROOT / document).write_text(filled(document))

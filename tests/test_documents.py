@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from assets.readme import filled
+from assets.readme import PARTS, filled
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = sorted(p for p in [*ROOT.glob("*.md"), *ROOT.glob("docs/*.md"), *ROOT.glob("benchmarks/*.md")])
@@ -36,6 +36,6 @@ def test_the_makefile_has_the_commands_that_documents_name() -> None:
     assert {"demo", "test"} <= wanted <= targets
 
 
-def test_the_readme_is_as_the_code_has_it() -> None:
-    text = (ROOT / "README.md").read_text()
-    assert filled(text) == text, "the README is out of date; run: make readme"
+@pytest.mark.parametrize("document", PARTS)
+def test_what_is_made_from_the_code_is_as_the_code_has_it(document: str) -> None:
+    assert filled(document) == (ROOT / document).read_text(), f"{document} is out of date; run: make readme"

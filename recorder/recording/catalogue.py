@@ -1,6 +1,10 @@
-"""Which instruments are there: what does each record, how often, in which preset? The README's table is made here."""
+"""Which instruments are there: what does each record, how often, in which preset? The tables of the documents."""
 
 from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 from recorder.instruments import INSTRUMENTS
 from recorder.reading import Facts, LayerFacts, TensorFacts
@@ -13,27 +17,49 @@ EXAMPLE = Facts(
     layers=(LayerFacts("layer", "Tanh", (2,)),),
     probe_samples=8,
 )
-HEADINGS = ("instrument", "series", "unit", *(f"`{preset}`" for preset in PRESETS), "what it is")
+WHEN = tuple(f"`{preset}`" for preset in PRESETS)
 
 
 def rows() -> tuple[tuple[str, ...], ...]:
     """One row a series: (instrument, series, unit, when each preset records it, sentence)."""
     found = []
     for instrument in INSTRUMENTS:
-        when = [
-            next((str(s.schedule) for s in make() if s.instrument.name == instrument.name), "")
-            for make in PRESETS.values()
-        ]
         found += [
-            (instrument.name, series.name, series.unit, *when, series.doc) for series in instrument().declare(EXAMPLE)
+            (instrument.name, series.name, series.unit, *_when(instrument), series.doc)
+            for series in instrument().declare(EXAMPLE)
         ]
     return tuple(found)
 
 
+def overview() -> str:
+    """A Markdown table of the instruments: the question that each answers, and when each preset asks it."""
+    return _markdown(
+        ("instrument", *WHEN, "question"),
+        ((f"`{one.name}`", *_when(one), _question(one)) for one in INSTRUMENTS),
+    )
+
+
 def table() -> str:
     """The rows as a Markdown table; an instrument is named at the first of its series."""
-    lines, before = [HEADINGS, tuple("---" for _ in HEADINGS)], ""
+    lines, before = [], ""
     for instrument, series, *rest in rows():
         lines.append((f"`{instrument}`" if instrument != before else "", f"`{series}`", *rest))
         before = instrument
-    return "\n".join(f"| {' | '.join(line)} |" for line in lines) + "\n"
+    return _markdown(("instrument", "series", "unit", *WHEN, "what it is"), lines)
+
+
+def _when(instrument: Any) -> list[str]:
+    """When each preset measures with it."""
+    return [
+        next((str(s.schedule) for s in make() if s.instrument.name == instrument.name), "") for make in PRESETS.values()
+    ]
+
+
+def _question(instrument: Any) -> str:
+    """The first sentence of its module."""
+    return (sys.modules[instrument.__module__].__doc__ or "").partition("\n")[0].partition("? ")[0].rstrip("?") + "?"
+
+
+def _markdown(headings: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    table = [headings, ["---"] * len(headings), *([cell.replace("|", r"\|") for cell in line] for line in lines)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in table) + "\n"
