@@ -60,6 +60,8 @@ class Statistic(Enum):
     AVERAGE_COMPARED = "average_compared"
     AVERAGE_GRADIENT_ANGLE = "average_gradient_angle"
 
+    __hash__ = object.__hash__  # each is there once; Enum's own goes through Python, eighty times a step
+
 
 AVERAGED = {s: Statistic(s.value.removeprefix("average_")) for s in Statistic if s.value.startswith("average_")}
 OF_SIGNS = frozenset(s for s in Statistic if s.value in signs.NAMES)

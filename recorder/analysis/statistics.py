@@ -205,6 +205,8 @@ def counts(values: np.ndarray) -> np.ndarray:
 
 def total_norm(norms: np.ndarray, nonfinite: np.ndarray) -> float:
     """The norm of several tensors as one, from theirs; NaN of a tensor without bad entries means it is not there."""
+    if len(norms) and not np.isnan(square := np.dot(norms, norms)):  # as a rule; the rest takes ten times as long
+        return float(np.sqrt(square))
     there = norms[~np.isnan(norms) | (nonfinite > 0)]
     return float(np.sqrt(np.sum(there**2))) if len(there) else np.nan
 

@@ -157,6 +157,7 @@ class Conductor:
         self._epoch_begins = True  # until the first update of an epoch
         self._due: tuple[Player, ...] | None = None
         self._plan: Plan | None = None
+        self._plans: dict[tuple[int, ...], Plan] = {}  # by who is due, and who compares the next step
         self._thin: Mapping[str, int] = {}
         self._previous: tuple[int, Mapping[Statistic, np.ndarray]] = (-1, {})  # the last measured update
 
@@ -187,6 +188,7 @@ class Conductor:
                     player.raw = player.instrument.raw(facts)
             except Exception as problem:
                 self._switch_off(player, problem, moment)
+        self._plans.clear()  # more raw tensors may be wanted
         when, table = self._previous
         self._previous = when, {s: _longer(column, len(facts.tensors)) for s, column in table.items()}
         self._due = self._plan = None
@@ -207,8 +209,12 @@ class Conductor:
     def plan(self) -> Plan:
         """What the pass before the coming update has to compute: what is due, and what the next step needs."""
         if self._plan is None:
-            plan = _planned(self.due, comparing=self._comparing_next(), tau=self._tau)
-            self._plan = replace(plan, averages=True) if self._averages else plan
+            due, comparing = self.due, self._comparing_next()
+            key = (*map(id, due), 0, *map(id, comparing), self._averages)
+            if key not in self._plans:
+                plan = _planned(due, comparing=comparing, tau=self._tau)
+                self._plans[key] = replace(plan, averages=True) if self._averages else plan
+            self._plan = self._plans[key]
         return self._plan
 
     @property
