@@ -44,7 +44,8 @@ def test_under_xla_the_result_is_the_same_but_for_rounding(tmp_path):
     x = inputs(40)
     alone, watched = (linear("adam", **WAYS["xla"]) for _ in range(2))
     alone.fit(x, zeros(x), batch_size=8, epochs=2, verbose=0, shuffle=False)
-    recorded(watched, tmp_path / "run.h5", x, zeros(x), EVERYTHING, batch_size=8, epochs=2)
+    run = recorded(watched, tmp_path / "run.h5", x, zeros(x), EVERYTHING, batch_size=8, epochs=2)
+    assert ["compiled by XLA" in event.text for event in run.events] == [True]
     np.testing.assert_allclose(watched.get_weights()[0], alone.get_weights()[0], rtol=1e-5)
 
 

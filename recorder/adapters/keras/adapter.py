@@ -41,6 +41,7 @@ GRADIENT_POINT = (
     "before the update and before Keras's own clipping, without the loss scale; the mean of those accumulated"
 )
 SKIPPED = "update skipped by the loss scale: a gradient was not finite"
+XLA = "the training step is compiled by XLA: with and without recording the results agree to rounding, not bit for bit"
 LOSS = 0  # the first column of the numbers; behind it the learning rates
 
 # Graphs of the user's own (tf.function) that were traced during a recording write to its tape as long as they live.
@@ -79,7 +80,7 @@ class KerasAdapter:
         self._inside = False  # Python is inside the model's train_step: Keras traces it, or runs it eagerly
         self._sees_loss = False
         self._foreign = False  # an update was traced outside of it, in a graph that is not ours to make anew
-        self._crowded = False
+        self._crowded = self._told_of_xla = False
         self._problem: Exception | None = None
         self._notes: list[tuple[str, str]] = []
 
@@ -251,6 +252,9 @@ class KerasAdapter:
                 f"run.callback(): the optimizer of {model.name!r} is not the one that it had at record(...), so its "
                 "updates would not be seen; compile the model before `with record(...)`, or begin a new recording"
             )
+        if model.jit_compile and not model.run_eagerly and not self._told_of_xla:
+            self._told_of_xla = True
+            self._notes.append(("note", XLA))
         if (block := int(model.steps_per_execution)) != self._tape.block:
             self._tape.stop()
             self._tape = self._new_tape(block)
