@@ -25,27 +25,31 @@ class Iteration:
 
     stepped: np.ndarray  # (tensor,) bool: it was updated
     slot: int  # where gradients and weights are; NO_SLOT: they were not copied
-    numbers: np.ndarray  # (column,) float32
+    numbers: np.ndarray  # (column,)
     refused: bool  # an update was tried, but gradients were not finite
 
 
 class Tape:
     """The variables of one recording; `begin`, `number`, `attempt` and `update` make graph, the rest is for the host.
 
-    Iterations and updates count from 1, where an update is an iteration in which a tensor is updated. Row k of what is
-    written down belongs to the iteration k modulo `block`.
+    Iterations and updates count from 1, where an update is an iteration in which a tensor is updated. All that is small
+    is in one variable, which is read at once; its float64 hold such counts exactly:
+
+        log[k % block]   of iteration k: 2 k where an update was tried (2 k + 1: and not refused), the numbers, and for
+                         each tensor the last update that it had
+        log[block, :3]   the clock: iteration, updates, iteration of the last update
     """
 
     def __init__(self, weights: Sequence[Any], numbers: Sequence[float], *, block: int, slots: int) -> None:
         self.block, self.slots = block, slots
         self._weights_of = list(weights)
-        count = len(weights)
+        self._first = 1 + len(numbers)  # column of the first tensor
+        log = np.zeros((block + 1, self._first + len(weights)))
+        log[:, 1 : self._first] = numbers
+        log[block, :3] = 1, 0, 0
         with tf.init_scope():
-            self._clock = _variable([1, 0, 0], tf.int64)  # iteration, updates, iteration of the last update
+            self._log = _variable(log, tf.float64)
             self._slots = _variable(np.full(block, NO_SLOT), tf.int64)
-            self._stamps = _variable(np.zeros((block, count)), tf.int64)  # the tensor's last update in the iteration
-            self._tried = _variable(np.zeros(block), tf.int64)  # 2 k: tried in iteration k; 2 k + 1: and not refused
-            self._numbers = _variable(np.tile(np.asarray(numbers, np.float32), (block, 1)), tf.float32)
             self._gradients = [_variable(tf.zeros((slots, *w.shape), w.dtype), w.dtype) for w in weights]
             self._weights = [_variable(tf.zeros((slots, *w.shape), w.dtype), w.dtype) for w in weights]
         self._table = [NO_SLOT] * block  # what `_slots` holds
@@ -54,34 +58,35 @@ class Tape:
     def fits(self, weights: Sequence[Any], *, block: int, slots: int, numbers: int) -> bool:
         """Whether this can serve another recording: graphs that were traced with it go on writing here."""
         same = len(weights) == len(self._weights_of) and all(map(lambda a, b: a is b, weights, self._weights_of))
-        return same and self.block == block and self.slots >= slots and self._numbers.shape[1] == numbers
+        return same and self.block == block and self.slots >= slots and self._first == 1 + numbers
 
     # -- in the graph ---------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
         """The next iteration of a block begins."""
-        self._clock.assign_add([1, 0, 0])
+        self._log.scatter_nd_add([[self.block, 0]], [1.0])
 
     def number(self, column: int, value: Any) -> None:
         """Write one number of this iteration."""
-        value = tf.reshape(tf.cast(tf.convert_to_tensor(value), tf.float32), [1])
-        self._numbers.scatter_nd_update([[self._row(), column]], value)
+        value = tf.reshape(tf.cast(tf.convert_to_tensor(value), tf.float64), [1])
+        self._log.scatter_nd_update([[self._now() % self.block, 1 + column]], value)
 
     def attempt(self, *, refused: bool) -> None:
         """An update is tried, or (later in the same iteration) it is not refused."""
-        stamp = 2 * self._clock[0] + (0 if refused else 1)
-        self._tried.scatter_nd_update([[self._row()]], [stamp])
+        now = self._now()
+        stamp = tf.cast(2 * now + (0 if refused else 1), tf.float64)
+        self._log.scatter_nd_update([[now % self.block, 0]], [stamp])
 
     def update(self, members: Sequence[tuple[int, Callable[[], Any]]]) -> tf.Tensor:
         """The tensors at these positions are about to be updated, with these gradients."""
-        iteration, updates, last = tf.unstack(self._clock.read_value())
-        updates += tf.cast(last != iteration, tf.int64)
-        self._clock.assign(tf.stack([iteration, updates, iteration]))
-        mine = np.zeros(len(self._weights_of), bool)
-        mine[[i for i, _ in members]] = True
-        row = iteration % self.block
-        self._stamps.scatter_nd_update([[row]], tf.where(mine, updates, self._stamps[row])[None])
-        slot = self._slots[updates % self.block]
+        iteration, updates, last = tf.unstack(self._log[self.block, :3])
+        updates += tf.cast(last != iteration, tf.float64)
+        self._log.scatter_nd_update([[self.block, 1], [self.block, 2]], tf.stack([updates, iteration]))
+        mine = np.zeros(self._log.shape[1], bool)
+        mine[[self._first + i for i, _ in members]] = True
+        row = self._now() % self.block
+        self._log.scatter_nd_update([[row]], tf.where(mine, updates, self._log[row])[None])
+        slot = self._slots[tf.cast(updates, tf.int64) % self.block]
 
         def copy() -> tf.Tensor:
             for i, gradient in members:
@@ -93,8 +98,8 @@ class Tape:
 
         return tf.cond(slot != NO_SLOT, copy, lambda: tf.constant(False))
 
-    def _row(self) -> tf.Tensor:
-        return self._clock[0] % self.block
+    def _now(self) -> tf.Tensor:
+        return tf.cast(self._log[self.block, 0], tf.int64)
 
     # -- on the host ----------------------------------------------------------------------------------------------
 
@@ -114,16 +119,16 @@ class Tape:
 
     def read(self) -> list[Iteration]:
         """The iterations since the last look; of a loop that does not go through `begin`, it is one."""
-        now, updates, _ = (int(x) for x in self._clock.numpy())
-        stamps, tried, numbers = self._stamps.numpy(), self._tried.numpy(), self._numbers.numpy()
+        log = self._log.numpy()
+        now, updates = int(log[self.block, 0]), int(log[self.block, 1])
         found = []
         for k in range(max(self._iteration + 1, now - self.block + 1), now + 1) or [now]:
-            row = k % self.block
-            stepped = stamps[row] > self._updates
-            slot = self._table[stamps[row].max() % self.block] if stepped.any() else NO_SLOT
-            found.append(Iteration(stepped, slot, numbers[row], bool(tried[row] == 2 * k)))
+            tried, numbers, stamps = np.split(log[k % self.block], [1, self._first])
+            stepped = stamps > self._updates
+            slot = self._table[int(stamps.max()) % self.block] if stepped.any() else NO_SLOT
+            found.append(Iteration(stepped, slot, numbers, bool(tried[0] == 2 * k)))
         if now == self._iteration:
-            self._clock.assign_add([1, 0, 0])
+            self.begin()
             now += 1
         self._iteration, self._updates = now, updates
         return found
@@ -131,7 +136,7 @@ class Tape:
     @property
     def unread(self) -> bool:
         """Whether there were updates since the last look."""
-        return bool(self._clock.numpy()[1] > self._updates)
+        return bool(self._log.numpy()[self.block, 1] > self._updates)
 
     def copied(self, i: int, slot: int) -> tuple[np.ndarray, np.ndarray]:
         """-> weights and gradient of a tensor; views, to be dropped before training goes on."""
