@@ -146,7 +146,8 @@ class Table:
         tau = self._tau[np.float64 if gradient.dtype == np.float64 else np.float32]
         self._turns[i] = np.nan
         if kept is not None and want & TURNS:
-            self._turns[i] = turns.measured(gradient, weight, kept, tau, remember=keep and keep_turns)
+            remember = keep and keep_turns
+            self._turns[i] = turns.measured(gradient, weight, kept, tau, wanted=self.wanted, remember=remember)
         elif kept is not None:
             kept.turned = kept.changed = False
         row, compares = self._signs[i], False

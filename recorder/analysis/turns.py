@@ -14,6 +14,7 @@ curvature of a large tensor is that of up to 16,384 evenly spaced entries; what 
 from __future__ import annotations
 
 import math
+from collections.abc import Container
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -35,9 +36,9 @@ def stride(entries: int) -> int:
 
 
 def measured(
-    gradient: np.ndarray, weight: np.ndarray, kept: Kept, tau: np.ndarray, *, remember: bool
+    gradient: np.ndarray, weight: np.ndarray, kept: Kept, tau: np.ndarray, *, wanted: Container[str], remember: bool
 ) -> np.ndarray:  # fmt: skip
-    """-> (COLUMNS,); what the next update is compared with stays in `kept`, but for the weights."""
+    """-> (COLUMNS,), quantiles only where wanted; what is compared with next stays in `kept`, but for the weights."""
     found, g = np.full(COLUMNS, np.nan), widened(gradient)
     knows_gradient, knows_change = kept.valid and kept.turned, kept.valid and kept.changed
     if kept.gradient is None or kept.gradient.dtype != g.dtype:
@@ -51,8 +52,9 @@ def measured(
                 found[1] = cosine
             if knows_gradient:
                 found[0] = math.degrees(math.acos(_cosine(*_products()(g, kept.gradient))))
+            if knows_gradient and "secant_curvature" in wanted:
                 found[2:7] = quantiles(_curvature(g, kept.gradient, kept.change))
-            if kept.signed and kept.planes is not None:
+            if kept.signed and kept.planes is not None and "near_zero_movement" in wanted:
                 found[7:] = quantiles(np.abs(kept.change[_retained(g, kept.planes[2], tau[0])]))
     np.copyto(kept.gradient, g)
     kept.turned, kept.changed = remember, remember and kept.valid
