@@ -2,7 +2,7 @@
 
 python benchmarks/crash.py [KILLS] [--first SEED] [--other FOLDER]
 
-Each training (`benchmarks/victim.py`: torch, everything of the preset `full`) dies once; then its run must open, be
+Each training (`benchmarks/victim.py`: torch, on every kind of schedule) dies once; then its run must open, be
 called killed, hold each acknowledged row unchanged and nothing else, be repaired into one file with the same rows, and
 be left alone by a second repair. FOLDER holds another h5py; each of the two then writes what each of the two reads.
 """

@@ -29,7 +29,7 @@ sys.path.insert(0, str(ROOT))
 import torch  # noqa: E402
 from torch import nn  # noqa: E402
 
-from recorder import record  # noqa: E402
+from recorder import each_epoch, every, record  # noqa: E402
 from recorder.errors import LayerscopeError  # noqa: E402
 from recorder.recording import naming  # noqa: E402
 from recorder.runfile.pack import pack, repair  # noqa: E402
@@ -39,6 +39,8 @@ from recorder.runfile.writer import RunWriter  # noqa: E402
 from tui import summary  # noqa: E402
 
 PER_EPOCH = 25
+# An axis of each kind: each step, pairs, each epoch before and after an update; raw and packed chunks, counts and floats.
+INSTRUMENTS = ["light", every(1, "gradient_norm"), each_epoch("weight_histogram")]
 STEP, CLOSING = b".", b"c"
 
 
@@ -104,7 +106,7 @@ def train(plan: Plan, beat: int) -> None:
     model: Any = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4))
     optimizer = torch.optim.SGD(model.parameters(), 0.05)
     images, labels = torch.randn(16, 8), torch.arange(16) % 4
-    with record(model, plan.path, optimizer=optimizer, probe=images, instruments="full", progress=False) as run:
+    with record(model, plan.path, optimizer=optimizer, probe=images, instruments=INSTRUMENTS, progress=False) as run:
         for step in range(plan.steps):
             if step == plan.late_tensors:
                 model.append(nn.Linear(4, 4))
@@ -300,7 +302,7 @@ def warm() -> None:
     optimizer = torch.optim.SGD(model.parameters(), 0.1)
     with (
         tempfile.TemporaryDirectory() as folder,
-        record(model, f"{folder}/warm.h5", optimizer=optimizer, probe=torch.ones(4, 4), instruments="full",
+        record(model, f"{folder}/warm.h5", optimizer=optimizer, probe=torch.ones(4, 4), instruments=INSTRUMENTS,
                progress=False) as run,
     ):  # fmt: skip
         for parameter in model.parameters():
