@@ -39,7 +39,7 @@ from recorder.runfile.writer import RunWriter  # noqa: E402
 from tui import summary  # noqa: E402
 
 PER_EPOCH = 25
-# An axis of each kind: each step, pairs, each epoch before and after an update; raw and packed chunks, counts and floats.
+# An axis of each kind: each step, pairs, each epoch before and after an update; raw and packed chunks, counts, floats.
 INSTRUMENTS = ["light", every(1, "gradient_norm"), each_epoch("weight_histogram")]
 STEP, CLOSING = b".", b"c"
 
