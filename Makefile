@@ -44,6 +44,7 @@ assets: $(READY)  # figures and screenshots of the README, from a fresh recordin
 
 bench: $(READY) $(H5PY_OTHER)/.ready  # every number that the README quotes; takes some minutes
 	$(BIN)/python benchmarks/overhead.py
+	$(KERAS)/bin/python benchmarks/overhead_keras.py
 	$(BIN)/python benchmarks/painting.py
 	$(BIN)/python benchmarks/explorer.py
 	$(BIN)/python benchmarks/soak.py

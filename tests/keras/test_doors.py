@@ -96,6 +96,17 @@ def test_nothing_is_left_behind(tmp_path):
     assert open_run(tmp_path / "run.h5").steps == rows
 
 
+def test_a_train_function_from_before_is_made_anew_and_ours_does_not_stay(tmp_path):
+    model = linear("sgd")
+    model.fit(X, Y, verbose=0)  # traced without us
+    with record(model, tmp_path / "run.h5", instruments="full", progress=False) as run:
+        model.fit(X, Y, verbose=0, callbacks=[run.callback()])
+        ours = model.train_function
+    assert np.isfinite(open_run(tmp_path / "run.h5")["gradient_norm"].values).all()
+    assert model.train_function is not ours
+    model.fit(X, Y, verbose=0)
+
+
 def test_a_checkpoint_is_a_weights_file(tmp_path):
     x, y = patches()
     model = classifier()

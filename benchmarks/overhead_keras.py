@@ -1,0 +1,109 @@
+"""How much slower is a Keras training step with recording?
+
+.venv-keras/bin/python benchmarks/overhead_keras.py [ROUNDS]
+
+A small CNN (0.32 million parameters) on batches of 64 pictures of 32 x 32 and the MLP of 0.57 million parameters on
+batches of 128 digits, as graphs without XLA, on one thread. A bare and a recorded training take turns, 40 steps of
+`fit` at a time; printed are the medians over the rounds of the ratio of seconds and of CPU seconds.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ |= {"OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "2", "KERAS_BACKEND": "tensorflow"}
+os.environ["CUDA_VISIBLE_DEVICES"] = ""
+
+import json
+import statistics
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from time import perf_counter, process_time
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from recorder import record
+
+STEPS = 40
+OUT = Path(__file__).parent / "results" / "overhead_keras.json"
+layers = keras.layers
+NETWORKS: dict[str, tuple[int, tuple[int, ...], Callable[[], list[keras.Layer]]]] = {
+    "CNN 0.32 M": (
+        64,
+        (32, 32, 3),
+        lambda: [
+            layers.Conv2D(32, 3, activation="relu"), layers.BatchNormalization(), layers.MaxPooling2D(),
+            layers.Conv2D(64, 3, activation="relu"), layers.BatchNormalization(), layers.MaxPooling2D(),
+            layers.Flatten(), layers.Dropout(0.3), layers.Dense(128, activation="relu"), layers.Dense(10),
+        ],
+    ),
+    "MLP 0.57 M": (
+        128,
+        (784,),
+        lambda: [
+            layers.Dense(512, activation="relu"), layers.Dense(256, activation="relu"), layers.Dense(128),
+            layers.Dense(10),
+        ],
+    ),
+}  # fmt: skip
+
+
+def training(name: str) -> tuple[keras.Model, np.ndarray, np.ndarray, int]:
+    """A compiled network, its data and the size of a batch."""
+    batch, shape, stack = NETWORKS[name]
+    keras.utils.set_random_seed(0)
+    model = keras.Sequential([keras.Input(shape), *stack()])
+    loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", loss, metrics=["accuracy"], jit_compile=False)
+    rng = np.random.default_rng(0)
+    return (
+        model,
+        rng.standard_normal((STEPS * batch, *shape)).astype(np.float32),
+        rng.integers(0, 10, STEPS * batch),
+        batch,
+    )
+
+
+def timed(work: Callable[[], object]) -> tuple[float, float]:
+    """-> seconds, CPU seconds"""
+    began, cpu = perf_counter(), process_time()
+    work()
+    return perf_counter() - began, process_time() - cpu
+
+
+def measured(name: str, preset: str, rounds: int) -> dict[str, object]:
+    bare, x, y, batch = training(name)
+    watched = training(name)[0]
+    ratios = []
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        record(watched, f"{folder}/run.h5", instruments=preset, progress=False) as run,
+    ):
+        callback = run.callback()
+        for k in range(rounds + 1):
+            alone = timed(lambda: bare.fit(x, y, batch_size=batch, shuffle=False, verbose=0))
+            with_us = timed(lambda: watched.fit(x, y, batch_size=batch, shuffle=False, verbose=0, callbacks=[callback]))
+            if k:  # the first one traces
+                ratios.append((with_us[0] / alone[0], with_us[1] / alone[1], 1e3 * alone[0] / STEPS))
+    seconds, cpu, step = (statistics.median(column) for column in zip(*ratios, strict=True))
+    return {"network": name, "preset": preset, "step_ms": step, "ratio": seconds, "cpu_ratio": cpu, "rounds": rounds}
+
+
+def main() -> None:
+    rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 15
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    rows = [measured(name, preset, rounds) for name in NETWORKS for preset in ("light", "dynamics")]
+    for row in rows:
+        print("{network}  {preset:<9} {step_ms:6.2f} ms a step   {ratio:.3f} x   CPU {cpu_ratio:.3f} x".format(**row))
+    OUT.write_text(
+        json.dumps({"keras": keras.__version__, "tensorflow": tf.__version__, "rows": rows}, indent=1) + "\n"
+    )
+
+
+if __name__ == "__main__":
+    main()
