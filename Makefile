@@ -42,7 +42,7 @@ readme: $(READY)  # the parts of the README that are made from the code
 assets: $(READY)  # figures and screenshots of the README, from a fresh recording of the demo
 	$(BIN)/python assets/make.py
 
-bench: $(READY) $(H5PY_OTHER)/.ready  # every number that the README quotes; takes some minutes
+bench: $(READY) $(H5PY_OTHER)/.ready $(KERAS)/.ready  # every number that the README quotes; takes some minutes
 	$(BIN)/python benchmarks/overhead.py
 	$(KERAS)/bin/python benchmarks/overhead_keras.py
 	$(BIN)/python benchmarks/painting.py
