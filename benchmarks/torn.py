@@ -132,10 +132,11 @@ class Film:
 
     def _watched(self, call: Callable[..., Any]) -> Callable[..., Any]:
         def watched(*args: Any, **kwargs: Any) -> Any:
-            try:
-                return call(*args, **kwargs)
-            finally:
-                self.look()
+            with self._lock:  # nothing else changes while a moment is looked at
+                try:
+                    return call(*args, **kwargs)
+                finally:
+                    self.look()
 
         return watched
 

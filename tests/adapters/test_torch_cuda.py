@@ -20,8 +20,10 @@ from recorder.reading import OF_TURNS, Statistic
 from tests.adapters.watching import EVERYTHING, NOTHING
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
-NORMS = {Statistic.GRADIENT_NORM, Statistic.WEIGHT_NORM, Statistic.UPDATE_NORM, *OF_TURNS, Statistic.AVERAGE_GRADIENT_NORM,
-         Statistic.AVERAGE_UPDATE_NORM, Statistic.AVERAGE_GRADIENT_ANGLE}  # fmt: skip
+NORMS = {
+    Statistic.GRADIENT_NORM, Statistic.WEIGHT_NORM, Statistic.UPDATE_NORM, *OF_TURNS,
+    Statistic.AVERAGE_GRADIENT_NORM, Statistic.AVERAGE_UPDATE_NORM, Statistic.AVERAGE_GRADIENT_ANGLE,
+}  # fmt: skip
 
 on_devices = pytest.mark.parametrize("device", DEVICES)
 

@@ -31,7 +31,7 @@ def run_of_kinds() -> FakeRun:
         "usage": (Series("usage", Kind.VECTOR, "1", "Use.", ("relu",), (3,), ("unit",)), _each(n, [1, -2, 3])),
         "histogram": (Series("histogram", Kind.DISTRIBUTION, "count", "Counts.", ("w",), (10,), edges=EDGES), counts),
         "correlation": (Series("correlation", Kind.MATRIX, "1", "Pearson r.", ("a",), (2, 2)), _each(n, mirror)),
-        "signs": (Series("signs", Kind.SIGN_MAP, "", "Signs.", ("w",), (1,), dtype="uint8"), _each(n, [0b11100100], "u1")),
+        "signs": (Series("signs", Kind.SIGN_MAP, "", "Signs.", ("w",), (1,), dtype="uint8"), _each(n, [0xE4], "u1")),
         "embedding": (Series("embedding", Kind.POINTS, "", "PCA.", ("fc",), (3, 2)), _each(n, grid.reshape(3, 2))),
         "feature": (Series("feature", Kind.IMAGE, "", "A picture.", ("unit 0",), (2, 3)), _each(n, grid)),
         "chains": (Series("chains", Kind.TRACE, "loss", "Draws.", ("llc",), (2, 3), ("chain", "draw")), _each(n, grid)),

@@ -34,7 +34,7 @@ def test_logs_that_wait_for_hdf5_hold_no_descriptors(tmp_path: Path, monkeypatch
         append(writer, range(1_000))
         assert len([name for name in os.listdir(tmp_path / "a.d") if name.startswith("log-")]) > 60
         assert open_files() - before < 10
-    assert writer.close() == ""
+    writer.close()  # what it says of the disk is tested in test_full_disk
     with Run.open(tmp_path / "a") as run:
         check(run, 1_000)
 

@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from recorder.errors import RunFileError
+from recorder.runfile.layout import run_paths
 
 COLOURS = ("auto", "truecolor", "256", "16", "none")
 
@@ -56,4 +57,4 @@ def is_folder(path: Path) -> bool:
 
 def there(path: Path) -> bool:
     """Is there something at the path, or a run of that name?"""
-    return path.exists() or path.with_name(path.name + ".h5").exists() or path.with_name(path.name + ".d").exists()
+    return path.exists() or any(part.exists() for part in run_paths(path))
