@@ -31,7 +31,7 @@ class LocalExtrema:
                    tensors, dtype="uint32", item_dim="tensor"),
             Series("local_maxima", Kind.PER_ITEM, "count", "Weights that passed a maximum of the loss since before.",
                    tensors, dtype="uint32", item_dim="tensor"),
-            Series("local_extrema_total", Kind.SCALAR, "count", "The same counts over all tensors.",
+            Series("local_extrema_total", Kind.SCALAR, "count", "Weights of all tensors that passed an extremum.",
                    ("local_minima_total", "local_maxima_total"), dtype="uint64", item_dim="scalar"),
         )  # fmt: skip
 

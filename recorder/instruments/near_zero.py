@@ -80,9 +80,9 @@ class NearZero:
             *(Series(name, Kind.PER_ITEM, "count", doc.format(tau=tau, tight=tight), tensors, dtype="uint32",
                      item_dim="tensor") for name, doc in COUNTS.items()),
             *(Series(name, Kind.PER_ITEM, "1", doc, tensors, item_dim="tensor") for name, doc in SHARES.items()),
-            Series("near_zero_total", Kind.SCALAR, "count", "The same counts over all tensors.", totals,
+            Series("near_zero_total", Kind.SCALAR, "count", "Near-zero entries in all tensors.", totals,
                    dtype="uint64", item_dim="scalar"),
-            Series("near_zero_share_total", Kind.SCALAR, "1", "The same shares over all tensors.", total_shares,
+            Series("near_zero_share_total", Kind.SCALAR, "1", "Near-zero shares over all tensors.", total_shares,
                    item_dim="scalar"),
         )  # fmt: skip
 

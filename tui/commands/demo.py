@@ -13,6 +13,11 @@ from pathlib import Path
 
 from tui.commands.explore import COLOURS, interactive
 
+FIGURES = (  # one for each kind of view; all entries would take minutes
+    "loss", "val_accuracy", "gradient_norm", "update_ratio", "near_zero_share", "sign_flips_share", "sign_map",
+    "weight_histogram", "gradient_histogram", "activation_histogram", "activation_zero_share", "events",
+)  # fmt: skip
+
 
 def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("recipe", nargs="?", default="mnist_mlp", metavar="NAME", help="mnist_mlp (default)")
@@ -39,9 +44,16 @@ def run(args: argparse.Namespace) -> int:
         from tui.app import run_explorer
 
         return run_explorer(path, fresh=True, color=args.color)
+    from recorder.entries import entries
+    from recorder.runfile.reader import Run
     from tui import summary
     from tui.charset import said
     from tui.cli import main
 
     print(said(summary.of_path(path)), end="\n\n", flush=True)
-    return main(["export", str(path), "--all", "-o", str(path.with_name(f"{path.stem}-figures"))])
+    with Run.open(path) as recorded:
+        there = {entry.name for entry in entries(recorded)}
+    chosen = [name for name in FIGURES if name in there]
+    status = main(["export", str(path), *chosen, "-o", str(path.with_name(f"{path.stem}-figures"))])
+    print(f"{len(chosen)} of {len(there)} views; for the others: layerscope export {path} --all")
+    return status

@@ -8,7 +8,6 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from recorder.errors import RunFileError
-from recorder.runfile.layout import run_paths
 
 COLOURS = ("auto", "truecolor", "256", "16", "none")
 
@@ -57,4 +56,6 @@ def is_folder(path: Path) -> bool:
 
 def there(path: Path) -> bool:
     """Is there something at the path, or a run of that name?"""
+    from recorder.runfile.layout import run_paths  # late: the help of a command needs no numpy
+
     return path.exists() or any(part.exists() for part in run_paths(path))
