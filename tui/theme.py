@@ -43,7 +43,7 @@ class Theme:
 DARK = Theme(
     name="layerscope-dark",
     dark=True,
-    background="#14171c",
+    background="#15171b",  # grey enough for Rich to find the same of 256 colours as charts do
     foreground="#d8dee6",
     muted="#8a94a3",
     grid="#2b313a",

@@ -148,7 +148,7 @@ def test_levels_in_256_colours_are_distinct_there_and_arrive_unchanged(name):
 
 
 def test_shading_keeps_its_hue_in_256_colours():
-    red = channels(tinted(rgb("#14171c"), rgb("#ff5f5f"), 0.28, Depth.PALETTE))
+    red = channels(tinted(rgb("#15171b"), rgb("#ff5f5f"), 0.28, Depth.PALETTE))
     assert red[0] > red[1] + 30
 
 
