@@ -44,6 +44,19 @@ def explorer() -> str:
     return _markdown(rows)
 
 
+def crash() -> str:
+    """What became of trainings that were killed."""
+    found = json.loads((RESULTS / "crash.json").read_text())
+    lines = " and ".join(
+        sorted({version for pair in found["h5py of writers and readers"] for version in pair.split(" -> ")})
+    )
+    return (
+        f"{sum(found['kills'].values()):,} trainings killed at random moments (recording, packing, closing, repairing; "
+        f"h5py {lines} reading each other): {found['rows acknowledged']:,} rows acknowledged, "
+        f"{found['acknowledged rows lost']} lost, {found['numbers changed']} numbers changed."
+    )
+
+
 def _span(values: Sequence[float]) -> str:
     return f"{min(values):.0f} to {max(values):.0f}"
 
@@ -53,7 +66,7 @@ def _markdown(rows: Iterable[Sequence[str]]) -> str:
 
 
 PARTS: dict[str, dict[str, Callable[[], str]]] = {  # document -> part -> its text
-    "README.md": {"instruments": overview, "overhead": overhead, "explorer": explorer},
+    "README.md": {"instruments": overview, "overhead": overhead, "crash": crash, "explorer": explorer},
     "docs/instruments.md": {"series": table},
 }
 
