@@ -205,9 +205,9 @@ class Tail:
         return self.first + len(self.rows)
 
     def refresh(self, logs: Mapping[int, Path]) -> int | None:
-        """Read what is new in the logs, given by first row; the first row of one that went meanwhile, if any did.
+        """Read what is new in the logs, given by first row; the first row of the last that went meanwhile.
 
-        It was committed first, and `join` then finds its rows below `committed`; otherwise it is in another volume now.
+        What was committed first is found below `committed` by `join`; what was not is in another volume now.
         """
         known: dict[int, np.ndarray] = {}
         gone: int | None = None
@@ -219,7 +219,7 @@ class Tail:
                     data = read_inside(path, start=len(rows) * size, most=max(LARGEST, size))
                     new = whole_prefix(data, self._row, len(rows))
                 except FileNotFoundError:
-                    gone = first if gone is None else gone
+                    gone = first
                     continue
                 rows = np.concatenate([rows, new]) if len(new) else rows
             known[first] = rows

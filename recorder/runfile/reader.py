@@ -339,6 +339,10 @@ class Run:
 
     def _look(self) -> bool:
         names = names_in(self._folder)
+        for _ in range(10):  # a list that is read while a name changes may have neither the old one nor the new one
+            before, names = names, names_in(self._folder)
+            if names == before:
+                break
         logs: dict[int, dict[str, dict[int, Path]]] = {}
         for name in names:
             if (log := log_of(name)) is not None:
@@ -347,14 +351,14 @@ class Run:
         new = self._open_main()
         for number in sorted(numbers):
             new |= self._open_part(number)
-        before = (self._status, self.state)
+        was = (self._status, self.state)
         self._volumes = dict(sorted(self._volumes.items()))
         hide(self.volumes)
         for number, volume in self._volumes.items():
             new |= volume.refresh(logs.get(number, {}))
         if self._volumes:
             self._status = self._newest_status()
-        new |= before != (self._status, self.state)
+        new |= was != (self._status, self.state)
         if new:
             self._forget()
         return new

@@ -112,6 +112,12 @@ def test_a_tail_is_the_chain_of_logs_that_carries_on_from_the_file(tmp_path: Pat
     assert not rows or tail.first == rows.start
 
 
+def test_the_last_of_the_logs_that_went_is_named(tmp_path: Path) -> None:
+    """Those before it may be in the file; that it is not tells that its rows are in another volume."""
+    block = Block(tmp_path / "log", ROW, first=5, capacity=5)
+    assert Tail(ROW).refresh({0: tmp_path / "gone", 5: block.path, 10: tmp_path / "gone too"}) == 10
+
+
 def test_a_full_disk_loses_nothing_once_there_is_room(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     real, room = os.pwrite, 3 * frame_dtype(ROW).itemsize + 11
 
