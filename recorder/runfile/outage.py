@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-PENDING_BYTES = 64 << 20  # rows that may wait for the disk
+PENDING_BYTES = 32 << 20  # of rows that may wait for the disk; with it the recorder grows by less than 64 MiB
 
 
 @dataclass

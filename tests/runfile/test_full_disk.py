@@ -76,7 +76,7 @@ def test_rows_wait_in_memory_and_are_written_when_there_is_room(tmp_path: Path, 
     )
     assert code == 0
     ((warning,), ended) = told  # type: ignore[misc]
-    assert re.search(r"a\.(h5|d).*: File too large\. The training goes on: .* up to 64 MB \(about [\d,]+ rows", warning)
+    assert re.search(r"a\.(h5|d).*: File too large\. The training goes on: .* up to 32 MB \(about [\d,]+ rows", warning)
     assert ended == ["", False, []]
     with Run.open(tmp_path / "a") as run:
         check(run, 1100)
@@ -309,7 +309,7 @@ def test_a_run_that_another_process_finished_meanwhile_goes_on_behind_it(
         monkeypatch.undo()
     append(writer, range(400, 900))
     said = writer.close()
-    assert "was removed" in said
+    assert "was removed" in said or "No such file" in said  # whichever thread finds it out first
     with Run.open(tmp_path / "a") as run:
         check(run, 900)
 
