@@ -13,13 +13,13 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Mapping
-from fnmatch import fnmatchcase
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
+from recorder.adapters.given import matching
 from recorder.adapters.rows import HostRows, Rows, Update, merged
 from recorder.analysis import statistics
 from recorder.errors import RecordError
@@ -157,10 +157,7 @@ class NumpyAdapter:
         found = {name: np.array(x) for name, x in self._model.forward(self._probe.copy()).items()}
         if self._layers is None:
             return found
-        for wanted in self._layers:
-            if not any(fnmatchcase(name, wanted) for name in found):
-                raise RecordError(f"layers: nothing matches {wanted!r}; the model has {', '.join(found)}")
-        return {name: x for name, x in found.items() if any(fnmatchcase(name, wanted) for wanted in self._layers)}
+        return matching(self._layers, found)
 
     def save(self, path: Path) -> None:
         with path.open("wb") as file:

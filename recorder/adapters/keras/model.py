@@ -8,6 +8,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from recorder.adapters.given import by_label
 from recorder.errors import RecordError
 from recorder.reading import TensorFacts
 
@@ -97,12 +98,7 @@ def labelled_optimizers(model: Any, optimizer: Any) -> dict[str, Any]:
                 f"record: the Keras model {model.name!r} has no optimizer yet; call model.compile(...) before "
                 "record(...), or for a loop of your own give record(..., optimizer=optimizer)"
             )
-    if isinstance(optimizer, Mapping):
-        given = {str(name): one for name, one in optimizer.items()}
-    elif isinstance(optimizer, list | tuple):
-        given = {str(k): one for k, one in enumerate(optimizer)}
-    else:
-        given = {"": optimizer}
+    given = by_label(optimizer)
     for one in given.values():
         if not isinstance(one, keras.Optimizer):
             raise RecordError(

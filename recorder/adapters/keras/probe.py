@@ -10,7 +10,6 @@ import random
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from fnmatch import fnmatchcase
 from typing import Any
 
 import keras
@@ -19,6 +18,7 @@ import tensorflow as tf
 from keras.src.backend.common import global_state
 from tensorflow.python.eager import context as tf_context
 
+from recorder.adapters.given import matching
 from recorder.adapters.keras.model import is_leaf, named_layers
 from recorder.adapters.keras.wrapping import wrapped
 from recorder.errors import RecordError
@@ -122,16 +122,7 @@ def _chosen(model: Any, layers: Sequence[str | type] | None) -> dict[str, Any]:
     known = dict(named_layers(model))
     if layers is None:
         return {name: layer for name, layer in known.items() if is_leaf(layer) and not isinstance(layer, SILENT)}
-    chosen: set[str] = set()
-    for wanted in layers:
-        if isinstance(wanted, str):
-            names = {name for name in known if name == wanted or fnmatchcase(name, wanted)}
-        else:
-            names = {name for name, layer in known.items() if isinstance(layer, wanted)}
-        if not names:
-            raise RecordError(f"layers: nothing matches {wanted!r}; the model has {', '.join(known)}")
-        chosen |= names
-    return {name: layer for name, layer in known.items() if name in chosen}
+    return matching(layers, known)
 
 
 def _kind(layer: Any) -> str:

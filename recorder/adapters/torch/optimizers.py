@@ -11,6 +11,7 @@ from weakref import WeakKeyDictionary, WeakSet
 import torch
 from torch.optim import Optimizer
 
+from recorder.adapters.given import by_label
 from recorder.adapters.torch.host import Members
 from recorder.adapters.torch.names import Models, named_parameters
 from recorder.errors import RecordError
@@ -142,12 +143,7 @@ def _labelled(optimizer: Any) -> Iterator[tuple[str, Optimizer]]:
     """One, a list or a dict of optimizers -> (label, optimizer); one has the label ""."""
     if optimizer is None:
         return
-    if isinstance(optimizer, Mapping):
-        given = {str(name): one for name, one in optimizer.items()}
-    elif isinstance(optimizer, list | tuple):
-        given = {str(k): one for k, one in enumerate(optimizer)}
-    else:
-        given = {"": optimizer}
+    given = by_label(optimizer)
     if list(given) == ["0"]:
         given = {"": given["0"]}
     for label, one in given.items():

@@ -13,13 +13,13 @@ import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass
-from fnmatch import fnmatchcase
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
 
+from recorder.adapters.given import matching
 from recorder.adapters.torch.names import Models, named_modules
 from recorder.errors import RecordError
 
@@ -183,16 +183,7 @@ def _chosen(models: Models, layers: Layers) -> dict[str, nn.Module]:
     modules = dict(named_modules(models))
     if layers is None:
         return {n: m for n, m in modules.items() if isinstance(m, WHOLE) or (_is_leaf(m) and not isinstance(m, SILENT))}
-    chosen: set[str] = set()
-    for wanted in layers:
-        if isinstance(wanted, str):
-            names = {n for n in modules if n == wanted or fnmatchcase(n, wanted)}
-        else:
-            names = {n for n, m in modules.items() if isinstance(m, wanted)}
-        if not names:
-            raise RecordError(f"layers: nothing matches {wanted!r}; the model has {', '.join(modules)}")
-        chosen |= names
-    return {n: m for n, m in modules.items() if n in chosen}
+    return matching(layers, modules)
 
 
 def _is_leaf(module: nn.Module) -> bool:
