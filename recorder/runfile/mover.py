@@ -256,11 +256,15 @@ class Mover:
         return volume
 
     def _new(self, part: Part) -> tuple[Path, Volume]:
-        new = self.folder / f"new-{part.number:04}.h5"
+        new = self._new_path(part.number)
         new.unlink(missing_ok=True)
         declaration = part.declaration(self.status)
         file = new_file(str(new), {"/": declaration}, block_bytes=self._block_bytes)
         return new, Volume(file, declaration, sync=True)
+
+    def _new_path(self, number: int) -> Path:
+        """Where a volume's file is until readers can open it."""
+        return self.folder / f"new-{number:04}.h5"
 
     def _publish(self, part: Part, new: Path) -> None:
         path = volume_path(self.path, part.number)
@@ -271,7 +275,8 @@ class Mover:
         except OSError:  # no links here
             os.rename(new, path)
         else:
-            new.unlink()
+            with contextlib.suppress(OSError):  # two names do no harm, and the run has begun
+                new.unlink()
 
     # -- on network disks ---------------------------------------------------------------------------------------
 
@@ -323,10 +328,11 @@ class Mover:
                 part.volume.seal(part.declaration(self.status).status)
                 self._open.descriptors.discard(descriptor)
                 part.volume = None
-        sidecars = {sidecar_path(self.folder, number).name for number in self._numbers}
+        own = {sidecar_path(self.folder, number).name for number in self._numbers}
+        own |= {self._new_path(number).name for number in self._numbers}
         for name in os.listdir(self.folder):  # what another process left stays
             log = log_of(name)
-            if (log is not None and log[0] in self._numbers) or name in sidecars:
+            if (log is not None and log[0] in self._numbers) or name in own:
                 (self.folder / name).unlink(missing_ok=True)
         if parts := [self.folder / name for name in os.listdir(self.folder) if part_of(name) is not None]:
             self._fold(parts)

@@ -235,6 +235,27 @@ def test_everything_that_vanishes_comes_back_with_its_parent(tmp_path: Path, mon
         check(run, 700)
 
 
+def test_a_file_whose_other_name_stays_is_written_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The folder can turn read-only after the file was published, before the name that it had until then is gone."""
+    unlink, kept = Path.unlink, []
+
+    def keep_new(path: Path, missing_ok: bool = False) -> None:
+        if path.name.startswith("new-") and path.exists() and not kept:
+            kept.append(path)
+            raise PermissionError(13, "Permission denied", str(path))
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", keep_new)
+    writer = write(tmp_path / "a.h5", 700, close=False)
+    until(lambda: kept and not writer._mover.full)
+    assert writer.close() == ""
+    assert [path.name for path in tmp_path.iterdir()] == ["a.h5"]
+    with Run.open(tmp_path / "a") as run:
+        check(run, 700)
+
+
 def test_a_folder_that_turns_read_only(tmp_path: Path) -> None:
     """For root none is, so it becomes somebody else meanwhile."""
     code, told = child(
