@@ -27,6 +27,7 @@ SIGNATURE = b"\x89HDF\r\n\x1a\n"
 _HEAD, _FLAGS, _END = 48, 11, 28  # superblock 3: its size, where its consistency flags and the end of the file are
 
 ATTEMPTS = 16  # at reading what a writer may be rewriting: 15 ms in all; HDF5's own 100 would take minutes
+CHUNK_CACHE = 256 << 10  # bytes a dataset; HDF5 2 keeps 8 MiB of each that was ever read, and a run has dozens
 MAX_CHUNK = 64 << 20
 MAX_ROW = 4 << 30
 MAX_NAME = 4096  # bytes of one text in the file
@@ -202,7 +203,7 @@ def _open(path: Path, writing: bool) -> h5py.File:
     HDF5 refuses to open a file in two ways in one process, and a notebook may have it open with another library.
     """
     said = ""
-    for way in (_beside_writer, _unlocked) if writing else (h5py.File, _unlocked, _beside_writer):
+    for way in (_beside_writer, _unlocked) if writing else (_plainly, _unlocked, _beside_writer):
         if way is _beside_writer and said and "SWMR" not in said:
             continue
         try:
@@ -212,8 +213,12 @@ def _open(path: Path, writing: bool) -> h5py.File:
     raise RunFileError(f"{path}: HDF5 cannot open it, it is damaged or of another kind ({said})")
 
 
+def _plainly(path: Path) -> h5py.File:
+    return h5py.File(path, rdcc_nbytes=CHUNK_CACHE)
+
+
 def _unlocked(path: Path) -> h5py.File:
-    return h5py.File(path, "r", locking=False)
+    return h5py.File(path, "r", locking=False, rdcc_nbytes=CHUNK_CACHE)
 
 
 def _beside_writer(path: Path) -> h5py.File:
@@ -225,6 +230,8 @@ def _beside_writer(path: Path) -> h5py.File:
     access = h5py.h5p.create(h5py.h5p.FILE_ACCESS)
     access.set_fclose_degree(h5py.h5f.CLOSE_STRONG)
     access.set_file_locking(False, True)
+    metadata, slots, _, preemption = access.get_cache()
+    access.set_cache(metadata, slots, CHUNK_CACHE, preemption)
     with contextlib.suppress(OSError, AttributeError), h5py._objects.phil:
         set_attempts = ctypes.CDLL(h5py.h5p.__file__).H5Pset_metadata_read_attempts
         set_attempts.argtypes = [ctypes.c_int64, ctypes.c_uint]

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import errno
 import os
+import shutil
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from benchmarks.long import NORMS, Variant, read, write
+from recorder.runfile.guard import CHUNK_CACHE, close, open_checked
 from recorder.runfile.reader import Run
 from recorder.runfile.volume import Volume
 from recorder.runfile.writer import RunWriter
 from recorder.view import Window
+from tests.runfile import runs
 from tests.runfile.runs import ALL, append
 from tests.runfile.test_writer import check
 
@@ -60,3 +64,16 @@ def test_ten_thousand_items_and_five_hundred_metrics(tmp_path: Path) -> None:
         np.testing.assert_array_equal(run.row(NORMS[2], 123)[1], table[123])
         last = run.series[NORMS[0]].items[-1]
         np.testing.assert_array_equal(run.values(NORMS[0], last), table[:200, -1])
+
+
+@pytest.mark.parametrize("sealed", [True, False], ids=["sealed", "cut short"])
+def test_hdf5_keeps_little_of_each_dataset_that_was_read(tmp_path: Path, sealed: bool) -> None:
+    path, left = tmp_path / "a.h5", tmp_path / "left.h5"
+    writer = runs.write(path, 400, close=sealed)
+    with nullcontext() if sealed else runs.at_rest(writer):
+        shutil.copy(path, left)  # HDF5 shares the cache of a file that this process writes
+    writer.close()
+    file = open_checked(left)
+    assert file.swmr_mode is not sealed
+    assert file["axes/step/step"].id.get_access_plist().get_chunk_cache()[1] == CHUNK_CACHE
+    close(file)
