@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from recorder import instruments as instruments
+    from recorder.analysis.classification import classification as classification
     from recorder.analysis.health import Health as Health
     from recorder.notebook import open_run as open_run
     from recorder.recording.checkpoint import Checkpoints as Checkpoints
@@ -31,6 +32,7 @@ _HOMES = {
     "Health": "recorder.analysis.health",
     "Recording": "recorder.recording.record",
     "at_end": "recorder.schedule",
+    "classification": "recorder.analysis.classification",
     "each_epoch": "recorder.schedule",
     "every": "recorder.schedule",
     "open_run": "recorder.notebook",
@@ -43,6 +45,7 @@ __all__ = [
     "Health",
     "Recording",
     "at_end",
+    "classification",
     "each_epoch",
     "every",
     "instruments",

@@ -15,6 +15,7 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from recorder.analysis.classification import classification
 from recorder.instruments.raw_activations import RawActivations
 from recorder.instruments.raw_snapshots import RawSnapshots
 from recorder.recipes.digits import Source, load
@@ -85,7 +86,7 @@ def main(
                 answers = model(digits.validation_images)
             run.epoch(
                 val_loss=loss_of(answers, digits.validation_labels),
-                val_accuracy=_accuracy(answers, digits.validation_labels),
+                **classification(digits.validation_labels, answers, prefix="val_"),
             )
         if progress and sys.stdout.isatty():
             print(run)
