@@ -24,9 +24,9 @@ from tests.runfile.doors import ROOT, SECRET
 from tests.runfile.runs import START, write
 
 KILL = """
-import os, sys, time
+import os, sys
 from pathlib import Path
-from tests.runfile.runs import append, write
+from tests.runfile.runs import append, at_rest, write
 from recorder.runfile.schema import Kind, Series
 path = Path(sys.argv[1])
 writer = write(path, 300, close=False)
@@ -34,10 +34,8 @@ writer.declare(Series("late", Kind.PER_ITEM, "", "", ("x",), axis="step"))
 for step in range(300, 480):
     writer.append("step", step=step, epoch=30, time=1.7e9 + step, values={"late": [step]})
 append(writer, range(480, 510))
-while not (path.exists() and (path.parent / "run.d" / "part-0001.h5").exists()):
-    time.sleep(0.01)
-time.sleep(0.3)
-os.kill(os.getpid(), 9)
+with at_rest(writer):
+    os.kill(os.getpid(), 9)
 """
 VIEW = "view"  # it opens, and shows only what is in it
 VALUES = "gradient_norm/values"

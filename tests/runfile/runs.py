@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -63,3 +65,20 @@ def write(
     if close:
         assert writer.close(State.DONE) == ""
     return writer
+
+
+def until(done: Callable[[], object]) -> None:
+    """Wait for what another thread or process does; it takes moments, also on a machine that is busy."""
+    end = time.monotonic() + 120
+    while not done():
+        assert time.monotonic() < end, "it never came"
+        time.sleep(0.01)
+
+
+@contextmanager
+def at_rest(writer: RunWriter) -> Iterator[None]:
+    """Every full block of a live run is in HDF5, and while this lasts nothing moves."""
+    mover = writer._mover
+    until(lambda: not mover.full and all(part.volume is not None for part in mover.parts if part.begun))
+    with mover._open.lock:
+        yield

@@ -2,8 +2,8 @@
 
 import json
 import os
-import time
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 
 import h5py
@@ -17,7 +17,7 @@ from recorder.runfile.reader import Run
 from recorder.runfile.schema import Kind, Series
 from recorder.runfile.writer import RunWriter
 from recorder.view import Window
-from tests.runfile.runs import START, write
+from tests.runfile.runs import START, at_rest, write
 from tests.runfile.test_writer import check
 
 
@@ -234,10 +234,8 @@ def test_what_nothing_declares_is_never_touched(tmp_path: Path) -> None:
 @pytest.mark.parametrize("sealed", [True, False])
 def test_a_cut_file_is_refused_at_once(tmp_path: Path, sealed: bool) -> None:
     writer = write(tmp_path / "a.h5", 300, close=sealed)
-    while not (tmp_path / "a.h5").exists():
-        time.sleep(0.01)
-    writer._mover._thread.join(0.3)
-    whole = (tmp_path / "a.h5").read_bytes()
+    with nullcontext() if sealed else at_rest(writer):
+        whole = (tmp_path / "a.h5").read_bytes()
     end = int.from_bytes(whole[28:36], "little")
     for cut in range(13, end, end // 40):
         (tmp_path / "b.h5").write_bytes(whole[:cut])

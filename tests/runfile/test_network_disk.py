@@ -23,7 +23,7 @@ from recorder.runfile.pack import pack, repair
 from recorder.runfile.reader import Run
 from recorder.runfile.schema import Kind, Series, State
 from recorder.runfile.writer import RunWriter
-from tests.runfile.runs import START, append, write
+from tests.runfile.runs import START, append, until, write
 from tests.runfile.test_writer import check
 
 ROOT = Path(__file__).parents[2]
@@ -102,16 +102,6 @@ def refusing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(h5py, "File", Refusing)
     monkeypatch.setattr(mover, "SEGMENT_BYTES", 20_000)
     monkeypatch.setattr(mover, "HEARTBEAT", 0.01)
-
-
-def until(done: Any) -> None:
-    import time
-
-    for _ in range(3000):
-        if done():
-            return
-        time.sleep(0.01)
-    raise AssertionError("it never came")
 
 
 @pytest.mark.parametrize("detected", [True, False])

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import time
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +15,7 @@ from recorder.runfile.pack import pack, repair
 from recorder.runfile.reader import Run
 from recorder.runfile.schema import Event, Kind, Series, State
 from recorder.runfile.writer import RunWriter
-from tests.runfile.runs import START, append, write
+from tests.runfile.runs import START, append, at_rest, write
 from tests.runfile.test_writer import check
 
 
@@ -42,13 +41,11 @@ def same(one: Run, other: Run) -> None:
             assert one.values(name, item).tobytes() == other.values(name, item).tobytes()
 
 
-def killed_copy(path: Path, to: Path) -> None:
-    """What a SIGKILL leaves of the live run at `path`, once it has a file."""
-    while not (path.exists() and (path.with_suffix(".d") / "part-0001.h5").exists()):
-        time.sleep(0.01)
-    time.sleep(0.2)  # until the writer has nothing left to do
-    shutil.copy(path, to)
-    shutil.copytree(path.with_suffix(".d"), to.with_suffix(".d"))
+def killed_copy(writer: RunWriter, to: Path) -> None:
+    """What a SIGKILL leaves of a live run, once it has its files."""
+    with at_rest(writer):
+        shutil.copy(writer.path, to)
+        shutil.copytree(writer.folder, to.with_suffix(".d"))
     (to.with_suffix(".d") / "lock").write_text('{"host": "", "pid": 0, "namespace": ""}')
     os.utime(to.with_suffix(".d") / "lock", (0, 0))
 
@@ -86,7 +83,7 @@ def test_a_large_run_stays_in_parts_and_says_so(tmp_path: Path, monkeypatch: pyt
 
 def test_repair_keeps_checkpoints_and_everything_else(tmp_path: Path) -> None:
     writer = in_parts(tmp_path / "a.h5")
-    killed_copy(tmp_path / "a.h5", tmp_path / "b.h5")
+    killed_copy(writer, tmp_path / "b.h5")
     (tmp_path / "b.d" / "checkpoints").mkdir()
     (tmp_path / "b.d" / "checkpoints" / "step-000001.pth").write_bytes(b"weights")
     with Run.open(tmp_path / "b") as run:
@@ -118,7 +115,7 @@ def test_repair_removes_what_a_dying_process_had_not_finished(tmp_path: Path, mo
 
 def test_repair_that_dies_before_cleaning_up_changes_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     writer = in_parts(tmp_path / "a.h5")
-    killed_copy(tmp_path / "a.h5", tmp_path / "b.h5")
+    killed_copy(writer, tmp_path / "b.h5")
     with monkeypatch.context() as patch:
         patch.setattr(packing, "log_of", lambda _: None)
         patch.setattr(packing, "part_of", lambda _: None)
@@ -133,7 +130,7 @@ def test_repair_that_dies_before_cleaning_up_changes_nothing(tmp_path: Path, mon
 
 def test_a_copy_that_differs_never_replaces_the_original(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     writer = in_parts(tmp_path / "a.h5")
-    killed_copy(tmp_path / "a.h5", tmp_path / "b.h5")
+    killed_copy(writer, tmp_path / "b.h5")
     before = (tmp_path / "b.h5").read_bytes()
     monkeypatch.setattr(packing, "_copy_volume", lambda volume, into: None)
     with pytest.raises(RunFileError, match="differs from the original, which was kept"):

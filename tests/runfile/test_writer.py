@@ -16,7 +16,7 @@ from recorder.runfile.reader import Run
 from recorder.runfile.schema import Event, Kind, Series, State
 from recorder.runfile.volume import Volume
 from recorder.runfile.writer import RunWriter
-from tests.runfile.runs import ALL, NORM, PER_EPOCH, SCALARS, START, append, histogram, norms, raw, write
+from tests.runfile.runs import ALL, NORM, PER_EPOCH, SCALARS, START, append, histogram, norms, raw, until, write
 
 
 def check(run: Run, steps: int) -> None:
@@ -254,7 +254,7 @@ def test_a_full_disk_never_reaches_training(tmp_path: Path, monkeypatch: pytest.
         patch.setattr(*((os, "pwrite") if where == "log" else (Volume, "commit")), fails)
         append(writer, range(10, 200))
         if where == "hdf5":
-            writer._mover._thread.join(0.2)
+            until(lambda: writer.problem)
             with Run.open(tmp_path / "a") as run:  # the logs have all of it
                 check(run, 200)
     append(writer, range(200, 250))
