@@ -18,6 +18,7 @@ import threading
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -27,7 +28,7 @@ MAGIC = 0x50534C31  # "1LSP"
 LARGEST = 16 << 20  # bytes of a log that are read; a block has 4 MiB, or one row
 NO_ROOM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})  # what an open file survives: it goes on once there is
 _HEAD = 12  # bytes before what the CRC covers
-_CRC, _POSITION = struct.Struct("<I"), struct.Struct("<I")
+_CRC = _POSITION = struct.Struct("<I")
 
 
 def frame_dtype(row: np.dtype) -> np.dtype:
@@ -61,9 +62,10 @@ class Block:
         self.synced = 0
         self.error: OSError | None = None
         self._size = frame.itemsize
-        frames = np.zeros(capacity, frame)
+        self._frames = frames = np.zeros(capacity, frame)
         self._memory = frames.view(np.uint8).data
         self._blank = _blank(row)
+        self._length = row.itemsize
         self._rows = frames["row"]
         self.fields = {name: self._rows[name] for name in row.names or ()}
         self._fd = -1
@@ -82,16 +84,20 @@ class Block:
 
     def blank(self) -> int:
         """Prepare the next row, all NaN and 0, and return its place in `fields`; it counts only once `append`ed."""
-        self._memory[self.count * self._size : (self.count + 1) * self._size] = self._blank
-        return self.count
+        k = self.count
+        self._memory[k * self._size : (k + 1) * self._size] = self._blank
+        _POSITION.pack_into(self._memory, k * self._size + _HEAD, k)
+        return k
+
+    def fill(self, row: tuple[Any, ...]) -> None:
+        """Prepare the next row from a value for each field of it: many times faster than one by one."""
+        self._frames[self.count] = MAGIC, self._length, 0, self.count, row
 
     def append(self) -> None:
         """Seal the prepared row and write it out."""
-        k = self.count
-        start, stop = k * self._size, (k + 1) * self._size
-        _POSITION.pack_into(self._memory, start + _HEAD, k)
+        start, stop = self.count * self._size, (self.count + 1) * self._size
         _CRC.pack_into(self._memory, start + _HEAD - _CRC.size, zlib.crc32(self._memory[start + _HEAD : stop]))
-        self.count = k + 1
+        self.count += 1
         self.write()
 
     def write(self) -> None:

@@ -47,7 +47,8 @@ class Mover:
         self.news: list[str] = []  # what the user is to be warned of
         self.status = status
         self.reached = (0, 0)  # the last step and its epoch
-        self.changed = threading.Condition()
+        self.guard = threading.RLock()
+        self.changed = threading.Condition(self.guard)  # to take the lock itself is faster
         self.note: Callable[[str, str], None] = _nowhere  # an event of the run
         self._lock = lock
         self._block_bytes = block_bytes

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -94,16 +94,55 @@ def check_declaration(s: Series, parts: Sequence[Part]) -> None:
                     )
 
 
+class Whole(NamedTuple):
+    """Where rows go that fill all of one part's axis, as most do."""
+
+    part: Part
+    axis: PartAxis
+    fields: Mapping[str, tuple[int, ...]]  # series -> shape, in the order of the row
+    names: frozenset[str]
+
+
 class Homes:
     """Which parts declared a series on an axis: the newest first."""
 
     def __init__(self) -> None:
         self._parts: dict[str, dict[str, list[Part]]] = {}  # axis -> series -> parts
+        self._whole: dict[str, Whole] = {}  # axis -> where its last row went, if that was whole
 
     def add(self, s: Series, part: Part) -> None:
+        self._whole.clear()
         parts = self._parts.setdefault(s.axis, {}).setdefault(s.name, [])
         if part not in parts:
             parts.insert(0, part)
+
+    def whole(self, axis: str, values: Mapping[str, Any]) -> tuple[Part, PartAxis, list[Any]] | None:
+        """Where the row goes, and its values in the order of its fields; None where it has to be `routed`."""
+        home = self._whole.get(axis)
+        if home is None or values.keys() != home.names:
+            home = self._find_whole(axis, values)
+            if home is None:
+                return None
+            self._whole[axis] = home
+        row = []
+        for name, shape in home.fields.items():
+            value = values[name]
+            if _shape(value) != shape:
+                return None
+            row.append(value)
+        return home.part, home.axis, row
+
+    def _find_whole(self, axis: str, values: Mapping[str, Any]) -> Whole | None:
+        known = self._parts.get(axis, {})
+        parts = {id(part): part for name in values for part in known.get(name, ())}
+        if len(parts) != 1:
+            return None
+        (part,) = parts.values()
+        series = [s for s in part.series.values() if s.axis == axis]
+        if not part.begun or values.keys() != {s.name for s in series} or any(s.ragged for s in series):
+            return None
+        fields = {s.name: (len(s.items), *s.shape) for s in series}
+        return Whole(part, part.axes[axis], fields, frozenset(values))
 
     def routed(self, axis: str, values: Mapping[str, Any], where: str) -> Mapping[Part, list[Cell]]:
         """Which cells go into which part: an item into the newest that declared it on this axis."""

@@ -55,7 +55,7 @@ class RunWriter:
         self._meta = dict(meta)
         self._mover = Mover(self.path, lock, status=status, block_bytes=block_bytes, live=live)
         self._mover.note = self._note
-        self._changed = self._mover.changed
+        self._changed, self._guard = self._mover.changed, self._mover.guard
         self._parts = self._mover.parts
         try:
             number = next_number(self.path, self.folder) if extend else 0
@@ -116,13 +116,21 @@ class RunWriter:
         """
         if self._absent:
             return
-        with self._changed:
+        with self._guard:
+            if (whole := self._homes.whole(axis, values)) is not None:
+                part, home, row = whole
+                if (block := self._block(part, home, step)) is None:
+                    return
+                with contextlib.suppress(TypeError, ValueError, OverflowError):  # below it is said which value it was
+                    block.fill((step, epoch, time, *row))
+                    self._append(part, home, block, step, epoch)
+                    return
             where = f"at step {step}"
             for part, cells in self._homes.routed(axis, values, where).items():
                 if not part.begun:
                     for earlier in self._parts[: self._parts.index(part) + 1]:
                         self._begin(earlier)
-                self._append(part, part.axes[axis], cells, (step, epoch, time), where)
+                self._append_cells(part, part.axes[axis], cells, (step, epoch, time), where)
 
     def event(self, event: Event) -> None:
         """Record something that happened once."""
@@ -133,7 +141,7 @@ class RunWriter:
             cells = [(f"events/{k}", ..., value) for k, value in enumerate(event_row(event).values())]
             axis = part.axes["events"]
             step = max(event.step, axis.step)
-            self._append(part, axis, cells, (step, event.epoch, event.time), f"event {event.kind!r}")
+            self._append_cells(part, axis, cells, (step, event.epoch, event.time), f"event {event.kind!r}")
 
     def learn(self, facts: Mapping[str, Any]) -> None:
         """Say more about the training: volumes that are declared from here on tell it."""
@@ -184,28 +192,41 @@ class RunWriter:
             self._mover.trouble(error)
         self._changed.notify_all()
 
-    def _append(
+    def _append_cells(
         self, part: Part, axis: PartAxis, cells: Sequence[Cell], clock: tuple[int, int, float], where: str
     ) -> None:
-        step, epoch, when = clock
-        if not self._room(axis, step):
+        step, epoch, time = clock
+        if (block := self._block(part, axis, step)) is None:
             return
-        if step < axis.step:
-            raise InstrumentError(f"axis {axis.name!r} {where}: steps go back; the last row was of step {axis.step}")
-        block = axis.block
-        if block is None:
-            path = log_path(self.folder, part.number, axis.name, axis.next)
-            block = axis.block = Block(path, axis.row, first=axis.next, capacity=axis.capacity)
         k, fields = block.blank(), block.fields
         try:
             for name, column, value in cells:
                 fields[name][k, column] = value
         except (TypeError, ValueError, OverflowError) as error:
             raise InstrumentError(f"{name!r} {where}: {error}") from error
-        fields["step"][k], fields["epoch"][k], fields["time"][k] = step, epoch, when
+        fields["step"][k], fields["epoch"][k], fields["time"][k] = step, epoch, time
+        self._append(part, axis, block, step, epoch)
+
+    def _block(self, part: Part, axis: PartAxis, step: int) -> Block | None:
+        """Where the next row of the axis is prepared; None where there is no room for it."""
+        if axis.block is not None and step >= axis.step:
+            return axis.block
+        if not self._room(axis, step):
+            return None
+        if step < axis.step:
+            raise InstrumentError(
+                f"axis {axis.name!r} at step {step}: steps go back; the last row was of step {axis.step}"
+            )
+        path = log_path(self.folder, part.number, axis.name, axis.next)
+        axis.block = Block(path, axis.row, first=axis.next, capacity=axis.capacity)
+        return axis.block
+
+    def _append(self, part: Part, axis: PartAxis, block: Block, step: int, epoch: int) -> None:
+        """Count the row that was prepared; it is written with this."""
         block.append()
         axis.step, axis.next = step, axis.next + 1
-        self._mover.reached = max(self._mover.reached, (step, epoch))
+        if (step, epoch) > self._mover.reached:
+            self._mover.reached = step, epoch
         if block.full:
             axis.block = None
             self._mover.full.append((part, axis, block))
