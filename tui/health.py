@@ -18,6 +18,10 @@ def rules(limits: Health | None = None) -> tuple[tuple[str, str], ...]:
             "exploding",
             f"a gradient norm over {h.explode_norm:g}, or {h.explode_ratio:g} x the median of {h.rows} rows before",
         ),
+        (
+            "loss spike",
+            f"a loss over its last {h.rows} values, and over their median by {h.spike_deviations:g} x their deviation",
+        ),
         ("vanishing", f"a gradient norm under {h.vanish_ratio:g} x the weight norm over {h.rows} rows"),
         ("dead units", "units with the same activation on every probe sample"),
         ("saturated", f"over {h.saturated_share:.0%} of a sigmoid or tanh layer's activations near its bounds"),

@@ -4,6 +4,7 @@ Judged on what was recorded, row by row, each finding once with its first bad st
 
     not_finite   a NaN or an infinity in the loss, a gradient or a weight
     exploding    a gradient norm over 1e3, or over 100 x the median of its last 100 recorded rows
+    loss_spike   a loss over all of its last 100 steps, and over their median by 20 x their median absolute deviation
     vanishing    a gradient norm under 1e-7 x the weight norm over 100 recorded rows
     dead_units   units with the same activation on every probe sample
     saturated    over half of a sigmoid or tanh layer's activations within 5 % of its bounds
@@ -13,11 +14,16 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import numpy as np
+
+from recorder.analysis.spike import Past
+
+ANOMALIES = ("not_finite", "exploding", "loss_spike")  # findings after which a training is rarely what it was
 
 
 @dataclass(frozen=True)
@@ -27,7 +33,8 @@ class Health:
     explode_norm: float = 1e3
     explode_ratio: float = 100.0  # times the median of the rows before
     vanish_ratio: float = 1e-7  # times the weight norm
-    rows: int = 100  # the memory of `explode_ratio` and the length of a vanishing stretch
+    spike_deviations: float = 20.0  # of the loss from its median, times the median absolute deviation
+    rows: int = 100  # the memory of `explode_ratio` and of losses, and the length of a vanishing stretch
     at_least: int = 10  # rows before a median counts
     dead_share: float = 0.0  # of a layer's units
     saturated_share: float = 0.5  # of a layer's activations
@@ -37,7 +44,7 @@ class Health:
 class Finding:
     """One thing found wrong: `finding` of `item` was `value` at `step`, over (or under) `limit`."""
 
-    finding: str  # "not_finite", "exploding", "vanishing", "dead_units", "saturated"
+    finding: str  # "not_finite", "exploding", "loss_spike", "vanishing", "dead_units", "saturated"
     item: str
     step: int
     value: float
@@ -87,7 +94,10 @@ class Monitor:
     limits: Health
     units: Mapping[str, int] = field(default_factory=dict)  # layer -> units
     numbers: Mapping[str, int] = field(default_factory=dict)  # layer -> activations on the probe batch
+    again: Counter[str] = field(default_factory=Counter)  # finding -> steps at which it was met after it was said
     _said: set[tuple[str, str]] = field(default_factory=set)
+    _met: dict[str, int] = field(default_factory=dict)  # finding -> the last step at which it was met
+    _losses: dict[str, Past] = field(default_factory=dict)
     _norms: np.ndarray | None = None  # (rows, tensor), a ring
     _lowest: np.ndarray | None = None  # (tensor,) no norm in the ring is lower; the lowest may have left it
     _seen: int = 0
@@ -95,12 +105,16 @@ class Monitor:
     _weak: np.ndarray | None = None  # (tensor,) rows in a row under the vanishing limit
     _weak_since: np.ndarray | None = None  # (tensor,) the step at which that stretch began
 
-    def scalars(self, step: int, values: Mapping[str, float]) -> tuple[Finding, ...]:
-        """Findings in the scalars of a step: every loss has to be finite."""
+    def scalars(self, step: int, values: Mapping[str, float], *, each_step: bool = True) -> tuple[Finding, ...]:
+        """Findings in the scalars of a step: every loss has to be finite, and those of `each_step` without a spike."""
         found: list[Finding] = []
         for name, value in values.items():
-            if not math.isfinite(value) and "loss" in name:
+            if "loss" not in name:
+                continue
+            if not math.isfinite(value):
                 self._say(found, "not_finite", name, step, value, 0.0)
+            elif each_step and (limit := self._spike(name, value)) is not None:
+                self._say(found, "loss_spike", name, step, value, limit)
         return tuple(found)
 
     def row(self, step: int, items: Mapping[str, Sequence[str]], row: Mapping[str, Any]) -> tuple[Finding, ...]:
@@ -129,6 +143,12 @@ class Monitor:
                 if share > limit:
                     self._say(found, finding, layer, step, share, limit)
         return tuple(found)
+
+    def _spike(self, name: str, value: float) -> float | None:
+        if name not in self._losses:
+            self._losses[name] = Past(self.limits.rows)
+        limits = self.limits
+        return self._losses[name].spike(value, deviations=limits.spike_deviations, at_least=limits.at_least)
 
     def _exploding(self, found: list[Finding], step: int, names: Sequence[str], norms: np.ndarray) -> None:
         if self._norms is None or self._lowest is None:
@@ -170,6 +190,9 @@ class Monitor:
         if (finding, item) not in self._said:
             self._said.add((finding, item))
             found.append(Finding(finding, item, step, float(value), float(limit)))
+        elif self._met.get(finding) != step:
+            self.again[finding] += 1
+        self._met[finding] = step
 
 
 def _wider(known: np.ndarray, tensors: int, blank: float) -> np.ndarray:

@@ -41,6 +41,8 @@ def said(finding: Finding) -> str:
     text = f"{finding.finding.replace('_', ' ')} in {finding.item}"
     if finding.finding in _SHARES:
         value, limit = f"{_percent(finding.value)} of its {_SHARES[finding.finding]}", _percent(finding.limit)
+    elif finding.finding == "loss_spike":
+        value, limit = f"{finding.value:.4g}", f"{finding.limit:.4g}"
     elif finding.finding in ("exploding", "vanishing"):
         value, limit = f"gradient norm {finding.value:.4g}", f"{finding.limit:.4g}"
     else:

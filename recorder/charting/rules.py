@@ -11,13 +11,12 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from recorder.analysis.health import findings
+from recorder.analysis.health import ANOMALIES, findings
 from recorder.chart import Rule
 from recorder.view import RunView
 
 REGULAR = ("checkpoint", "health")  # health is drawn finding by finding
 BAD = ("warning", "off", "dropped")
-SPOILS_ALL = ("not_finite", "exploding")  # what makes every curve worth a look
 NAMED = 5  # rules that a caption explains
 MOST = 20  # rules beyond this hide the curve
 
@@ -55,6 +54,6 @@ def _said(run: RunView, item: str | None) -> Iterator[tuple[int, str, str]]:
         words = f.finding.replace("_", " ")
         if item is not None and item in (f.item, f.item.rpartition(" ")[0]):
             yield f.step, words, "bad"
-        elif f.finding in SPOILS_ALL and not spoilt:
+        elif f.finding in ANOMALIES and not spoilt:
             yield f.step, f"{words}: {f.item}", "bad"
-        spoilt = spoilt or f.finding in SPOILS_ALL
+        spoilt = spoilt or f.finding in ANOMALIES

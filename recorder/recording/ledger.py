@@ -113,7 +113,7 @@ class Ledger:
         self._take_in("epoch", numbers)
         for axis, row in self._kept("epoch", numbers).items():
             self._append(axis, {"scalars": row}, moment, at)
-        self._judge_scalars(numbers, moment)
+        self._judge_scalars(numbers, moment, each_step=False)
 
     def _take_in(self, where: str, numbers: Mapping[str, float]) -> None:
         self.latest.update(numbers)
@@ -183,8 +183,8 @@ class Ledger:
         whole = {n for n in self._split if n in row and not isinstance(row[n], Mapping)}
         return {**row, **{n: dict(zip(self._items[n], row[n], strict=False)) for n in whole}} if whole else row
 
-    def _judge_scalars(self, numbers: Mapping[str, float], moment: Moment) -> None:
-        for finding in self._monitor.scalars(moment.step, numbers):
+    def _judge_scalars(self, numbers: Mapping[str, float], moment: Moment, *, each_step: bool = True) -> None:
+        for finding in self._monitor.scalars(moment.step, numbers, each_step=each_step):
             self._found(finding, moment)
 
     def _found(self, finding: Finding, moment: Moment) -> None:
