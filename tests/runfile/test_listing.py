@@ -11,7 +11,7 @@ import pytest
 from recorder.runfile import listing
 from recorder.runfile.listing import list_runs
 from recorder.runfile.schema import Event, State
-from tests.runfile.runs import START, append, write
+from tests.runfile.runs import START, append, at_rest, write
 
 
 def test_each_run_tells_how_it_does(tmp_path: Path) -> None:
@@ -42,7 +42,8 @@ def test_long_trainings_have_short_sparklines(tmp_path: Path) -> None:
 
 def test_a_run_that_has_only_logs_is_listed_once(tmp_path: Path) -> None:
     live = write(tmp_path / "a.h5", 12, block_bytes=1 << 20, close=False)
-    shutil.copytree(tmp_path / "a.d", tmp_path / "b.d")
+    with at_rest(live):
+        shutil.copytree(tmp_path / "a.d", tmp_path / "b.d")
     os.utime(tmp_path / "b.d" / "lock", (0, 0))
     found = {r.name: r for r in list_runs(tmp_path)}
     assert (found["b"].state, found["b"].steps) == (State.KILLED, 12)

@@ -20,7 +20,7 @@ from recorder.runfile.pack import repair
 from recorder.runfile.reader import Run
 from recorder.runfile.schema import State
 from recorder.runfile.writer import RunWriter
-from tests.runfile.runs import START, write
+from tests.runfile.runs import START, at_rest, write
 
 ROOT = Path(__file__).parents[2]
 ELSEWHERE = replace(Holder.me(), host="node7", boot="another machine", pid=1)
@@ -166,7 +166,8 @@ def test_a_reader_elsewhere_sees_a_run_die(tmp_path: Path, clocks: Clocks, monke
 
 def test_the_copy_of_a_live_run_is_recorded_by_nobody(tmp_path: Path) -> None:
     writer = write(tmp_path / "a.h5", 5, close=False)
-    shutil.copytree(tmp_path / "a.d", tmp_path / "b.d")
+    with at_rest(writer):
+        shutil.copytree(tmp_path / "a.d", tmp_path / "b.d")
     os.utime(tmp_path / "b.d" / "lock", (START, START))
     assert not alive(tmp_path / "b.d")
     assert silent(tmp_path / "b.d")

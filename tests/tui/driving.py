@@ -51,7 +51,7 @@ class Driven:
             await self.pilot.press(character if character.isalnum() else NAMES[character])
         await self.settle()
 
-    async def until(self, condition: Callable[[], bool], *, patience: float = 5.0) -> bool:
+    async def until(self, condition: Callable[[], bool], *, patience: float = 30.0) -> bool:
         """Whether something becomes true; toasts and timers take their time."""
         for _ in range(int(patience / 0.02)):
             if condition():

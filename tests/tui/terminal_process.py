@@ -19,6 +19,7 @@ import pyte
 
 FOREIGN = ("NO_COLOR", "COLORTERM", "LC_ALL", "LC_CTYPE", "TEXTUAL", "TMUX", "STY", "WINDOW")
 RUN = "import sys; from tui.cli import main; sys.exit(main(sys.argv[1:]))"
+PATIENCE = 120.0  # seconds for what takes one or two, on a machine that has much else to do
 
 
 class Terminal:
@@ -53,7 +54,7 @@ class Terminal:
         self.raw += got
         return got
 
-    def until(self, condition: Callable[[str], bool], *, patience: float = 30.0) -> None:
+    def until(self, condition: Callable[[str], bool], *, patience: float = PATIENCE) -> None:
         """Read until the screen is as wanted."""
         end = time.monotonic() + patience
         while not condition(self.text):
@@ -67,7 +68,7 @@ class Terminal:
     def press(self, keys: str) -> None:
         os.write(self.fd, keys.encode())
 
-    def wait(self, patience: float = 30.0) -> int:
+    def wait(self, patience: float = PATIENCE) -> int:
         """The exit status; negative for a signal."""
         end = time.monotonic() + patience
         while self.status is None:
@@ -135,7 +136,7 @@ def is_there(pid: int) -> bool:
         return False
 
 
-def soon(condition: Callable[[], bool], *, patience: float = 30.0) -> bool:
+def soon(condition: Callable[[], bool], *, patience: float = PATIENCE) -> bool:
     """Whether something becomes true."""
     end = time.monotonic() + patience
     while not condition():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import select
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ import pytest
 
 from tests.make_run import make_run
 from tests.tui.secure_shell import Server, logged_in, served
-from tests.tui.terminal_process import RUN, Terminal, is_there, layerscope, soon, surroundings
+from tests.tui.terminal_process import PATIENCE, RUN, Terminal, is_there, layerscope, soon, surroundings
 from tui.state import Place, load, state_file
 
 pytestmark = pytest.mark.pty
@@ -103,9 +104,11 @@ def test_a_terminal_that_takes_no_bytes_does_not_keep_it(run: Path, tmp_path: Pa
     with layerscope(run.name, cwd=tmp_path) as t:
         before = termios.tcgetattr(t.fd)
         go_somewhere(t)
-        for _ in range(20):  # each answer is some kilobytes that nobody reads; a terminal holds about eight
+        its_side = os.open(os.ptsname(t.fd), os.O_WRONLY | os.O_NOCTTY)
+        while select.select([], [its_side], [], 2.0)[1]:  # each answer is some kilobytes, which nobody reads
             t.press("23")
             time.sleep(0.05)
+        os.close(its_side)
         os.kill(t.pid, signal.SIGTERM)
         assert soon(lambda: not is_there(t.pid))
         assert termios.tcgetattr(t.fd) == before
@@ -125,5 +128,5 @@ def test_a_terminal_that_goes_is_noticed_by_those_who_are_sent_no_signal(run: Pa
     t = Terminal(process.pid, ours, 80, 24)
     go_somewhere(t)
     os.close(ours)
-    assert process.wait(30) == 128 + signal.SIGHUP
+    assert process.wait(PATIENCE) == 128 + signal.SIGHUP
     assert place(tmp_path).step == 398

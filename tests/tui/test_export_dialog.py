@@ -21,7 +21,7 @@ def test_a_figure_is_written_and_its_path_size_and_scp_line_are_shown(size: tupl
         await driven.press("e")
         assert "loss.pdf" in driven.text
         await driven.press("right", "enter")
-        assert await driven.until(lambda: "scp " in driven.text, patience=30)
+        assert await driven.until(lambda: "scp " in driven.text)
         assert " kB" in driven.text
         assert "loss.svg" in driven.text
 
@@ -32,7 +32,7 @@ def test_a_figure_is_written_and_its_path_size_and_scp_line_are_shown(size: tupl
 def test_numbers_and_caption_go_beside_it(tmp_path: Path) -> None:
     async def test(driven: Driven) -> None:
         await driven.press("3", "e", "right", "right", "down", "right", "down", "left", "enter")
-        assert await driven.until(lambda: "scp " in driven.text, patience=30)
+        assert await driven.until(lambda: "scp " in driven.text)
 
     drive(one(opened()), test)
     found = sorted(file.name for file in tmp_path.iterdir())
@@ -47,10 +47,10 @@ def test_a_file_that_exists_is_overwritten_only_by_a_second_enter(tmp_path: Path
 
     async def test(driven: Driven) -> None:
         await driven.press("e", "right", "enter")
-        assert await driven.until(lambda: "exists already. Enter again overwrites it." in driven.text, patience=30)
+        assert await driven.until(lambda: "exists already. Enter again overwrites it." in driven.text)
         assert (tmp_path / "loss.svg").read_text() == "mine"
         await driven.press("enter")
-        assert await driven.until(lambda: "scp " in driven.text, patience=30)
+        assert await driven.until(lambda: "scp " in driven.text)
 
     drive(one(opened()), test)
     assert (tmp_path / "loss.svg").read_text() != "mine"
@@ -63,7 +63,7 @@ def test_a_path_that_cannot_be_written_says_why(tmp_path: Path) -> None:
         await driven.press("e", "right", *["down"] * 5, "home")
         await driven.type("file/")
         await driven.press("enter")
-        assert await driven.until(lambda: "cannot be written" in driven.text, patience=30)
+        assert await driven.until(lambda: "cannot be written" in driven.text)
         await driven.press("escape")
         assert "Enter writes" not in driven.text
 
@@ -75,7 +75,7 @@ def test_every_recorded_step_is_a_figure_named_by_it(tmp_path: Path) -> None:
         await driven.press("right_square_bracket", "right_square_bracket", "right_square_bracket", "e")
         assert "this step" in driven.text
         await driven.press("right", "right", *["down"] * 3, "right", "enter")
-        assert await driven.until(lambda: "and 1 more" in driven.text, patience=30)
+        assert await driven.until(lambda: "and 1 more" in driven.text)
 
     drive(one(opened(steps=151, events=())), test)
     found = sorted(file.name for file in tmp_path.iterdir())
@@ -91,7 +91,7 @@ def test_other_entries_are_lettered_panels_and_a_style_is_worn(tmp_path: Path) -
         await driven.press("down")
         await driven.type("own.mplstyle")
         await driven.press("enter")
-        assert await driven.until(lambda: "scp " in driven.text, patience=30)
+        assert await driven.until(lambda: "scp " in driven.text)
 
     drive(one(opened(steps=20)), test, size=NARROW)
     words = (tmp_path / "loss.txt").read_text()
@@ -120,7 +120,7 @@ def test_the_scp_command_is_copied_in_one_piece(tmp_path: Path, monkeypatch: pyt
         await driven.press("e", "right", *["down"] * 5, "home")
         await driven.type(f"{folder}/")
         await driven.press("enter")
-        assert await driven.until(lambda: "y copies" in driven.text, patience=30)
+        assert await driven.until(lambda: "y copies" in driven.text)
         await driven.press("y")
         assert driven.app.clipboard.endswith(f"@node7:{tmp_path}/{folder}/loss.svg .")
         assert "\n" not in driven.app.clipboard

@@ -112,7 +112,7 @@ def test_a_list_that_is_still_being_read_can_be_used(monkeypatch: pytest.MonkeyP
             looks += 1
             for k, record in enumerate(self.records):
                 if k == 700:
-                    gate.wait(20)
+                    gate.wait(120)
                     yield replace(record)
                 else:
                     yield record

@@ -450,7 +450,7 @@ def test_a_sign_appears_when_reading_takes_long() -> None:
 
     class Slow(FakeOpened):
         def window(self, series: str, window: Window, item: str | None = None) -> Envelope:
-            gate.wait(20)
+            gate.wait(120)
             return super().window(series, window, item)
 
     run = Slow(**vars(opened()))
