@@ -29,6 +29,8 @@ class Statistic(Enum):
     UPDATE_NORM = "update_norm"  # ||w_t - w_{t-1}||_2; NaN where w_{t-1} was not kept
     GRADIENT_HISTOGRAM = "gradient_histogram"
     WEIGHT_HISTOGRAM = "weight_histogram"
+    UPDATE_HISTOGRAM = "update_histogram"  # of w_t - w_{t-1}; all 0 where w_{t-1} was not kept
+    NEAR_ZERO_RELATIVE = "near_zero_relative"  # a count of entries; see `analysis.statistics`
     NEAR_ZERO = "near_zero"  # counts of entries, from here on; see `analysis.signs`
     NEAR_ZERO_TIGHT = "near_zero_tight"
     NEAR_ZERO_RETAINED = "near_zero_retained"
@@ -58,7 +60,11 @@ class Statistic(Enum):
     AVERAGE_MINIMA = "average_minima"
     AVERAGE_MAXIMA = "average_maxima"
     AVERAGE_COMPARED = "average_compared"
+    AVERAGE_NEAR_ZERO_RELATIVE = "average_near_zero_relative"
     AVERAGE_GRADIENT_ANGLE = "average_gradient_angle"
+    AVERAGE_UPDATE_COSINE = "average_update_cosine"
+    AVERAGE_SECANT_CURVATURE = "average_secant_curvature"
+    AVERAGE_NEAR_ZERO_MOVEMENT = "average_near_zero_movement"
 
     __hash__ = object.__hash__  # each is there once; Enum's own goes through Python, eighty times a step
 
@@ -67,8 +73,9 @@ AVERAGED = {s: Statistic(s.value.removeprefix("average_")) for s in Statistic if
 OF_SIGNS = frozenset(s for s in Statistic if s.value in signs.NAMES)
 OF_QUANTILES = frozenset({Statistic.SECANT_CURVATURE, Statistic.NEAR_ZERO_MOVEMENT})
 OF_TURNS = OF_QUANTILES | {Statistic.GRADIENT_ANGLE, Statistic.UPDATE_COSINE}
-COMPARING = OF_SIGNS | OF_TURNS | {Statistic.UPDATE_NORM}  # with the update before
-AVERAGE_COUNTS = frozenset(s for s, plain in AVERAGED.items() if plain in OF_SIGNS)
+OF_UPDATE = frozenset({Statistic.UPDATE_NORM, Statistic.UPDATE_HISTOGRAM})
+COMPARING = OF_SIGNS | OF_TURNS | OF_UPDATE  # with the update before
+COUNTS = OF_SIGNS | {Statistic.GRADIENT_NONFINITE, Statistic.WEIGHT_NONFINITE, Statistic.NEAR_ZERO_RELATIVE}
 
 
 class Need(Enum):
@@ -151,6 +158,7 @@ class Plan:
     raw: frozenset[tuple[Quantity, str]] = frozenset()
     keep_signs: bool = False  # one of OF_SIGNS is wanted at the following step; the weights are kept as well then
     tau: tuple[float, float] = signs.TAU  # of NEAR_ZERO and NEAR_ZERO_TIGHT
+    relative_tau: float = signs.RELATIVE_TAU  # of NEAR_ZERO_RELATIVE
     keep_turns: bool = False  # one of OF_TURNS is wanted at the following step; signs and weights are kept as well then
 
     averages: bool = False  # the moving averages take in this update, whatever else is wanted
@@ -264,6 +272,13 @@ class HasTau(Protocol):
     """What the instrument that looks at near-zero gradients also has: what is near, and what is nearer."""
 
     tau: tuple[float, float]
+
+
+@runtime_checkable
+class HasRelativeTau(Protocol):
+    """What the instrument also has that looks at gradients which are small beside the others of their tensor."""
+
+    relative_tau: float
 
 
 class Finished(Exception):

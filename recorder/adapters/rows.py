@@ -14,11 +14,10 @@ import numpy as np
 
 from recorder.analysis import histogram, statistics, turns
 from recorder.analysis.averages import Average
-from recorder.reading import AVERAGE_COUNTS, AVERAGED, OF_QUANTILES, OF_SIGNS, Plan, Quantity, Statistic
+from recorder.reading import AVERAGED, COUNTS, OF_QUANTILES, OF_UPDATE, Plan, Quantity, Statistic
 
-HISTOGRAMS = frozenset({Statistic.GRADIENT_HISTOGRAM, Statistic.WEIGHT_HISTOGRAM})
+HISTOGRAMS = frozenset(map(Statistic, statistics.HISTOGRAMS))
 STATISTICS = {statistic.value: statistic for statistic in Statistic}
-COUNTS = OF_SIGNS | AVERAGE_COUNTS | {Statistic.GRADIENT_NONFINITE, Statistic.WEIGHT_NONFINITE}
 
 
 @dataclass(frozen=True)
@@ -58,7 +57,7 @@ class HostRows:
             self._of_averages.grow(names)
         self._nothing = Rows({}, np.zeros(len(names), bool), {})
         # one for each union that was wanted
-        self._tables: dict[tuple[frozenset[Statistic], tuple[float, float]], statistics.Table] = {}
+        self._tables: dict[tuple[frozenset[Statistic], tuple[float, float], float], statistics.Table] = {}
         self._clear()
 
     def _clear(self) -> None:
@@ -85,7 +84,7 @@ class HostRows:
             self._stepped[i] = True
             keep_turns = plan.keep_turns or (self._several and plan.turns)
             keep_signs = keep_turns or plan.keep_signs or (self._several and plan.signs)
-            keep = keep_signs or plan.keep_weights or (self._several and Statistic.UPDATE_NORM in plan.statistics)
+            keep = keep_signs or plan.keep_weights or (self._several and not OF_UPDATE.isdisjoint(plan.statistics))
             keep &= update.gradient is not None
             kept = self._kept.get(i)
             if keep and (kept is None or not kept.fits(weight)):
@@ -118,10 +117,10 @@ class HostRows:
 
     def _table_of(self, plan: Plan) -> statistics.Table:
         """An empty table, made once."""
-        key = plan.statistics, plan.tau
+        key = plan.statistics, plan.tau, plan.relative_tau
         if key not in self._tables:
             names = (s.value for s in plan.statistics if s not in AVERAGED)
-            self._tables[key] = statistics.Table(names, len(self.names), tau=plan.tau)
+            self._tables[key] = statistics.Table(names, len(self.names), tau=plan.tau, relative_tau=plan.relative_tau)
         table = self._tables[key]
         table.clear()
         return table
@@ -154,11 +153,12 @@ def averaged(table: Mapping[Statistic, np.ndarray]) -> dict[Statistic, np.ndarra
 
 def no_row(statistic: Statistic, tensors: int) -> np.ndarray:
     """The column of a statistic where no tensor was measured: NaN, counts 0."""
-    if statistic in HISTOGRAMS:
+    plain = AVERAGED.get(statistic, statistic)
+    if plain in HISTOGRAMS:
         return np.zeros((tensors, histogram.COLUMNS), np.int64)
-    if statistic in COUNTS:
+    if plain in COUNTS:
         return np.zeros(tensors, np.int64)
-    return np.full((tensors, len(turns.AT)) if statistic in OF_QUANTILES else tensors, np.nan)
+    return np.full((tensors, len(turns.AT)) if plain in OF_QUANTILES else tensors, np.nan)
 
 
 def merged(parts: Sequence[Rows], wanted: frozenset[Statistic], tensors: int) -> Rows:

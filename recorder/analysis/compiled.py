@@ -18,10 +18,21 @@ import numpy as np
 
 from recorder.analysis.averages import DECAY, SHARE
 from recorder.analysis.histogram import CENTRE, COLUMNS, HALF_OCTAVES, NAN
-from recorder.analysis.statistics import GRADIENT, GRADIENT_BINS, KEEP, SIGNS, UPDATE, WEIGHT, WEIGHT_BINS
+from recorder.analysis.statistics import (
+    GRADIENT,
+    GRADIENT_BINS,
+    HISTOGRAMS,
+    KEEP,
+    SIGNS,
+    UPDATE,
+    UPDATE_BINS,
+    WEIGHT,
+    WEIGHT_BINS,
+)
 from recorder.analysis.words import WORD, above, below, ones, within
 
 BLOCK = 4096  # entries; gradient, weights and kept weights of a block are 48 kB in float32
+BINS = GRADIENT_BINS | WEIGHT_BINS | UPDATE_BINS
 LANES = 4  # tables of counts filled in turn: a run of equal columns would wait for its own last write
 
 # how 16 bits are read
@@ -217,8 +228,8 @@ def _block(
     squares: Any,
     nonfinite: Any,
     scratch: Any,
-    gradient_counts: Any,
-    weight_counts: Any,
+    change: Any,
+    counts: Any,
     planes: Any,
     word: Any,
     tau: Any,
@@ -239,9 +250,13 @@ def _block(
     if want & SIGNS:
         _signs(gradient, weight, kept, planes, word, tau, sign_counts)
     if want & GRADIENT_BINS:
-        _tally(gradient, scratch, gradient_counts)
+        _tally(gradient, scratch, counts[0])
     if want & WEIGHT_BINS:
-        _tally(weight, scratch, weight_counts)
+        _tally(weight, scratch, counts[1])
+    if want & UPDATE_BINS:
+        for i in range(weight.size):
+            change[i] = weight[i] - kept[i]
+        _tally(change[: weight.size], scratch, counts[2])
 
 
 @_jit()
@@ -252,8 +267,7 @@ def fused(
     want: Any,
     squares: Any,
     nonfinite: Any,
-    gradient_counts: Any,
-    weight_counts: Any,
+    counts: Any,
     planes: Any,
     tau: Any,
     sign_counts: Any,
@@ -262,23 +276,21 @@ def fused(
 
     squares    (3,) float64, of the gradient, the weights, the update
     nonfinite  (2,) int64, entries of the gradient and of the weights
+    counts     (3, COLUMNS) int64, of the gradient, the weights, the update; (0, COLUMNS) where none is wanted
     planes, sign_counts    see `signs`; tau (2,) has the type of the entries
     """
     scratch = np.empty(BLOCK, np.uint8)
-    lanes = LANES if want & (GRADIENT_BINS | WEIGHT_BINS) else 0
-    g_counts = np.zeros((lanes, COLUMNS), np.int64)
-    w_counts = np.zeros((lanes, COLUMNS), np.int64)
+    change = np.empty(BLOCK if want & UPDATE_BINS else 0, weight.dtype)
+    lanes = np.zeros((len(HISTOGRAMS) if want & BINS else 0, LANES, COLUMNS), np.int64)
     for start in range(0, max(gradient.size, weight.size), BLOCK):
         g, w, k = gradient[start : start + BLOCK], weight[start : start + BLOCK], kept[start : start + BLOCK]
         _block(
-            g, w, k, want, squares, nonfinite, scratch, g_counts, w_counts, planes, start // WORD, tau, sign_counts,
+            g, w, k, want, squares, nonfinite, scratch, change, lanes, planes, start // WORD, tau, sign_counts,
         )  # fmt: skip
         if want & KEEP:
             _copy(w, k)
-    if want & GRADIENT_BINS:
-        gradient_counts += g_counts.sum(axis=0)
-    if want & WEIGHT_BINS:
-        weight_counts += w_counts.sum(axis=0)
+    if want & BINS:
+        counts += lanes.sum(axis=1)
 
 
 @_jit()
@@ -290,8 +302,7 @@ def fused_16(
     want: Any,
     squares: Any,
     nonfinite: Any,
-    gradient_counts: Any,
-    weight_counts: Any,
+    counts: Any,
     planes: Any,
     tau: Any,
     sign_counts: Any,
@@ -299,24 +310,42 @@ def fused_16(
     """The same for 16-bit entries given as uint16: a block is widened to float32 in the cache."""
     scratch = np.empty(BLOCK, np.uint8)
     wide = np.empty((3, BLOCK), np.float32)
-    lanes = LANES if want & (GRADIENT_BINS | WEIGHT_BINS) else 0
-    g_counts = np.zeros((lanes, COLUMNS), np.int64)
-    w_counts = np.zeros((lanes, COLUMNS), np.int64)
+    change = np.empty(BLOCK if want & UPDATE_BINS else 0, np.float32)
+    lanes = np.zeros((len(HISTOGRAMS) if want & BINS else 0, LANES, COLUMNS), np.int64)
     for start in range(0, max(gradient.size, weight.size), BLOCK):
         g, w, k = gradient[start : start + BLOCK], weight[start : start + BLOCK], kept[start : start + BLOCK]
         if want & (GRADIENT | GRADIENT_BINS | SIGNS):
             _decode(g, layout, wide[0])
-        if want & (WEIGHT | WEIGHT_BINS | UPDATE | SIGNS):
+        if want & (WEIGHT | WEIGHT_BINS | UPDATE | UPDATE_BINS | SIGNS):
             _decode(w, layout, wide[1])
-        if want & (UPDATE | SIGNS):
+        if want & (UPDATE | UPDATE_BINS | SIGNS):
             _decode(k, layout, wide[2])
         _block(
             wide[0, : g.size], wide[1, : w.size], wide[2, : k.size], want, squares, nonfinite,
-            scratch, g_counts, w_counts, planes, start // WORD, tau, sign_counts,
+            scratch, change, lanes, planes, start // WORD, tau, sign_counts,
         )  # fmt: skip
         if want & KEEP:
             _copy(w, k)
-    if want & GRADIENT_BINS:
-        gradient_counts += g_counts.sum(axis=0)
-    if want & WEIGHT_BINS:
-        weight_counts += w_counts.sum(axis=0)
+    if want & BINS:
+        counts += lanes.sum(axis=1)
+
+
+@_jit()
+def count_within(x: Any, tau: Any) -> Any:
+    """How many of the entries are at most tau, of their type, from zero."""
+    found = 0
+    for i in range(x.size):
+        found += abs(x[i]) <= tau
+    return found
+
+
+@_jit()
+def count_within_16(bits: Any, layout: Any, tau: Any) -> Any:
+    """The same for 16-bit entries given as uint16."""
+    found = 0
+    wide = np.empty(BLOCK, np.float32)
+    for start in range(0, bits.size, BLOCK):
+        block = bits[start : start + BLOCK]
+        _decode(block, layout, wide)
+        found += count_within(wide[: block.size], tau)
+    return found

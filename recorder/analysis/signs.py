@@ -27,6 +27,7 @@ NAMES = (
     "near_zero_minima", "near_zero_maxima", "sign_flips", "minima", "maxima", "compared",
 )  # fmt: skip
 TAU = (1e-5, 1e-7)
+RELATIVE_TAU = 1e-2  # of the root mean square of the tensor's gradient; see `statistics`
 COMPARED = len(NAMES) - 1
 
 
@@ -77,3 +78,8 @@ def packed(codes: np.ndarray) -> np.ndarray:
 def unpacked(bytes: np.ndarray) -> np.ndarray:
     """(..., byte) -> (..., 4 bytes) codes"""
     return (bytes[..., None] >> np.arange(0, 8, 2, dtype=np.uint8) & 3).reshape(*bytes.shape[:-1], -1)
+
+
+# of each byte how often it has each code, 16 bits a code: sums of up to 16,383 bytes stay apart
+LANES = (unpacked(np.arange(256, dtype=np.uint8)).reshape(256, 4, 1) == np.arange(4)).sum(axis=1).astype(np.uint16)
+LANES = LANES.view(np.uint64).ravel()

@@ -4,7 +4,9 @@ For a tensor with gradient g_t, weights w_t and the weights w_{t-1} before its l
 
     gradient_norm = ||g_t||_2       gradient_nonfinite = #{k : g_t[k] is NaN or infinite}      gradient_histogram
     weight_norm   = ||w_t||_2       weight_nonfinite   = the same of w_t                       weight_histogram
-    update_norm   = ||w_t - w_{t-1}||_2
+    update_norm   = ||w_t - w_{t-1}||_2            update_histogram
+    near_zero_relative = #{k : |g_t[k]| <= tau rms(g_t)}, rms(g) = gradient_norm / sqrt(entries); the limit is rounded
+                         to float32, and where it is not finite none are counted
 
 and what became of signs and of the near-zero set since the last update (`signs`), how both turned (`turns`).
 
@@ -16,6 +18,7 @@ the same numbers: counts are equal, sums agree to rounding. It runs on the calli
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache, partial
@@ -27,27 +30,25 @@ from recorder.analysis import averages, histogram, signs, turns
 
 NORMS = ("gradient_norm", "weight_norm", "update_norm")
 NONFINITE = ("gradient_nonfinite", "weight_nonfinite")
-HISTOGRAMS = ("gradient_histogram", "weight_histogram")
+HISTOGRAMS = ("gradient_histogram", "weight_histogram", "update_histogram")
 
 # what a pass is asked for; in the compiled pass each is one loop over a block
-GRADIENT, WEIGHT, UPDATE, KEEP, GRADIENT_BINS, WEIGHT_BINS, SIGNS, TURNS = (1 << k for k in range(8))
-FLAGS = dict(
-    zip(
-        (*NORMS, *NONFINITE, *HISTOGRAMS, *signs.NAMES, *turns.ANGLES, *turns.QUANTILES),
-        (
-            GRADIENT,
-            WEIGHT,
-            UPDATE,
-            GRADIENT,
-            WEIGHT,
-            GRADIENT_BINS,
-            WEIGHT_BINS,
-            *[SIGNS] * len(signs.NAMES),
-            *[TURNS] * 4,
-        ),
-        strict=True,
-    )
+GRADIENT, WEIGHT, UPDATE, KEEP, GRADIENT_BINS, WEIGHT_BINS, UPDATE_BINS, SIGNS, TURNS, RELATIVE = (
+    1 << k for k in range(10)
 )
+FLAGS = {
+    "gradient_norm": GRADIENT,
+    "weight_norm": WEIGHT,
+    "update_norm": UPDATE,
+    "gradient_nonfinite": GRADIENT,
+    "weight_nonfinite": WEIGHT,
+    "gradient_histogram": GRADIENT_BINS,
+    "weight_histogram": WEIGHT_BINS,
+    "update_histogram": UPDATE_BINS,
+    "near_zero_relative": GRADIENT | RELATIVE,
+    **dict.fromkeys(signs.NAMES, SIGNS),
+    **dict.fromkeys((*turns.ANGLES, *turns.QUANTILES), TURNS),
+}
 PORTION = 1 << 16  # entries that the numpy pass converts at a time
 
 
@@ -93,7 +94,10 @@ class Kept:
 class Table:
     """One row of the wanted statistics a tensor: NaN (counts: 0) until the tensor is measured."""
 
-    def __init__(self, wanted: Iterable[str], tensors: int, *, tau: tuple[float, float] = signs.TAU) -> None:
+    def __init__(
+        self, wanted: Iterable[str], tensors: int, *, tau: tuple[float, float] = signs.TAU,
+        relative_tau: float = signs.RELATIVE_TAU,
+    ) -> None:  # fmt: skip
         self.wanted = frozenset(wanted)
         if unknown := self.wanted - FLAGS.keys():
             raise ValueError(f"no such statistics: {sorted(unknown)}; there are {list(FLAGS)}")
@@ -105,7 +109,9 @@ class Table:
         self._signs = np.empty((tensors, len(signs.NAMES)), np.int64)
         self._turns = np.empty((tensors, turns.COLUMNS))
         self._tau = {width: np.array(tau, width) for width in (np.float32, np.float64)}
-        self._counts = {n: np.empty((tensors, histogram.COLUMNS), np.int64) for n in HISTOGRAMS if n in self.wanted}
+        self._relative, self._relative_tau = np.empty(tensors, np.int64), relative_tau
+        binned = not self.wanted.isdisjoint(HISTOGRAMS)
+        self._counts = np.empty((tensors if binned else 0, len(HISTOGRAMS), histogram.COLUMNS), np.int64)
         self._compiled = _compiled()
         self.clear()
 
@@ -115,8 +121,8 @@ class Table:
         self._nonfinite.fill(0)
         self._signs.fill(0)
         self._turns.fill(np.nan)
-        for counts in self._counts.values():
-            counts.fill(0)
+        self._relative.fill(0)
+        self._counts.fill(0)
 
     def measure(
         self, i: int, gradient: np.ndarray | None, weight: np.ndarray, *, kept: Kept | None = None, keep: bool = False,
@@ -138,7 +144,7 @@ class Table:
         if kept is None or not kept.fits(weight):
             kept = Kept.room_for(weight) if want & (SIGNS | TURNS) else None
         if kept is None or not kept.valid:
-            want &= ~UPDATE
+            want &= ~(UPDATE | UPDATE_BINS)
         if keep and kept is not None:
             want |= KEEP
         known = gradient is not None
@@ -157,25 +163,25 @@ class Table:
             kept.signed = keep and keep_signs
         elif kept is not None:
             kept.signed = False
-        if kept is not None and want & (UPDATE | KEEP | SIGNS):
+        if kept is not None and want & (UPDATE | UPDATE_BINS | KEEP | SIGNS):
             memory = kept.weights
-        squares, nonfinite = self._squares[i], self._nonfinite[i]
+        squares, nonfinite, counts = self._squares[i], self._nonfinite[i], _NO_COUNTS
         squares[:], nonfinite[:] = 0.0, 0
-        counts = [_NO_COUNTS, _NO_COUNTS]
-        for k, name in enumerate(HISTOGRAMS):
-            if name in self._counts:
-                counts[k] = self._counts[name][i]
-                counts[k][:] = 0
+        if len(self._counts):
+            counts = self._counts[i]
+            counts[:] = 0
         run: Callable[..., None] = _numpy_pass
         if self._compiled is not None and gradient.dtype == weight.dtype:
             run = partial(_compiled_pass, self._compiled)
-        run(gradient, weight, memory, want, squares, nonfinite, *counts, planes, tau, row)
+        run(gradient, weight, memory, want, squares, nonfinite, counts, planes, tau, row)
+        if want & RELATIVE:
+            self._relative[i] = self._near(gradient, gradient.size + zeros, float(squares[0]), zeros) if known else 0
         if not known:
             squares[0] = np.nan
         if not want & UPDATE:
             squares[2] = np.nan
         if want & GRADIENT_BINS:
-            counts[0][histogram.CENTRE] += zeros
+            counts[0, histogram.CENTRE] += zeros
         if compares:
             row[signs.COMPARED] = weight.size
         if kept is not None and want & KEEP:
@@ -184,8 +190,8 @@ class Table:
     def forget(self, i: int) -> None:
         """Make row i that of a tensor which was not updated."""
         self._squares[i], self._nonfinite[i], self._signs[i], self._turns[i] = np.nan, 0, 0, np.nan
-        for counts in self._counts.values():
-            counts[i] = 0
+        self._relative[i] = 0
+        self._counts[i : i + 1] = 0
 
     def columns(self) -> dict[str, np.ndarray]:
         """-> {statistic: (tensor,) float64; counts (tensor,) int64; histograms (tensor, 204) int64; quantiles}"""
@@ -194,7 +200,25 @@ class Table:
         found_in = (*np.sqrt(self._squares.T), *self._nonfinite.T.copy(), *self._signs.T.copy())
         columns = zip(names, (*found_in, angle[:, 0], cosine[:, 0], *both), strict=True)
         found = {name: column for name, column in columns if name in self.wanted}
-        return found | {name: counts.copy() for name, counts in self._counts.items()}
+        if "near_zero_relative" in self.wanted:
+            found["near_zero_relative"] = self._relative.copy()
+        binned = (name for name in HISTOGRAMS if name in self.wanted)
+        return found | {name: self._counts[:, HISTOGRAMS.index(name)].copy() for name in binned}
+
+    def _near(self, gradient: np.ndarray, entries: int, square: float, zeros: int) -> int:
+        """How many entries are near zero beside the root mean square of all; a second look, since that is known now."""
+        tau = relative_limit(square, entries, self._relative_tau)
+        if not math.isfinite(tau):
+            return 0
+        if self._compiled is None:
+            return zeros + int(np.count_nonzero(np.abs(as_float64(gradient)) <= tau))
+        return zeros + _compiled_within(self._compiled, gradient, tau)
+
+
+def relative_limit(square: float, entries: int, tau: float) -> float:
+    """Times tau, the root mean square of so many entries whose squares have this sum, rounded to float32."""
+    with np.errstate(all="ignore"):
+        return float(np.float32(tau * np.sqrt(square / max(entries, 1))))
 
 
 def counts(values: np.ndarray) -> np.ndarray:
@@ -231,34 +255,35 @@ def _compiled() -> ModuleType | None:
 
 
 _NOTHING = np.empty(0, np.float32)
-_NO_COUNTS = np.empty(0, np.int64)
+_NO_COUNTS = np.empty((0, histogram.COLUMNS), np.int64)
 _NO_PLANES = np.empty((3, 0), np.uint64)
 _LAYOUTS: Mapping[np.dtype, int] = {np.dtype(np.uint16): 0, np.dtype(np.float16): 1}  # of the compiled 16-bit pass
 
 
 def _compiled_pass(
     compiled: ModuleType, gradient: np.ndarray, weight: np.ndarray, kept: np.ndarray, want: int, squares: np.ndarray,
-    nonfinite: np.ndarray, gradient_counts: np.ndarray, weight_counts: np.ndarray, planes: np.ndarray,
-    tau: np.ndarray, sign_counts: np.ndarray,
+    nonfinite: np.ndarray, counts: np.ndarray, planes: np.ndarray, tau: np.ndarray, sign_counts: np.ndarray,
 ) -> None:  # fmt: skip
     layout = _LAYOUTS.get(weight.dtype)
     if kept.size == 0:
         kept = weight[:0]  # of the same type, so that there is one compiled pass a type
     if layout is None:
-        compiled.fused(
-            gradient, weight, kept, want, squares, nonfinite, gradient_counts, weight_counts, planes, tau, sign_counts
-        )
+        compiled.fused(gradient, weight, kept, want, squares, nonfinite, counts, planes, tau, sign_counts)
     else:
         bits = (x.view(np.uint16) for x in (gradient, weight, kept))
-        compiled.fused_16(
-            *bits, layout, want, squares, nonfinite, gradient_counts, weight_counts, planes, tau, sign_counts
-        )
+        compiled.fused_16(*bits, layout, want, squares, nonfinite, counts, planes, tau, sign_counts)
+
+
+def _compiled_within(compiled: ModuleType, gradient: np.ndarray, tau: float) -> int:
+    layout = _LAYOUTS.get(gradient.dtype)
+    if layout is None:
+        return int(compiled.count_within(gradient, gradient.dtype.type(tau)))
+    return int(compiled.count_within_16(gradient.view(np.uint16), layout, np.float32(tau)))
 
 
 def _numpy_pass(
     gradient: np.ndarray, weight: np.ndarray, kept: np.ndarray, want: int, squares: np.ndarray,
-    nonfinite: np.ndarray, gradient_counts: np.ndarray, weight_counts: np.ndarray, planes: np.ndarray,
-    tau: np.ndarray, sign_counts: np.ndarray,
+    nonfinite: np.ndarray, counts: np.ndarray, planes: np.ndarray, tau: np.ndarray, sign_counts: np.ndarray,
 ) -> None:  # fmt: skip
     """The definition of the pass; 1-D arrays, portion by portion."""
     for start in range(0, max(gradient.size, weight.size), PORTION):
@@ -277,12 +302,15 @@ def _numpy_pass(
         if want & SIGNS:
             words = planes[:, start // 64 : (start + PORTION) // 64]
             signs.add_counts(g, w, as_float64(kept[portion]), words, tau, sign_counts)
+        if want & GRADIENT_BINS:
+            counts[0] += histogram.counts(g)
+        if want & WEIGHT_BINS:
+            counts[1] += histogram.counts(w)
+        if want & UPDATE_BINS:
+            with np.errstate(all="ignore"):
+                counts[2] += histogram.counts(turns.widened(weight[portion]) - turns.widened(kept[portion]))
         if want & KEEP:
             kept[portion] = weight[portion]
-        if want & GRADIENT_BINS:
-            gradient_counts += histogram.counts(g)
-        if want & WEIGHT_BINS:
-            weight_counts += histogram.counts(w)
 
 
 def as_float64(entries: np.ndarray) -> np.ndarray:

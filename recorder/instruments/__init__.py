@@ -14,11 +14,13 @@ from recorder.instruments.local_extrema import LocalExtrema
 from recorder.instruments.moving_averages import MovingAverages
 from recorder.instruments.near_zero import NearZero
 from recorder.instruments.near_zero_movement import NearZeroMovement
+from recorder.instruments.near_zero_relative import NearZeroRelative
 from recorder.instruments.raw_activations import RawActivations
 from recorder.instruments.raw_snapshots import RawSnapshots
 from recorder.instruments.secant_curvature import SecantCurvature
 from recorder.instruments.sign_flips import SignFlips
 from recorder.instruments.sign_map import SignMap
+from recorder.instruments.update_histogram import UpdateHistogram
 from recorder.instruments.update_ratio import UpdateRatio
 from recorder.instruments.weight_change import WeightChange
 from recorder.instruments.weight_histogram import WeightHistogram
@@ -36,11 +38,13 @@ INSTRUMENTS: tuple[Any, ...] = (
     ChangeCosine,
     SecantCurvature,
     NearZeroMovement,
+    NearZeroRelative,
     MovingAverages,
     SignMap,
     ActivationStatistics,
     WeightHistogram,
     GradientHistogram,
+    UpdateHistogram,
     ActivationHistogram,
     RawSnapshots,
     RawActivations,
@@ -58,11 +62,13 @@ __all__ = [
     "MovingAverages",
     "NearZero",
     "NearZeroMovement",
+    "NearZeroRelative",
     "RawActivations",
     "RawSnapshots",
     "SecantCurvature",
     "SignFlips",
     "SignMap",
+    "UpdateHistogram",
     "UpdateRatio",
     "WeightChange",
     "WeightHistogram",

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from recorder.analysis.signs import TAU
+from recorder.analysis.signs import RELATIVE_TAU, TAU
 from recorder.errors import InstrumentError, RecordError
 from recorder.reading import (
     AVERAGED,
@@ -26,6 +26,7 @@ from recorder.reading import (
     Collected,
     Facts,
     Finished,
+    HasRelativeTau,
     HasTau,
     Instrument,
     Need,
@@ -150,7 +151,10 @@ class Conductor:
         self._between = [p for p in players if p.between]
         self._comparing = [p for p in players if p.compares]
         self._averaging = [p for p in players if not AVERAGED.keys().isdisjoint(p.instrument.statistics)]
-        self._tau = next((p.instrument.tau for p in players if isinstance(p.instrument, HasTau)), TAU)
+        looking = [p.instrument for p in players]
+        self._tau = next((one.tau for one in looking if isinstance(one, HasTau)), TAU)
+        relative = (one.relative_tau for one in looking if isinstance(one, HasRelativeTau))
+        self._relative_tau = next(relative, RELATIVE_TAU)
         self._note = note
         self._strict = strict
         self._moment = Moment(0, epoch_begins=True)
@@ -212,7 +216,7 @@ class Conductor:
             due, comparing = self.due, self._comparing_next()
             key = (*map(id, due), 0, *map(id, comparing), self._averages)
             if key not in self._plans:
-                plan = _planned(due, comparing=comparing, tau=self._tau)
+                plan = _planned(due, comparing=comparing, tau=self._tau, relative_tau=self._relative_tau)
                 self._plans[key] = replace(plan, averages=True) if self._averages else plan
             self._plan = self._plans[key]
         return self._plan
@@ -297,7 +301,9 @@ def plain(statistics: Iterable[Statistic]) -> frozenset[Statistic]:
     return frozenset(AVERAGED.get(s, s) for s in statistics)
 
 
-def _planned(due: Sequence[Player], *, comparing: Sequence[Player], tau: tuple[float, float]) -> Plan:
+def _planned(
+    due: Sequence[Player], *, comparing: Sequence[Player], tau: tuple[float, float], relative_tau: float
+) -> Plan:
     if not due and not comparing:
         return NOTHING
     statistics = frozenset[Statistic]().union(*(p.instrument.statistics for p in due))
@@ -306,7 +312,7 @@ def _planned(due: Sequence[Player], *, comparing: Sequence[Player], tau: tuple[f
     wanted = frozenset[Statistic]().union(*(plain(p.instrument.statistics) for p in comparing))
     return Plan(
         statistics, bool(comparing), frozenset().union(*(p.raw for p in due)), keep_signs=bool(wanted & OF_SIGNS),
-        tau=tau, keep_turns=bool(wanted & OF_TURNS),
+        tau=tau, relative_tau=relative_tau, keep_turns=bool(wanted & OF_TURNS),
     )  # fmt: skip
 
 

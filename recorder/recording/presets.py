@@ -17,11 +17,13 @@ from recorder.instruments.local_extrema import LocalExtrema
 from recorder.instruments.moving_averages import MovingAverages
 from recorder.instruments.near_zero import NearZero
 from recorder.instruments.near_zero_movement import NearZeroMovement
+from recorder.instruments.near_zero_relative import NearZeroRelative
 from recorder.instruments.raw_activations import RawActivations
 from recorder.instruments.raw_snapshots import RawSnapshots
 from recorder.instruments.secant_curvature import SecantCurvature
 from recorder.instruments.sign_flips import SignFlips
 from recorder.instruments.sign_map import SignMap
+from recorder.instruments.update_histogram import UpdateHistogram
 from recorder.instruments.update_ratio import UpdateRatio
 from recorder.instruments.weight_change import WeightChange
 from recorder.instruments.weight_histogram import WeightHistogram
@@ -60,11 +62,13 @@ PRESETS: Mapping[str, Callable[[], tuple[Scheduled, ...]]] = {
         pairs(10, ChangeCosine()),
         pairs(10, SecantCurvature()),
         pairs(10, NearZeroMovement()),
+        every(1, NearZeroRelative()),
         pairs(10, MovingAverages()),
         each_epoch(SignMap()),
         each_epoch(ActivationStatistics()),
         each_epoch(WeightHistogram()),
         each_epoch(GradientHistogram()),
+        every(100, UpdateHistogram(), start=1),  # it compares with the step before, and when an epoch ends is not known
         each_epoch(ActivationHistogram()),
     ),
 }
@@ -82,11 +86,13 @@ DEFAULT_SCHEDULES: Mapping[str, Schedule] = {
     ChangeCosine.name: pairs(10),
     SecantCurvature.name: pairs(10),
     NearZeroMovement.name: pairs(10),
+    NearZeroRelative.name: every(1),
     MovingAverages.name: pairs(10),
     SignMap.name: each_epoch(),
     ActivationStatistics.name: each_epoch(),
     WeightHistogram.name: each_epoch(),
     GradientHistogram.name: each_epoch(),
+    UpdateHistogram.name: every(100, start=1),
     ActivationHistogram.name: each_epoch(),
     RawSnapshots.name: each_epoch(),
     RawActivations.name: each_epoch(),

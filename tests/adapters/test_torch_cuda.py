@@ -16,13 +16,14 @@ from recorder.adapters.torch.adapter import TorchAdapter
 from recorder.adapters.torch.cuda import CudaPass, counts, later, nonfinite, norms
 from recorder.adapters.torch.host import HostPass, Members
 from recorder.analysis import histogram
-from recorder.reading import OF_TURNS, Statistic
+from recorder.reading import AVERAGED, OF_TURNS, Statistic
 from tests.adapters.watching import EVERYTHING, NOTHING
 
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 NORMS = {
     Statistic.GRADIENT_NORM, Statistic.WEIGHT_NORM, Statistic.UPDATE_NORM, *OF_TURNS,
-    Statistic.AVERAGE_GRADIENT_NORM, Statistic.AVERAGE_UPDATE_NORM, Statistic.AVERAGE_GRADIENT_ANGLE,
+    Statistic.AVERAGE_GRADIENT_NORM, Statistic.AVERAGE_UPDATE_NORM,
+    *(average for average, plain in AVERAGED.items() if plain in OF_TURNS),
 }  # fmt: skip
 
 on_devices = pytest.mark.parametrize("device", DEVICES)

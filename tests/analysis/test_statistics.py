@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from recorder.analysis import statistics
+from recorder.analysis import histogram, statistics
 from recorder.analysis.statistics import FLAGS, Kept, Table, as_float64, warm_up
 
 NORMS = ("gradient_norm", "weight_norm", "update_norm")
@@ -30,8 +30,8 @@ def kept_of(before: np.ndarray) -> Kept:
     return kept
 
 
-def measured(gradient, weight, *, before=None, wanted=FLAGS, **options) -> dict[str, np.ndarray]:
-    table = Table(wanted, 1)
+def measured(gradient, weight, *, before=None, wanted=FLAGS, relative_tau=1e-2, **options) -> dict[str, np.ndarray]:
+    table = Table(wanted, 1, relative_tau=relative_tau)
     table.measure(0, gradient, weight, kept=None if before is None else kept_of(before), **options)
     return {name: column[0] for name, column in table.columns().items()}
 
@@ -126,6 +126,48 @@ def test_update_needs_the_weights_before(passes):
     assert table.columns()["update_norm"][0] == pytest.approx(np.sqrt(12))
     table.measure(0, weight, weight + 2, kept=kept)
     assert table.columns()["update_norm"][0] == 0
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_the_histogram_of_the_update_is_that_of_the_difference(passes, dtype):
+    rng = np.random.default_rng(0)
+    store = lambda x: (x.view(np.uint32) >> 16).astype(dtype) if dtype == np.uint16 else x.astype(dtype)  # noqa: E731
+    before, weight = (store(rng.standard_normal(9001).astype(np.float32)) for _ in range(2))
+    weight[:1000] = before[:1000]  # these stand still
+    table, kept = Table({"update_histogram"}, 1), Kept.room_for(weight)
+    table.measure(0, None, before, kept=kept, keep=True)
+    assert table.columns()["update_histogram"].sum() == 0  # the update before was not seen
+    table.measure(0, None, weight, kept=kept)
+    wide = np.float64 if dtype == np.float64 else np.float32
+    expected = histogram.counts(as_float64(weight).astype(wide) - as_float64(before).astype(wide))
+    found = table.columns()["update_histogram"][0]
+    np.testing.assert_array_equal(found, expected)
+    assert found.sum() == 9001
+    assert found[histogram.CENTRE] >= 1000
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("scale", [1e-6, 1.0, 1e3])
+def test_what_is_near_zero_beside_the_others_does_not_depend_on_the_scale(passes, dtype, scale):
+    x = np.concatenate([np.full(900, 0.0625), np.full(99, 1.0), [-16.0]]) * scale  # rms: 0.6 scale
+    stored = (x.astype(np.float32).view(np.uint32) >> 16).astype(dtype) if dtype == np.uint16 else x.astype(dtype)
+    if dtype == np.float16 and scale != 1:
+        return  # it has not that range
+    for tau, expected in ((0.05, 0), (0.2, 900), (10.0, 999), (40.0, 1000)):
+        table = Table({"near_zero_relative"}, 1, relative_tau=tau)
+        table.measure(0, stored, stored)
+        assert table.columns()["near_zero_relative"].tolist() == [expected]
+
+
+def test_the_limit_is_the_rounded_root_mean_square_and_belongs_to_it(passes):
+    g = np.full(7, 0.1, np.float32)
+    assert measured(g, g, relative_tau=1.0)["near_zero_relative"] == 7
+    assert measured(g, g, relative_tau=0.999)["near_zero_relative"] == 0
+    assert measured(np.zeros(7), np.zeros(7))["near_zero_relative"] == 7
+    assert measured(np.array([3.0]), np.zeros(100), zeros=99)["near_zero_relative"] == 99  # of a sparse gradient
+    for bad in (np.nan, np.inf):
+        assert measured(np.array([bad, 0.0]), np.zeros(2), relative_tau=1.0)["near_zero_relative"] == 0
+    assert measured(None, np.zeros(2))["near_zero_relative"] == 0
 
 
 def test_kept_weights_are_a_copy(passes):

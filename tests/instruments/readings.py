@@ -43,6 +43,11 @@ def sign_counts(g, w, g_before=None, w_before=None, tau=signs.TAU) -> dict[str, 
     return n
 
 
+def relatively_near(g: np.ndarray, tau: float = signs.RELATIVE_TAU) -> int:
+    """Entries within tau times the root mean square, in plain numpy."""
+    return int((np.abs(g) <= np.float32(tau * np.sqrt(np.square(g, dtype=float).mean()))).sum())
+
+
 def reading(*, weights=None, gradients=None, before=None, gradients_before=None, activations=None, raw=None) -> Reading:
     """What an adapter would give for these tensors {name: array}; NaN and 0 where there is none."""
 
@@ -66,6 +71,8 @@ def reading(*, weights=None, gradients=None, before=None, gradients_before=None,
         Statistic.WEIGHT_NONFINITE: over(weights, nonfinite, 0),
         Statistic.WEIGHT_HISTOGRAM: over(weights, histogram.counts, none),
         Statistic.UPDATE_NORM: over(moved, norm, np.nan),
+        Statistic.UPDATE_HISTOGRAM: over(moved, histogram.counts, none),
+        Statistic.NEAR_ZERO_RELATIVE: over(gradients, relatively_near, 0),
     }
     table |= {Statistic(name): np.zeros(len(FACTS.tensors), int) for name in signs.NAMES}
     for i, t in enumerate(FACTS.tensors):

@@ -9,7 +9,7 @@ import pytest
 
 from recorder.entries import chart_of, entries
 from recorder.errors import RecordError
-from recorder.instruments import GradientNorm, LocalExtrema, NearZero, SignFlips, WeightChange
+from recorder.instruments import GradientNorm, LocalExtrema, NearZero, NearZeroRelative, SignFlips, WeightChange
 from recorder.runfile.schema import Clock
 from recorder.view import At, Window
 from tests.fakes import FakeRun
@@ -75,6 +75,17 @@ def test_totals_take_in_what_is_not_finite_but_not_what_is_not_there():
     assert np.isnan(bad)
     bad = WeightChange().measure(reading(weights={"b": np.array([np.nan, 0, 0])}, before={"b": np.zeros(3)}))
     assert np.isnan(bad["weight_change_total"])
+
+
+def test_what_is_small_beside_the_others_of_its_tensor():
+    gradients = {"w": np.array([[1.0, 1e-3, -1e-3], [1.0, 0.0, 1.0]]), "b": np.full(3, 1e-9)}
+    row = NearZeroRelative().measure(reading(gradients=gradients))
+    assert row["near_zero_relative_count"].tolist() == [3, 0]
+    assert row["near_zero_relative_total"].tolist() == [3]
+    with pytest.raises(RecordError, match=r"NearZeroRelative\(tau=-1\): expected 0 <= tau"):
+        NearZeroRelative(tau=-1)
+    docs = {s.name: s.doc for s in NearZeroRelative(tau=0.5).declare(FACTS)}
+    assert "|g| <= 0.5 rms(g)" in docs["near_zero_relative_count"]
 
 
 @pytest.mark.parametrize("options", [{"tau": -1}, {"tau": np.nan}, {"tau": 1e-9}, {"tight": 1.0}, {"tau": np.inf}])

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from recorder.analysis.histogram import COLUMNS, EDGES
-from recorder.instruments import ActivationHistogram, GradientHistogram, WeightHistogram
+from recorder.instruments import ActivationHistogram, GradientHistogram, UpdateHistogram, WeightHistogram
 from tests.instruments.readings import FACTS, reading
 
 BOTH = [(WeightHistogram, "weights"), (GradientHistogram, "gradients")]
@@ -37,6 +37,17 @@ def test_entries_lie_between_the_declared_edges(instrument, quantity):
     assert row[0, -2] == 1  # overflow
     assert row[0, -1] == 1  # NaN
     assert row[1].sum() == 0  # no such tensor in this step
+
+
+def test_updates_are_counted_where_the_weights_before_are_known():
+    weights, before = (
+        {"w": np.array([[1.0, 2.0, 3.0], [0.0, 0.0, -5.0]])},
+        {"w": np.array([[1.0, 0.0, 3.0], [0, 2, 0]])},
+    )
+    row = UpdateHistogram().measure(reading(weights=weights, before=before))["update_histogram"]
+    assert row.sum(axis=1).tolist() == [6, 0]
+    assert sorted(row[0][row[0] > 0].tolist()) == [1, 1, 1, 3]
+    assert not UpdateHistogram().measure(reading(weights=weights))["update_histogram"].any()
 
 
 def test_activations_are_counted_over_samples_and_positions():

@@ -20,12 +20,19 @@ from recorder.adapters.torch.signs import Update as SignUpdate
 from recorder.adapters.torch.turns import DeviceTurns
 from recorder.analysis import histogram, signs, turns
 from recorder.analysis.averages import DECAY, SHARE
-from recorder.reading import AVERAGED, OF_SIGNS, OF_TURNS, Plan, Quantity, Statistic
+from recorder.reading import AVERAGED, OF_SIGNS, OF_TURNS, OF_UPDATE, Plan, Quantity, Statistic
 
 Later = Callable[[], np.ndarray]
 
 OF_GRADIENTS = (
-    OF_SIGNS | OF_TURNS | {Statistic.GRADIENT_NORM, Statistic.GRADIENT_NONFINITE, Statistic.GRADIENT_HISTOGRAM}
+    OF_SIGNS
+    | OF_TURNS
+    | {
+        Statistic.GRADIENT_NORM,
+        Statistic.GRADIENT_NONFINITE,
+        Statistic.GRADIENT_HISTOGRAM,
+        Statistic.NEAR_ZERO_RELATIVE,
+    }
 )
 PORTION = 1 << 22  # entries sorted at a time: 36 MB of scratch memory
 
@@ -74,7 +81,7 @@ class CudaPass:
             self._turns.forget(positions)
         if not keep_signs:
             self._signs.forget(positions)
-        if keep_signs or plan.keep_weights or (self._several and Statistic.UPDATE_NORM in plan.statistics):
+        if keep_signs or plan.keep_weights or (self._several and not OF_UPDATE.isdisjoint(plan.statistics)):
             self._keep(members)
             self._valid.update(positions)
         else:
@@ -142,15 +149,15 @@ class CudaPass:
             s for s in Statistic
             if s in plan.statistics and s not in AVERAGED and (gradients is not None or s not in OF_GRADIENTS)
         ]  # fmt: skip
-        columns = [self._column(s, positions, weights, gradients or [], entrywise) for s in wanted]
+        columns = [self._column(s, plan, positions, weights, gradients or [], entrywise) for s in wanted]
         if columns:
             table = torch.cat([c.double() for c in columns], dim=1)
             done = torch.ones_like(table[:, :1]) if skipped is None else (skipped == 0).double().expand(len(table), 1)
             self._parts.append((positions, wanted, later(torch.cat([done.to(table.device), table], dim=1))))
 
     def _column(
-        self, statistic: Statistic, positions: list[int], weights: list[torch.Tensor], gradients: list[torch.Tensor],
-        entrywise: dict[Statistic, torch.Tensor],
+        self, statistic: Statistic, plan: Plan, positions: list[int], weights: list[torch.Tensor],
+        gradients: list[torch.Tensor], entrywise: dict[Statistic, torch.Tensor],
     ) -> torch.Tensor:  # fmt: skip
         """-> (tensor, 1, 5 or 204)"""
         match statistic:
@@ -168,6 +175,11 @@ class CudaPass:
                 return torch.stack([counts(g, w.numel()) for g, w in zip(gradients, weights, strict=True)])
             case Statistic.WEIGHT_HISTOGRAM:
                 return torch.stack([counts(w, w.numel()) for w in weights])
+            case Statistic.UPDATE_HISTOGRAM:
+                return torch.stack([self._update_counts(i, w) for i, w in zip(positions, weights, strict=True)])
+            case Statistic.NEAR_ZERO_RELATIVE:
+                sizes = [w.numel() for w in weights]
+                return relatively_near(gradients, sizes, plan.relative_tau)[:, None]
             case _:
                 return entrywise[statistic]
 
@@ -180,6 +192,11 @@ class CudaPass:
             index = torch.tensor(known, pin_memory=result.is_cuda).to(result.device, non_blocking=True)
             result[index] = norms(changes)
         return result
+
+    def _update_counts(self, i: int, weight: torch.Tensor) -> torch.Tensor:
+        if i not in self._valid or self._kept[i].shape != weight.shape:
+            return torch.zeros(histogram.COLUMNS, dtype=torch.int64, device=weight.device)
+        return counts(_wide(weight) - _wide(self._kept[i]), weight.numel())
 
     def _keep(self, members: Members) -> None:
         weights = [_real(p.detach()) for _, p in members]
@@ -257,6 +274,16 @@ def nonfinite(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
     """-> (tensor,) float64 numbers of NaN and infinite entries: those that zero times is not zero."""
     marks = torch._foreach_mul(list(tensors), 0.0)
     return torch.stack([torch.linalg.vector_norm(m, 0, dtype=torch.float64) for m in marks])
+
+
+def relatively_near(tensors: Sequence[torch.Tensor], sizes: Sequence[int], tau: float) -> torch.Tensor:
+    """-> (tensor,) int64, `near_zero_relative` of `analysis.statistics`; entries missing to the sizes are zeros."""
+    found = []
+    for x, norm, size in zip(tensors, norms(tensors), sizes, strict=True):
+        limit = (tau * norm / max(size, 1) ** 0.5).float()
+        near = (_floats(x).abs() <= limit).sum() + (size - x.numel())
+        found.append(torch.where(limit.isfinite(), near, 0))
+    return torch.stack(found)
 
 
 def counts(entries: torch.Tensor, size: int) -> torch.Tensor:
