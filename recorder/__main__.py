@@ -1,9 +1,10 @@
-"""What needs a framework runs here, in a process of its own: `python -m recorder demo [mnist_mlp]`."""
+"""What needs a framework runs here, in a process of its own: `python -m recorder demo [mnist_mlp | photo_cnn]`."""
 
 from __future__ import annotations
 
 import argparse
 import importlib
+import os
 import sys
 import time
 from collections.abc import Sequence
@@ -11,8 +12,12 @@ from pathlib import Path
 
 from recorder.errors import LayerscopeError
 
-RECIPES = ("mnist_mlp",)
-EXTRA = "the demo trains with PyTorch, which is not installed here: pip install 'layerscope[torch]'"
+NEEDS = {  # recipe -> framework, extras that install what it trains with and on
+    "mnist_mlp": ("PyTorch", "torch"),
+    "photo_cnn": ("Keras on TensorFlow", "keras,photos"),
+}
+FRAMEWORKS = ("torch", "keras", "tensorflow")  # as modules
+QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2", "TF_ENABLE_ONEDNN_OPTS": "0"}  # and the same numbers at every run
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -20,24 +25,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m recorder", description="Trainings to try layerscope on.")
     commands = parser.add_subparsers(dest="command", required=True)
     demo = commands.add_parser("demo", help="train a small network and record it")
-    demo.add_argument("recipe", nargs="?", choices=RECIPES, default=RECIPES[0])
+    demo.add_argument("recipe", nargs="?", choices=tuple(NEEDS), default="mnist_mlp")
     demo.add_argument("--path", default="runs/", help="the run's file, or a folder (default: runs/)")
-    demo.add_argument("--data", choices=("digits", "torchvision"), default="digits", help="torchvision downloads MNIST")
-    demo.add_argument("--epochs", type=int, default=5)
+    demo.add_argument("--data", help="mnist_mlp: digits, torchvision; photo_cnn: photos, cifar10; default: the first")
+    demo.add_argument("--epochs", type=int, help="default: the recipe's own")
     demo.add_argument("--seed", type=int, default=0)
     asked = parser.parse_args(arguments)
+    for name, value in QUIET.items():
+        os.environ.setdefault(name, value)
     try:
         recipe = importlib.import_module(f"recorder.recipes.{asked.recipe}")
     except ModuleNotFoundError as missing:
-        if missing.name != "torch":
+        if (missing.name or "").partition(".")[0] not in FRAMEWORKS:
             raise
-        print(f"layerscope: {EXTRA}", file=sys.stderr)
+        framework, extras = NEEDS[asked.recipe]
+        text = (
+            f"{asked.recipe} trains with {framework}, which is not installed here: pip install 'layerscope[{extras}]'"
+        )
+        print(f"layerscope: {text}", file=sys.stderr)
         return 1
     path = asked.path
+    options = {name: value for name in ("data", "epochs", "seed") if (value := getattr(asked, name)) is not None}
     if path.endswith("/") or Path(path).is_dir():
         path = str(Path(path) / f"{asked.recipe}-{time.strftime('%Y%m%d-%H%M%S')}.h5")
     try:
-        print(recipe.main(path, data=asked.data, epochs=asked.epochs, seed=asked.seed))
+        print(recipe.main(path, **options))
     except LayerscopeError as problem:
         print(f"layerscope: {problem}", file=sys.stderr)
         return 1

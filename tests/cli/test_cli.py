@@ -319,6 +319,19 @@ def test_a_demo_trains_in_its_own_process_then_summary_and_figures(
     assert {p.suffix for p in Path("demo-figures").iterdir()} == {".pdf"}
 
 
+def test_a_demo_of_another_recipe_passes_its_own_options_on(capsys, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[list[str]] = []
+    monkeypatch.setattr(
+        subprocess, "run", lambda words, **_: asked.append(words) or subprocess.CompletedProcess(words, 3)
+    )
+    run(capsys, "demo", "photo_cnn", "--data", "cifar10", "--path", "cnn.h5")
+    assert asked[0][3:] == ["demo", "photo_cnn", "--path", "cnn.h5", "--data", "cifar10", "--seed", "0"]
+    status, _, err = run(capsys, "demo", "cnn")
+    assert status == 2
+    assert "mnist_mlp" in err
+    assert "photo_cnn" in err
+
+
 def test_a_demo_that_fails_passes_its_status_on(capsys, monkeypatch: pytest.MonkeyPatch) -> None:
     failed = subprocess.CompletedProcess([], 3)
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: failed)

@@ -126,7 +126,7 @@ def test_the_command_prints_the_path_last(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(mnist_mlp, "main", main)
     assert command.main(["demo", "--path", str(tmp_path / "x.h5"), "--epochs", "2"]) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'x.h5'}\n"
-    assert asked == {"data": "digits", "epochs": 2, "seed": 0, "path": str(tmp_path / "x.h5")}
+    assert asked == {"epochs": 2, "seed": 0, "path": str(tmp_path / "x.h5")}  # the data is the recipe's own default
     assert command.main(["demo", "mnist_mlp", "--path", str(tmp_path)]) == 0
     assert Path(capsys.readouterr().out.strip()).name.startswith("mnist_mlp-")
 

@@ -13,6 +13,10 @@ from pathlib import Path
 
 from tui.commands.explore import COLOURS, interactive
 
+RECIPES = {
+    "mnist_mlp": "PyTorch on 10,000 digits (default)",
+    "photo_cnn": "Keras on patches of ten photographs",
+}
 FIGURES = (  # one for each kind of view; all entries would take minutes
     "loss", "val_accuracy", "gradient_norm", "update_ratio", "near_zero_share", "sign_flips_share", "sign_map",
     "weight_histogram", "gradient_histogram", "activation_histogram", "activation_zero_share", "events",
@@ -20,12 +24,13 @@ FIGURES = (  # one for each kind of view; all entries would take minutes
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("recipe", nargs="?", default="mnist_mlp", metavar="NAME", help="mnist_mlp (default)")
-    parser.add_argument("--path", default="runs/", help="the run's file, or a folder (default: runs/)")
     parser.add_argument(
-        "--data", choices=("digits", "torchvision"), default="digits", help="torchvision downloads MNIST"
-    )
-    parser.add_argument("--epochs", type=int, default=5, help="default: 5")
+        "recipe", nargs="?", choices=tuple(RECIPES), default="mnist_mlp", metavar="NAME",
+        help="; ".join(f"{name}: {what}" for name, what in RECIPES.items()),
+    )  # fmt: skip
+    parser.add_argument("--path", default="runs/", help="the run's file, or a folder (default: runs/)")
+    parser.add_argument("--data", metavar="DATA", help="torchvision (mnist_mlp), cifar10 (photo_cnn): downloaded once")
+    parser.add_argument("--epochs", type=int, metavar="N", help="default: 5 (mnist_mlp), 10 (photo_cnn)")
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
     parser.add_argument("--color", choices=COLOURS, default="auto", help="colours of the terminal (default: auto)")
 
@@ -36,7 +41,9 @@ def run(args: argparse.Namespace) -> int:
         path /= f"{args.recipe}-{time.strftime('%Y%m%d-%H%M%S')}.h5"
     print(f"Training {args.recipe}, recorded in {path}", flush=True)
     words = [sys.executable, "-m", "recorder", "demo", args.recipe, "--path", str(path)]
-    words += ["--data", args.data, "--epochs", str(args.epochs), "--seed", str(args.seed)]
+    for option in ("data", "epochs", "seed"):
+        if (value := getattr(args, option)) is not None:
+            words += [f"--{option}", str(value)]
     trained = subprocess.run(words, check=False)  # it writes to the same terminal: its progress is seen
     if trained.returncode:
         return trained.returncode
