@@ -468,6 +468,31 @@ def test_a_sign_appears_when_reading_takes_long() -> None:
     drive(one(run), test)
 
 
+def test_keys_that_come_before_the_first_view_are_not_lost() -> None:
+    gate = threading.Event()
+
+    class Slow(FakeOpened):
+        def window(self, series: str, window: Window, item: str | None = None) -> Envelope:
+            gate.wait(120)
+            return super().window(series, window, item)
+
+    run = Slow(**vars(opened()))
+    gate.set()
+
+    async def test(driven: Driven) -> None:
+        gate.clear()
+        await driven.pilot.press("3", "comma", "comma", "full_stop", "plus")
+        gate.set()
+        await driven.settle()
+        assert driven.app.place.step == 498
+        assert driven.app.place.lo is not None
+        await driven.press("0", "home", "right")
+        assert driven.app.place.lo is None
+        assert 0 < driven.app.place.step < 20
+
+    drive(one(run), test)
+
+
 def test_what_is_read_fast_shows_no_sign(monkeypatch: pytest.MonkeyPatch) -> None:
     signs: list[bool] = []
     monkeypatch.setattr("tui.app.PATIENCE", 30.0)  # fast, however slow the machine that tests

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from abc import abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -60,6 +60,7 @@ class ChartPage(Page):
         self._drawn: Draw | None = None
         self._view: View | None = None
         self._track = Track()
+        self._held: list[Callable[[], None]] = []  # moves that wait for the first view, which says where to
         self._values: Mapping[str, float] = {}  # exact numbers at the cursor's step, by entry or item
         self._cell_row: int | None = None  # the row of the cell cursor in a heat map of bins or units
         self._trouble = ""
@@ -101,8 +102,11 @@ class ChartPage(Page):
                 self._drawn, self._view = message.draw, message.view
                 self._track = Track(message.steps, message.x)
                 self.chart.present(on_screen(message.view), self._cursor())
+                held, self._held = self._held, []
+                for move in held:
+                    move()
             case messages.Failed() if isinstance(message.request, Draw):
-                self._trouble = message.text
+                self._trouble, self._held = message.text, []
         self.update()
 
     def dress(self, look: Look) -> None:
@@ -189,16 +193,27 @@ class ChartPage(Page):
         lo, hi = self._track.panned((self.place.lo, self.place.hi), step)
         self.explorer.go(step=step, lo=lo, hi=hi)
 
+    def _move(self, move: Callable[[], None]) -> None:
+        """Now; or in its turn once the first view is there, so that a slow disk costs no key."""
+        if self._view is None:
+            self._held.append(move)
+        else:
+            move()
+
     def action_column(self, by: int) -> None:
         """One column of the chart."""
-        lo, hi = self._track.ends((self.place.lo, self.place.hi))
-        self.go_step(self._track.by_x(self.place.step, by * (hi - lo) / max(self.chart.columns, 1)))
+
+        def move() -> None:
+            lo, hi = self._track.ends((self.place.lo, self.place.hi))
+            self.go_step(self._track.by_x(self.place.step, by * (hi - lo) / max(self.chart.columns, 1)))
+
+        self._move(move)
 
     def action_record(self, by: int) -> None:
-        self.go_step(self._track.by_rows(self.place.step, by))
+        self._move(lambda: self.go_step(self._track.by_rows(self.place.step, by)))
 
     def action_end(self, end: str) -> None:
-        self.go_step(int(self._track.steps[0]) if end == "first" and len(self._track) else None)
+        self._move(lambda: self.go_step(int(self._track.steps[0]) if end == "first" and len(self._track) else None))
 
     def action_go_to_step(self) -> None:
         """Ask for a step; the recorded row at or before it is shown."""
@@ -240,8 +255,11 @@ class ChartPage(Page):
             self.go_step(step)
 
     def action_zoom(self, direction: int) -> None:
-        lo, hi = self._track.zoomed((self.place.lo, self.place.hi), self.place.step, direction)
-        self.explorer.go(lo=lo, hi=hi)
+        def move() -> None:
+            lo, hi = self._track.zoomed((self.place.lo, self.place.hi), self.place.step, direction)
+            self.explorer.go(lo=lo, hi=hi)
+
+        self._move(move)
 
     # -- how it is drawn ---------------------------------------------------------------------------------------------
 
