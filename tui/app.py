@@ -17,6 +17,7 @@ from textual.timer import Timer
 from tui import messages, quirks
 from tui.charset import as_given, ascii_only
 from tui.follow import Follower
+from tui.garbage import STANDS, look_at_what_comes
 from tui.leaving import Departure
 from tui.memory import give_back_what_is_freed
 from tui.paint.look import Look, detect, inside_screen
@@ -282,5 +283,6 @@ def run_explorer(path: Path, *, fresh: bool = False, color: str | None = None) -
 
 async def _until_it_ends(explorer: Explorer, departure: Departure) -> None:
     departure.watch()
+    asyncio.get_running_loop().call_later(STANDS, look_at_what_comes)
     # With the mouse on, screen 4.9 holds a lone Escape back until the next key.
     await explorer.run_async(mouse=not inside_screen(os.environ))

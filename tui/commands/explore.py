@@ -34,6 +34,9 @@ def run(args: argparse.Namespace) -> int:
         hint = f"; did you mean the command {near[0]!r}?" if near else ""
         raise RunFileError(f"{path}: no such folder or run{hint}")
     if interactive():
+        from tui.garbage import keep_everything
+
+        keep_everything()
         from tui.app import run_explorer
 
         return run_explorer(path, fresh=args.fresh, color=args.color)
