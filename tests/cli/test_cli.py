@@ -191,7 +191,7 @@ def test_all_entries_land_in_a_folder(capsys, folder: Path) -> None:
 
 def test_a_figure_for_each_recorded_step(capsys, folder: Path) -> None:
     words = ("export", folder / "mlp.h5", "weight_histogram", "--item", "layer1.bias", "--step", "all")
-    status, _, _ = run(capsys, *words, "--from", 50, "--to", 120, "-o", "out", "--format", "png")
+    status, _, _ = run(capsys, *words, "--from", 50, "--until", 120, "-o", "out", "--format", "png")
     assert status == 0
     assert sorted(p.name for p in Path("out").iterdir()) == [
         "weight_histogram-layer1.bias-step-100.png",

@@ -439,7 +439,7 @@ def test_copying_says_what_was_copied() -> None:
         await driven.press("3", "plus", "Y")
         words = driven.app.clipboard.split()
         assert words[:4] == ["layerscope", "export", "runs/mlp.h5", "gradient_norm"]
-        assert {"--item", "layer0.weight", "--log", "--from", "--to"} <= set(words)
+        assert {"--item", "layer0.weight", "--log", "--from", "--until"} <= set(words)
         assert await driven.until(lambda: "copied: layerscope export" in driven.text)
 
     drive(one(opened()), test)

@@ -48,7 +48,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--panel", type=_positive, metavar="K", help="only the K-th panel of a view that has several")
     how = parser.add_argument_group("how")
     how.add_argument("--from", dest="lo", type=int, metavar="STEP", help="begin at this step")
-    how.add_argument("--to", dest="hi", type=int, metavar="STEP", help="end at this step")
+    how.add_argument("--until", dest="hi", type=int, metavar="STEP", help="end at this step")
     how.add_argument("--x", choices=("step", "epoch", "time"), default="step", help="the horizontal axis")
     scale = how.add_mutually_exclusive_group()
     scale.add_argument("--log", dest="log", action="store_true", default=None, help="values by factors")
@@ -76,7 +76,7 @@ def run(args: argparse.Namespace) -> int:
     with Run.open(args.run.expanduser()) as opened:
         sheets = _sheets(opened, args)
         if len(sheets) > MOST and not args.force:
-            raise ExportError(f"that would be {len(sheets):,} figures; narrow it with --from and --to, or add --force")
+            raise ExportError(f"that would be {len(sheets):,} figures; narrow it with --from and --until, or add --force")
         written = 0
         for sheet, path in zip(sheets, _paths(sheets, args), strict=True):
             try:

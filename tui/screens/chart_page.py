@@ -331,7 +331,7 @@ def command(draw: Draw) -> str:
         (draw.item is not None, ["--item", str(draw.item)]),
         (draw.step is not None, ["--step", str(draw.step)]),
         (w.lo is not None, ["--from", str(w.lo)]),
-        (w.hi is not None, ["--to", str(w.hi)]),
+        (w.hi is not None, ["--until", str(w.hi)]),
         (w.x != "step", ["--x", w.x]),
         (o.log is not None, ["--log" if o.log else "--linear"]),
         (o.smoothing, ["--smooth", f"{o.smoothing:g}"]),
