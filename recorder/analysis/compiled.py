@@ -100,6 +100,23 @@ def moved(weight: Any, before: Any, change: Any) -> Any:
 
 
 @_jit()
+def movement(gradient: Any, change: Any, before: Any, tau: Any) -> Any:
+    """|change| of the entries that are at most tau from zero and whose bit is set in `before`."""
+    found = np.empty(gradient.size, change.dtype)
+    n, whole = 0, gradient.size - gradient.size % WORD
+    for word in range(before.size):
+        near = before[word]
+        if near and word * WORD < whole:
+            near &= within(gradient, tau, word * WORD)
+        if near:
+            for i in range(word * WORD, min(word * WORD + WORD, gradient.size)):
+                found[n] = abs(change[i])
+                n += (near & np.uint64(1)) & (abs(gradient[i]) <= tau)
+                near >>= np.uint64(1)
+    return found[:n]
+
+
+@_jit()
 def blend(average: Any, x: Any) -> None:
     """See `averages`."""
     for i in range(x.size):

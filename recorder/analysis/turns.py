@@ -55,7 +55,7 @@ def measured(
             if knows_gradient and "secant_curvature" in wanted:
                 found[2:7] = quantiles(_curvature(g, kept.gradient, kept.change))
             if kept.signed and kept.planes is not None and "near_zero_movement" in wanted:
-                found[7:] = quantiles(np.abs(kept.change[_retained(g, kept.planes[2], tau[0])]))
+                found[7:] = quantiles(_movement()(g, kept.change, kept.planes[2], tau[0]))
     np.copyto(kept.gradient, g)
     kept.turned, kept.changed = remember, remember and kept.valid
     return found
@@ -66,11 +66,20 @@ def warm_up(entries: np.ndarray) -> None:
     x = widened(entries)
     _products()(x, x)
     _moved()(x, x, x.copy())
+    _movement()(x, x, np.zeros(1, np.uint64), x.dtype.type(0))
 
 
 def quantiles(values: np.ndarray) -> np.ndarray:
     """-> (5,) float64, NaN of nothing; where a value is NaN, so are they."""
-    return np.quantile(values.astype(np.float64), AT) if len(values) else np.full(len(AT), np.nan)
+    if not len(values):
+        return np.full(len(AT), np.nan)
+    ordered = np.sort(values)  # of float32 in vector code: a tenth of the time of numpy's own quantiles
+    if np.isnan(ordered[-1]):
+        return np.full(len(AT), np.nan)
+    place = np.array(AT) * (len(values) - 1)
+    low, high = (ordered[end(place).astype(int)].astype(np.float64) for end in (np.floor, np.ceil))
+    with np.errstate(invalid="ignore"):
+        return np.where(low == high, low, low + (high - low) * (place % 1))
 
 
 def widened(entries: np.ndarray) -> np.ndarray:
@@ -87,10 +96,9 @@ def _curvature(g: np.ndarray, before: np.ndarray, change: np.ndarray) -> np.ndar
     return curvature[np.isfinite(curvature)]
 
 
-def _retained(g: np.ndarray, before: np.ndarray, tau: Any) -> np.ndarray:
-    """-> positions"""
+def _numpy_movement(g: np.ndarray, change: np.ndarray, before: np.ndarray, tau: Any) -> np.ndarray:
     near = np.flatnonzero(np.unpackbits(before.view(np.uint8), count=g.size, bitorder="little"))
-    return near[np.abs(g[near]) <= tau]
+    return np.abs(change[near[np.abs(g[near]) <= tau]])
 
 
 def _cosine(xy: float, xx: float, yy: float) -> float:
@@ -116,6 +124,16 @@ def _moved() -> Any:
     except ImportError:  # no numba here
         return _numpy_moved
     return moved
+
+
+@cache
+def _movement() -> Any:
+    """(gradient, change, near before, tau) -> |change| of the entries that are near zero and were so before"""
+    try:
+        from recorder.analysis.compiled import movement
+    except ImportError:  # no numba here
+        return _numpy_movement
+    return movement
 
 
 def _numpy_products(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:

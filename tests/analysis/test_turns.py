@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 
 from recorder.analysis import statistics, turns
 from recorder.analysis.statistics import Kept, Table
@@ -32,6 +35,7 @@ def passes(request, monkeypatch):
         monkeypatch.setattr(statistics, "_compiled", lambda: None)
         monkeypatch.setattr(turns, "_products", lambda: turns._numpy_products)
         monkeypatch.setattr(turns, "_moved", lambda: turns._numpy_moved)
+        monkeypatch.setattr(turns, "_movement", lambda: turns._numpy_movement)
 
 
 @pytest.mark.parametrize(("second", "angle"), [((0, 2), 90), ((3, 0), 0), ((-1, 0), 180), ((1, 1), 45)])
@@ -93,6 +97,13 @@ def test_the_movement_of_what_stays_near_zero_is_exact():
     found = training.step(now, w)["near_zero_movement"]
     np.testing.assert_allclose(found, np.quantile(np.abs(w - v)[retained].astype(float), turns.AT), rtol=1e-7)
     assert np.isnan(training.step(np.ones_like(now), w)["near_zero_movement"]).all()
+
+
+@given(arrays(np.float32, st.integers(0, 50), elements=st.floats(width=32, allow_infinity=False)))
+def test_quantiles_are_those_of_numpy(values):
+    with np.errstate(all="ignore"):
+        expected = np.quantile(values.astype(np.float64), turns.AT) if len(values) else np.full(5, np.nan)
+    np.testing.assert_allclose(turns.quantiles(values), expected, rtol=1e-12, atol=1e-300)
 
 
 def test_what_was_not_seen_is_not_compared():
