@@ -7,6 +7,8 @@ from typing import Any
 
 def is_number(value: Any) -> bool:
     """Whether this is exactly one number, told without waiting for a device."""
+    if type(value) is float:
+        return True
     if isinstance(value, str | bytes) or value is None:
         return False
     shape = getattr(value, "shape", None)
@@ -20,4 +22,4 @@ def is_number(value: Any) -> bool:
 
 def as_float(value: Any) -> float:
     """One number as a float, also where it is the only entry of an array or tensor."""
-    return float(value.item() if hasattr(value, "item") else value)
+    return value if type(value) is float else float(value.item() if hasattr(value, "item") else value)

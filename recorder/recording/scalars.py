@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from math import nan
+from typing import Any
 
 from recorder.runfile.schema import Kind, Series
 
@@ -57,12 +58,12 @@ class Scalars:
         """The recorded names, in the order in which they first came."""
         return tuple(self._names[where].values())
 
-    def new(self, where: str, given: Iterable[str]) -> Group | None:
+    def new(self, where: str, given: Mapping[str, Any]) -> Group | None:
         """The group that these names make necessary, if any, to be declared before their row."""
         names = self._names[where]
-        fresh = tuple(name for name in given if name not in names)
-        if not fresh:
+        if names.keys() >= given.keys():
             return None
+        fresh = tuple(name for name in given if name not in names)
         for name in fresh:
             names[name] = self._before.get(where, {}).get(name) or self._told_apart(where, name)
         groups = self._groups[where]
@@ -75,7 +76,7 @@ class Scalars:
         return {
             group.axis: [given.get(name, nan) for name in group.given]
             for group in self._groups[where]
-            if not given.keys().isdisjoint(group.given)
+            if any(name in given for name in group.given)
         }
 
     def _told_apart(self, where: str, name: str) -> str:

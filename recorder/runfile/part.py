@@ -211,6 +211,6 @@ def _shape(value: Any) -> tuple[int, ...]:
     """`np.shape`, which would make an array of what has the types of scalars and their rows."""
     if isinstance(value, np.ndarray):
         return value.shape
-    if isinstance(value, list) and set(map(type, value)) == {float}:
+    if type(value) is list and (not value or type(value[0]) is float):
         return (len(value),)
     return () if isinstance(value, float | int) else np.shape(value)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import struct
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -121,7 +122,7 @@ class RunWriter:
                 part, home, row = whole
                 if (block := self._block(part, home, step)) is None:
                     return
-                with contextlib.suppress(TypeError, ValueError, OverflowError):  # below it is said which value it was
+                with contextlib.suppress(TypeError, ValueError, OverflowError, struct.error):  # said below, of which
                     block.fill((step, epoch, time, *row))
                     self._append(part, home, block, step, epoch)
                     return

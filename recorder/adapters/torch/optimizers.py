@@ -40,10 +40,10 @@ class Optimizers:
         self.arrived: list[TensorFacts] = []  # until the adapter takes note of them
         self._index = {id(p): i for i, p in enumerate(self.parameters.values())}
         self._seen: WeakKeyDictionary[Optimizer, _Seen] = WeakKeyDictionary()
-        self._rates: WeakKeyDictionary[Optimizer, tuple[str, bool]] = WeakKeyDictionary()
+        self._rates: WeakKeyDictionary[Optimizer, tuple[str, list[str]]] = WeakKeyDictionary()  # label, names
         self._finds = optimizer is None
         self._strangers: WeakSet[Optimizer] = WeakSet()  # those that were not named
-        self._notes: list[str] = []
+        self.notes: list[str] = []  # what there is to say of optimizers since it was taken
         self.add(optimizer)
 
     def add(self, optimizer: Any) -> list[Optimizer]:
@@ -58,8 +58,8 @@ class Optimizers:
         return [one for _, one in given]
 
     def take_notes(self) -> list[str]:
-        """What there is to say of optimizers since the last call."""
-        notes, self._notes = self._notes, []
+        """The notes so far, each once."""
+        notes, self.notes = self.notes, []
         return notes
 
     def members(self, optimizer: Optimizer) -> Members:
@@ -76,13 +76,12 @@ class Optimizers:
 
     def learning_rates(self, optimizer: Optimizer) -> dict[str, Any]:
         """-> {"learning_rate": ...}, with the optimizer's name and the group's number where there are several."""
-        label, one_group = self._rates[optimizer]
-        name = f"learning_rate/{label}" if label else "learning_rate"
-        return {
-            name if one_group and k == 0 else f"{name}/{k}": group["lr"]
-            for k, group in enumerate(optimizer.param_groups)
-            if "lr" in group
-        }
+        label, names = self._rates[optimizer]
+        groups = optimizer.param_groups
+        while len(names) < len(groups):
+            name = f"learning_rate/{label}" if label else "learning_rate"
+            names.append(name if len(groups) == 1 else f"{name}/{len(names)}")
+        return {name: group["lr"] for name, group in zip(names, groups, strict=False) if "lr" in group}
 
     def watched(self) -> list[Optimizer]:
         """Those known so far."""
@@ -94,7 +93,7 @@ class Optimizers:
             self._strangers.add(optimizer)
             own = {id(p) for _, p in named_parameters(self.models)}
             if any(id(p) in own for group in optimizer.param_groups for p in group["params"]):
-                self._notes.append(
+                self.notes.append(
                     f"{type(optimizer).__name__} updates the model but is none of the optimizers that were named, so "
                     "its updates are not recorded; name it in run.phase(name, optimizer=...), or name none"
                 )
@@ -102,7 +101,8 @@ class Optimizers:
     def _watch(self, optimizer: Optimizer, label: str) -> _Seen:
         seen = self._look(optimizer, before=None)
         if seen.members:
-            self._rates[optimizer] = label, len(optimizer.param_groups) == 1
+            self._rates[optimizer] = label, []
+            self.learning_rates(optimizer)  # a group that comes later does not change the names of those that are there
         return seen
 
     def _unused_label(self) -> str:
