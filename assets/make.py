@@ -58,6 +58,16 @@ FIGURES = {
     "weight_histogram": ("weight_histogram", "--preset", "single"),
     "training": ("--plate", "loss,val_accuracy,gradient_norm,update_ratio", "--preset", "double"),
 }
+# the same of a run with the instruments of `dynamics` and the sign map; under assets/optimization-insight
+OPTIMIZATION_INSIGHT = {
+    "near_zero_count_per_epoch": ("near_zero_count_per_epoch", "--preset", "single"),
+    "near_zero_released_per_epoch": ("near_zero_released_per_epoch", "--preset", "single"),
+    "sign_flips_per_epoch": ("sign_flips_per_epoch", "--preset", "single"),
+    "weight_change_per_epoch": ("weight_change_per_epoch", "--preset", "single"),
+    "local_extrema_per_epoch": ("--plate", "local_extrema_per_epoch,near_zero_extrema_per_epoch", "--preset", "double"),
+    "sign_map": ("sign_map", "--panel", "1", "--preset", "double"),
+    "sign_map_zoom": ("sign_map_zoom", "--preset", "double"),
+}
 
 
 def main(given: str | None = None) -> None:

@@ -24,6 +24,7 @@ class Scale:
     names: tuple[str, ...] = ()  # categorical: name k stands at position k
     reverse: bool = False  # first name at the top
     signed_log: tuple[int, int] | None = None  # values over decades: see charting/signed_log.py
+    parts: tuple[tuple[float, float, str], ...] = ()  # (from, to, name) of stretches, named instead of numbered
 
 
 @dataclass(frozen=True, eq=False)

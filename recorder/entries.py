@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from recorder.chart import View
-from recorder.charting import events
+from recorder.charting import events, flight
 from recorder.charting.default_chart import default_chart
 from recorder.charting.shares import Shares
 from recorder.errors import NotRecordedError
@@ -49,11 +49,20 @@ def entries(run: RunView) -> tuple[Entry, ...]:
             for item in s.items:
                 scalars.setdefault(item, Entry(item, name, s.kind, s.unit, s.doc, item=item, item_dim=s.item_dim))
             continue
+        if name in (flight.NUMBERS, flight.BATCH):  # columns of one table
+            continue
         instrument = _instrument(s.instrument)
+        if name in getattr(instrument, "inner", ()):
+            continue
         plain = Entry(name, name, s.kind, s.unit, s.doc, items=s.items, item_dim=s.item_dim)
         others[name] = replace(plain, draw=getattr(instrument, "chart", default_chart))
         for derived, draw in getattr(instrument, "derived", {}).get(name, {}).items():
             others[derived] = replace(plain, name=derived, draw=draw)
+    if flight.NUMBERS in run.series and flight.NAME not in others:
+        numbers = run.series[flight.NUMBERS].items
+        others[flight.NAME] = Entry(
+            flight.NAME, flight.NUMBERS, Kind.TABLE, "", flight.DOC, items=numbers, item_dim="number", draw=flight.chart
+        )
     if run.events and events.NAME not in others:
         others[events.NAME] = Entry(events.NAME, "", Kind.TABLE, "", events.DOC, item_dim="event", draw=events.chart)
     return (*scalars.values(), *(e for e in others.values() if e.name not in scalars))

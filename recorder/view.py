@@ -32,6 +32,7 @@ class Window:
     hi: int | None = None
     points: int = 1000
     x: Time = "step"
+    parameters: tuple[int, int] | None = None  # of a sign map: from the first up to the second, in model order
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,11 @@ class RunView(Protocol):
         """(recorded step, values) of the last row at or before `step` (None: the last); all items or one."""
         ...
 
-    def rows(self, series: str, item: str, window: Window) -> tuple[Clock, np.ndarray]:
-        """At most `points` whole rows of one item, evenly chosen and with both ends: for distributions over steps."""
+    def rows(
+        self, series: str, item: str, window: Window, *, part: tuple[int, int] | None = None
+    ) -> tuple[Clock, np.ndarray]:
+        """At most `points` rows of one item, evenly chosen and with both ends: for distributions over steps.
+
+        Of each row everything, or from entry `part[0]` up to `part[1]` of its first dimension: only that is read.
+        """
         ...

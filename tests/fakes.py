@@ -69,14 +69,17 @@ class FakeRun:
             raise NotRecordedError(f"{series!r} has no row at or before step {step}")
         return int(clock.step[k]), values[k, self._column(series, item)]
 
-    def rows(self, series: str, item: str, window: Window) -> tuple[Clock, np.ndarray]:
+    def rows(
+        self, series: str, item: str, window: Window, *, part: tuple[int, int] | None = None
+    ) -> tuple[Clock, np.ndarray]:
         _, clock, values = self._get(series)
         lo = 0 if window.lo is None else int(np.searchsorted(clock.step, window.lo, side="left"))
         hi = len(clock) if window.hi is None else int(np.searchsorted(clock.step, window.hi, side="right"))
         k = np.unique(np.linspace(lo, hi - 1, min(hi - lo, window.points)).astype(int)) if hi > lo else []
         k = np.asarray(k, dtype=int)
         chosen = Clock(clock.step[k], clock.epoch[k], clock.time[k])
-        return chosen, values[k, self._column(series, item)]
+        found = values[k, self._column(series, item)]
+        return chosen, found if part is None else found[:, slice(*part)]
 
 
 def clock(steps: Sequence[int] | np.ndarray, per_epoch: int = 100) -> Clock:

@@ -10,6 +10,7 @@ import numpy as np
 from recorder.chart import Chart, Heat, Plate, View
 from recorder.charting import events
 from recorder.charting.default_chart import default_chart
+from recorder.charting.per_epoch import PerEpoch, epochs_of
 from recorder.charting.transform import limited, log_y, smoothed, without_outliers
 from recorder.entries import Entry, chart_of, find
 from recorder.errors import NotRecordedError
@@ -69,11 +70,14 @@ class Remembered:
 def _all_above_one(run: RunView, entry: Entry, at: At, window: Window, chart: Drawer) -> View:
     """All items over steps, and the chosen one's curve below."""
     every = chart(run, entry.name, replace(at, item=None), window)
-    if not isinstance(every, Plate) or len(every.rows) != 2:
+    if isinstance(every, Plate) and len(every.rows) != 2:
         return every
     one = chart(run, entry.name, at, window)
-    if not isinstance(one, Chart):
+    if not isinstance(one, Chart) or len(entry.items) < 2:
         return one
+    if isinstance(every, Chart):
+        caption = f"{every.caption} Below: {one.caption}"
+        return Plate(((every,), (one,)), every.title, caption, heights=(3.0, 2.0), share_x=True)
     caption = f"{every.charts[0].caption} Below: {one.caption}"
     return replace(every, rows=(every.rows[0], (one,)), caption=caption)
 
@@ -93,7 +97,8 @@ def transformed(view: View, options: Options) -> View:
 
 def depends_on_step(entry: Entry) -> bool:
     """Does moving the cursor change the view itself, and not only where the cursor stands?"""
-    return entry.draw is not default_chart or entry.kind not in STEP_FREE
+    plain = entry.draw is default_chart or isinstance(entry.draw, PerEpoch)
+    return not plain or entry.kind not in STEP_FREE
 
 
 def is_log(view: View) -> bool:
@@ -109,7 +114,10 @@ def recorded(run: RunView, request: Draw) -> tuple[np.ndarray, np.ndarray]:
         happened = events.steps(run)
         return happened, happened
     item = entry.item if entry.item is not None else (request.item if request.item in entry.items else None)
-    steps = run.clock(entry.series, item).step
+    clock = run.clock(entry.series, item)
+    steps = clock.step
+    if isinstance(entry.draw, PerEpoch):
+        return steps, epochs_of(clock)
     if request.window.x == "step" or not len(steps):
         return steps, steps
     try:

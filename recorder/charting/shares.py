@@ -55,8 +55,10 @@ class Shares:
         at, counts = self.run.row(self._of(series), step, item)
         return at, counts / self._whole(item)
 
-    def rows(self, series: str, item: str, window: Window) -> tuple[Clock, np.ndarray]:
-        clock, counts = self.run.rows(self._of(series), item, window)
+    def rows(
+        self, series: str, item: str, window: Window, *, part: tuple[int, int] | None = None
+    ) -> tuple[Clock, np.ndarray]:
+        clock, counts = self.run.rows(self._of(series), item, window, part=part)
         return clock, counts / self._whole(item)
 
     def values(self, series: str, item: str | None = None) -> np.ndarray:

@@ -10,11 +10,21 @@ A sign change without a change of the weight is neither.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
+from recorder.charting.per_epoch import Curve, Derived, PerEpoch
 from recorder.reading import Facts, Need, Reading, Statistic
 from recorder.runfile.schema import Kind, Series
+
+PER_EPOCH = PerEpoch(
+    "extrema passed per epoch", "count",
+    (
+        Curve("local_extrema_total", "local_minima_total", "local_minima", "minima"),
+        Curve("local_extrema_total", "local_maxima_total", "local_maxima", "maxima"),
+    ),
+)  # fmt: skip
 
 
 class LocalExtrema:
@@ -23,6 +33,7 @@ class LocalExtrema:
     name = "local_extrema"
     statistics = frozenset({Statistic.MINIMA, Statistic.MAXIMA})
     needs: frozenset[Need] = frozenset()
+    derived: ClassVar[Derived] = {"local_minima": {"local_extrema_per_epoch": PER_EPOCH}}
 
     def declare(self, facts: Facts) -> tuple[Series, ...]:
         tensors = tuple(t.name for t in facts.tensors)

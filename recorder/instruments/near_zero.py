@@ -17,6 +17,7 @@ import numpy as np
 
 from recorder.chart import View
 from recorder.charting.default_chart import default_chart
+from recorder.charting.per_epoch import Curve, Derived, PerEpoch
 from recorder.charting.shares import Shares
 from recorder.errors import RecordError
 from recorder.reading import Facts, Need, Reading, Statistic
@@ -51,6 +52,26 @@ def chart_of_share(run: RunView, series: str, at: At, window: Window) -> View:  
     return default_chart(near_zero_share(run), "near_zero_share", at, window)
 
 
+COUNT_PER_EPOCH = PerEpoch(
+    "zero gradients per epoch", "count",
+    (
+        Curve("near_zero_total", "near_zero_count_total", "near_zero_count"),
+        Curve("near_zero_total", "near_zero_count_tight_total", "near_zero_count_tight"),
+    ),
+)  # fmt: skip
+RELEASED_PER_EPOCH = PerEpoch(
+    "fraction released per epoch", "1",
+    (Curve("near_zero_share_total", "near_zero_released_share_total", "near_zero_released_share"),),
+)  # fmt: skip
+EXTREMA_PER_EPOCH = PerEpoch(
+    "extrema passed near zero per epoch", "count",
+    (
+        Curve("near_zero_total", "near_zero_minima_total", "near_zero_minima", "minima"),
+        Curve("near_zero_total", "near_zero_maxima_total", "near_zero_maxima", "maxima"),
+    ),
+)  # fmt: skip
+
+
 class NearZero:
     """The near-zero set of each tensor's gradient from update to update, and its sign changes, minima and maxima."""
 
@@ -63,8 +84,10 @@ class NearZero:
     shares: ClassVar[Mapping[str, Mapping[str, Callable[[RunView], Shares]]]] = {
         "near_zero_count": {"near_zero_share": near_zero_share}
     }
-    derived: ClassVar[Mapping[str, Mapping[str, Callable[[RunView, str, At, Window], View]]]] = {
-        "near_zero_count": {"near_zero_share": chart_of_share}
+    derived: ClassVar[Derived] = {
+        "near_zero_count": {"near_zero_share": chart_of_share, "near_zero_count_per_epoch": COUNT_PER_EPOCH},
+        "near_zero_released_share": {"near_zero_released_per_epoch": RELEASED_PER_EPOCH},
+        "near_zero_minima": {"near_zero_extrema_per_epoch": EXTREMA_PER_EPOCH},
     }
 
     def __init__(self, *, tau: float = 1e-5, tight: float = 1e-7) -> None:

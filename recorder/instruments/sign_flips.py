@@ -8,11 +8,21 @@ Half of them in pure noise, few where the training follows a slope. A way throug
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
+from recorder.charting.per_epoch import Curve, Derived, PerEpoch
 from recorder.reading import Facts, Need, Reading, Statistic
 from recorder.runfile.schema import Kind, Series
+
+PER_EPOCH = PerEpoch(
+    "fraction of sign flips per epoch", "1",
+    (
+        Curve("sign_flips_total", "sign_flips_share_total", "sign_flips_share", "of all entries"),
+        Curve("near_zero_share_total", "near_zero_flips_share_total", "near_zero_flips_share", "of those retained"),
+    ),
+)  # fmt: skip
 
 
 class SignFlips:
@@ -21,6 +31,7 @@ class SignFlips:
     name = "sign_flips"
     statistics = frozenset({Statistic.SIGN_FLIPS, Statistic.COMPARED})
     needs: frozenset[Need] = frozenset()
+    derived: ClassVar[Derived] = {"sign_flips_share": {"sign_flips_per_epoch": PER_EPOCH}}
 
     def declare(self, facts: Facts) -> tuple[Series, ...]:
         tensors = tuple(t.name for t in facts.tensors)

@@ -8,12 +8,19 @@ In proportion to the weights it is `update_ratio`.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
 from recorder.analysis.statistics import total_norm
+from recorder.charting.per_epoch import Curve, Derived, PerEpoch
 from recorder.reading import Facts, Need, Reading, Statistic
 from recorder.runfile.schema import Kind, Series
+
+PER_EPOCH = PerEpoch(
+    "weight change per epoch", "weight",
+    (Curve("weight_change_total", "weight_change_norm_total", "weight_change_norm"),),
+)  # fmt: skip
 
 
 class WeightChange:
@@ -22,6 +29,7 @@ class WeightChange:
     name = "weight_change"
     statistics = frozenset({Statistic.UPDATE_NORM, Statistic.WEIGHT_NONFINITE})
     needs: frozenset[Need] = frozenset()
+    derived: ClassVar[Derived] = {"weight_change_norm": {"weight_change_per_epoch": PER_EPOCH}}
 
     def declare(self, facts: Facts) -> tuple[Series, ...]:
         tensors = tuple(t.name for t in facts.tensors)

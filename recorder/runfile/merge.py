@@ -63,13 +63,13 @@ def last_row(group: Group, step: int | None) -> tuple[int, np.ndarray] | None:
     return None
 
 
-def read_rows(segment: Segment, rows: np.ndarray) -> np.ndarray:
-    """Some rows, in order: at once where they are dense, one by one where that reads less."""
+def read_rows(segment: Segment, rows: np.ndarray, part: tuple[int, int] | None = None) -> np.ndarray:
+    """Some rows of an item, or a part of each, in order: at once where they are dense, else one by one."""
     if not len(rows):
-        return segment.read(0, 0)
+        return segment.read(0, 0, part)
     if rows[-1] - rows[0] < 4 * len(rows):
-        return segment.read(int(rows[0]), int(rows[-1]) + 1)[rows - rows[0]]
-    return np.concatenate([segment.read(int(k), int(k) + 1) for k in rows])
+        return segment.read(int(rows[0]), int(rows[-1]) + 1, part)[rows - rows[0]]
+    return np.concatenate([segment.read(int(k), int(k) + 1, part) for k in rows])
 
 
 def epoch_knots(volumes: Sequence[StoredVolume], last_step: int) -> tuple[np.ndarray, np.ndarray]:

@@ -38,9 +38,13 @@ PART = re.compile(r"\d{4,9}")  # of a packed run, by its volume's number
 class Run:
     """A recorded run, read-only; implements `recorder.view.RunView`."""
 
-    def __init__(self, path: Path | str) -> None:
-        """Open NAME.h5, NAME.d or the bare NAME; RunFileError where there is no run that can be opened safely."""
+    def __init__(self, path: Path | str, *, trusted: bool = False) -> None:
+        """Open NAME.h5, NAME.d or the bare NAME; RunFileError where there is no run that can be opened safely.
+
+        A `trusted` run, one's own, is not tried in another process first.
+        """
         self.path, self._folder = run_paths(path)
+        self._trusted = trusted
         self._file: h5py.File | None = None
         self._identity: tuple[int, int] | None = None
         self._parts: list[h5py.File] = []
@@ -55,9 +59,9 @@ class Run:
             raise RunFileError(f"{self.path}: there is no run; looked for {self.path} and the folder {self._folder}")
 
     @classmethod
-    def open(cls, path: Path | str) -> Run:
+    def open(cls, path: Path | str, *, trusted: bool = False) -> Run:
         """The run at NAME.h5, NAME.d or the bare NAME."""
-        return cls(path)
+        return cls(path, trusted=trusted)
 
     # -- what it is ---------------------------------------------------------------------------------------------
 
@@ -254,7 +258,9 @@ class Run:
             values[group.places] = found_values
         return max(found_step for _, found_step, _ in rows), values
 
-    def rows(self, series: str, item: str, window: Window) -> tuple[Clock, np.ndarray]:
+    def rows(
+        self, series: str, item: str, window: Window, *, part: tuple[int, int] | None = None
+    ) -> tuple[Clock, np.ndarray]:
         segments = [s for group in self._groups(series, item) for s in group.segments]
         spans = [s.bounds(window.lo, window.hi) for s in segments]
         total = sum(b - a for a, b in spans)
@@ -265,7 +271,7 @@ class Run:
         for segment, (a, b) in zip(segments, spans, strict=True):
             rows = chosen[(chosen >= before) & (chosen < before + b - a)] - before + a
             before += b - a
-            values.append(read_rows(segment, rows))
+            values.append(read_rows(segment, rows, part))
             clock = segment.volume.clock(segment.series.axis)
             clocks.append(Clock(clock.step[rows], clock.epoch[rows], clock.time[rows]))
         if not segments:
@@ -373,14 +379,9 @@ class Run:
         if self._file is not None and self._identity == (status.st_dev, status.st_ino):
             return False
         self._reset()  # the first look, or packed meanwhile: another file under the same name
-        self._file = open_checked(self.path)
+        self._file = open_checked(self.path, trusted=self._trusted)
         self._identity = (status.st_dev, status.st_ino)
-        self._volumes[0] = StoredVolume.open(0, self._file, str(self.path))
-        where = str(self.path)
-        with damage(where):
-            parts = group_in(self._file, "parts", where) if "parts" in self._file else ()
-            for name in filter(PART.fullmatch, parts):
-                self._volumes[int(name)] = StoredVolume.open(int(name), group_in(parts, name, where), f"{where}:{name}")
+        self._volumes |= volumes_in(self._file, str(self.path))
         return True
 
     def _open_part(self, number: int) -> bool:
@@ -390,7 +391,7 @@ class Run:
         path, sidecar = volume_path(self.path, number), sidecar_path(self._folder, number)
         if number and path.exists():
             try:
-                file = open_checked(path, inside=True)
+                file = open_checked(path, inside=True, trusted=self._trusted)
             except RunFileError:
                 path.stat()  # FileNotFoundError: packed away just now
                 raise
@@ -434,7 +435,7 @@ class Run:
 
     def _last(self, column: str) -> float:
         axes = [(v, axis, v.visible(axis)) for v in self._volumes.values() for axis in v.axes if axis != "events"]
-        return max((float(v.clock_column(axis, column)[rows - 1]) for v, axis, rows in axes if rows), default=0.0)
+        return max((v.clock_entry(axis, column, rows - 1) for v, axis, rows in axes if rows), default=0.0)
 
     def _declared(self, series: str) -> Series:
         try:
@@ -483,6 +484,16 @@ class Run:
             self._epochs = epoch_knots(self.volumes, self.last_step)
         at, epoch = self._epochs
         return np.interp(steps, at, epoch)
+
+
+def volumes_in(file: h5py.File, where: str) -> dict[int, StoredVolume]:
+    """The volumes of a file by number: its own, and those that were packed into it."""
+    volumes = {0: StoredVolume.open(0, file, where)}
+    with damage(where):
+        parts = group_in(file, "parts", where) if "parts" in file else ()
+        for name in filter(PART.fullmatch, parts):
+            volumes[int(name)] = StoredVolume.open(int(name), group_in(parts, name, where), f"{where}:{name}")
+    return volumes
 
 
 def _some(s: Series) -> str:

@@ -6,7 +6,7 @@ Where both have a row, the log wins.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +30,7 @@ from recorder.runfile.layout import BUCKET, CLOCK, has_level, item_key, level_dt
 from recorder.runfile.level import Summary, from_stored
 from recorder.runfile.log import Tail
 from recorder.runfile.schema import Clock, Event, Series, row_dtype
-from recorder.runfile.unpack import check_rows
+from recorder.runfile.unpack import check_chunks, read_chunks
 from recorder.runfile.volume import CLOCK_DTYPE
 
 Logs = Mapping[str, Mapping[int, Path]]  # axis -> first row -> file
@@ -96,6 +96,7 @@ class StoredVolume:
         self.series = {s.name: s for s in declaration.series}
         self.group = group
         self.hidden_from = NO_STEP  # the step at which a resumed training went on, see `processes.hide`
+        self._homes: dict[str, h5py.Group] = {}
         self._datasets: dict[tuple[str, str], tuple[int, h5py.Dataset]] = {}
         self._generation = 0
         self._grows = group is not None and group.file.swmr_mode
@@ -125,7 +126,7 @@ class StoredVolume:
 
     def refresh_status(self) -> Status:
         """Read the status again: the writer rewrites it when it closes."""
-        if self.group is not None:
+        if self.group is not None and self._grows:
             with damage(self.where):
                 own = group_in(self.group, "layerscope", self.where)
                 status = parse_status(_text(own, "status", self.where), self.where)
@@ -163,19 +164,31 @@ class StoredVolume:
             a.stored[name] = max(known, split)
         return a.clock[name]
 
+    def clock_entry(self, axis: str, name: str, row: int) -> float:
+        """One entry of a clock column: the others are read only where they were asked for."""
+        a = self._axes[axis]
+        if row < len(a.clock[name]):
+            return float(a.clock[name][row])
+        if row >= a.split:
+            return float(a.tail.rows[name][row - a.tail.first])
+        return float(self._slice(f"axes/{axis}", name, row, row + 1)[0])
+
     def clock(self, axis: str, rows: slice = slice(None)) -> Clock:
         step, epoch, time = (self.clock_column(axis, name)[rows] for name in CLOCK)
         return Clock(step, epoch, time)
 
-    def read(self, series: str, start: int, stop: int, columns: Any = slice(None)) -> np.ndarray:
+    def read(
+        self, series: str, start: int, stop: int, columns: Any = slice(None), part: tuple[int, int] | None = None
+    ) -> np.ndarray:
         """Rows start..stop of some items: (row, *what `columns` picks of (item,), *shape).
 
-        A ragged series has no item dimension: `columns` is then the position of one item.
+        A ragged series has no item dimension: `columns` is then the position of one item. Of the rows of one item
+        `part` reads only entries part[0]..part[1] of their first dimension.
         """
         s = self.series[series] if series != "events" else EVENTS
         a = self._axes[s.axis]
         field = f"{series}/{columns}" if s.ragged else series
-        pick: tuple[Any, ...] = () if s.ragged else (columns,)
+        pick: tuple[Any, ...] = (() if s.ragged else (columns,)) + (() if part is None else (slice(*part),))
         split = a.split
         pieces = []
         if start < min(stop, split):
@@ -222,18 +235,32 @@ class StoredVolume:
         """Bytes that a series takes in HDF5."""
         if self.group is None:
             return 0
-        s = self.series[series]
-        keys = [*(map(item_key, s.items) if s.ragged else ["values"]), *(["level"] if has_level(s) else [])]
         with damage(f"{self.where}: {series}"):
-            return sum(int(self._dataset(series, key).id.get_storage_size()) for key in keys)
+            return sum(int(self._dataset(series, k).id.get_storage_size()) for k in self._keys(self.series[series]))
+
+    def check(self) -> Iterator[str]:
+        """Each dataset that was found sound; RunFileError where one is not as a writer leaves it."""
+        self.refresh({})
+        if self.group is not None:
+            own = [(s.name, key) for s in (*self.series.values(), EVENTS) for key in self._keys(s)]
+            for name, key in (*((f"axes/{axis}", name) for axis in self._axes for name in CLOCK), *own):
+                where = f"{self.where}: {name}/{key}"
+                with damage(where):
+                    check_chunks(self._opened(name, key), where)  # not kept open: there may be thousands
+                yield where
+
+    @staticmethod
+    def _keys(s: Series) -> Iterator[str]:
+        """The datasets that hold its rows."""
+        yield from map(item_key, s.items) if s.ragged else ("values",)
+        if has_level(s):
+            yield "level"
 
     def _slice(self, series: str, key: str, start: int, stop: int, *pick: Any) -> np.ndarray:
         """Rows of a dataset, all of them or an error."""
         where = f"{self.where}: {series}/{key}"
         with damage(where):
-            dataset = self._dataset(series, key)
-            check_rows(dataset, start, stop, pick[0] if pick and isinstance(pick[0], int) else None, where)
-            return dataset[(slice(start, stop), *pick)]
+            return read_chunks(self._dataset(series, key), start, stop, pick, where)
 
     def _dataset(self, series: str, key: str) -> h5py.Dataset:
         """A dataset, refreshed once a `refresh`: what is `committed` is then certainly visible.
@@ -253,11 +280,7 @@ class StoredVolume:
 
     def _opened(self, series: str, key: str) -> h5py.Dataset:
         """A dataset of the file, in the form that was declared."""
-        assert self.group is not None
-        home = self.group
-        for name in series.split("/"):
-            home = group_in(home, name, self.where)
-        dataset = dataset_in(home, key, self.where)
+        dataset = dataset_in(self._home(series), key, self.where)
         shape, dtype = self._form(series, key)
         if not dataset.shape or dataset.shape[1:] != shape or dataset.dtype != dtype or dataset.chunks is None:
             raise RunFileError(
@@ -277,25 +300,35 @@ class StoredVolume:
             return self._ragged[series][key], np.dtype(s.dtype)
         return ((4, len(s.items)), level_dtype(s)) if key == "level" else ((len(s.items), *s.shape), np.dtype(s.dtype))
 
+    def _home(self, path: str) -> h5py.Group:
+        """The group at a path, behind whose every step is a group of this file."""
+        assert self.group is not None
+        if path not in self._homes:
+            above, _, name = path.rpartition("/")
+            self._homes[path] = group_in(self._home(above) if above else self.group, name, self.where)
+        return self._homes[path]
+
     def _count(self, axis: str) -> h5py.Dataset | None:
         """Where the file says how many rows of an axis are whole."""
         if self.group is None:
             return None
-        place = group_in(group_in(self.group, "axes", self.where), axis, self.where)
-        count = dataset_in(place, "committed", self.where)
+        count = dataset_in(self._home(f"axes/{axis}"), "committed", self.where)
         if count.shape != () or count.dtype.kind not in "iu":
             raise RunFileError(f"{self.where}: axes/{axis}/committed: expected one count, found {count}")
         return shared(count)
+
+    def _keep(self, series: str, key: str) -> None:
+        self._datasets[series, key] = (-1, shared(self._opened(series, key)))
 
     def _check(self) -> None:
         """What is small in number is looked at at once, the items of a ragged series when they are read."""
         assert self.group is not None
         for axis in self._axes:
             for name in CLOCK:
-                self._opened(f"axes/{axis}", name)
+                self._keep(f"axes/{axis}", name)
         for s in self.series.values():
-            for key in () if s.ragged else ("values", *(["level"] if has_level(s) else [])):
-                self._opened(s.name, key)
+            for key in () if s.ragged else self._keys(s):
+                self._keep(s.name, key)
             if s.ragged and (there := len(group_in(self.group, s.name, self.where).id)) < len(s.items):
                 raise RunFileError(f"{self.where}: {s.name}: is damaged: it has {there} of {len(s.items)} items")
 

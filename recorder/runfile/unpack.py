@@ -1,7 +1,8 @@
 """Can these rows be in this file at all? Asked before they are read: a claim of terabytes must cost nothing.
 
-Gzip packs a gigabyte of zeros into a megabyte, and HDF5 unpacks a chunk to whatever it holds, however large the chunk
-was said to be. So what might grow much is unpacked here first, and no further than it may.
+HDF5 believes what a file says of its chunks. It unpacks one to whatever it holds, a megabyte to a gigabyte; and where
+one holds less than its rows need, it takes the memory of this process behind it for rows. So the sizes of chunks are
+checked, and what gzip packed is unpacked here, to its own size and no further.
 """
 
 from __future__ import annotations
@@ -10,50 +11,120 @@ import itertools
 import os
 import zlib
 from math import prod
+from typing import Any
 
 import h5py
+import numpy as np
 
 from recorder.errors import RunFileError
-from recorder.runfile.guard import MAX_CHUNK
 
-DEFLATE = 1032  # gzip packs no byte smaller than this many times
 GAIN = 32  # what is read at once may be so many times the file where it was packed
 SMALL = 16 << 20  # bytes that may always be read at once
-HARMLESS = SMALL // DEFLATE  # bytes that cannot unpack to more than that
+CHECKSUM = 4  # bytes of Fletcher-32 behind a chunk
+HARM = "it is damaged, or made to do harm"
 
 
-def check_rows(dataset: h5py.Dataset, start: int, stop: int, item: int | None, where: str) -> None:
-    """Raise RunFileError where rows start..stop (of one item, or of all) are not there or are a bomb."""
+def read_chunks(dataset: h5py.Dataset, start: int, stop: int, pick: tuple[Any, ...], where: str) -> np.ndarray:
+    """What is picked of rows start..stop; RunFileError where it is not there or is a bomb.
+
+    `pick` has an index, a slice or an array of places for each dimension behind the row that is not read whole.
+    """
     if stop > len(dataset):
         raise RunFileError(f"{where}: has {len(dataset)} rows, {stop} were promised")
-    chunk = dataset.chunks
-    shape = dataset.shape[1:] if item is None else dataset.shape[2:]
-    size = (stop - start) * prod(shape) * dataset.dtype.itemsize
-    packed = dataset.compression is not None
-    file = os.fstat(dataset.file.id.get_vfd_handle()).st_size
+    spans = [range(start, stop), *map(range, dataset.shape[1:])]
+    for axis, picked in enumerate(pick, 1):
+        if isinstance(picked, int | slice):
+            spans[axis] = spans[axis][slice(picked, picked + 1) if isinstance(picked, int) else picked]
+    size = prod(map(len, spans)) * dataset.dtype.itemsize
+    packed, file = dataset.compression is not None, _file_bytes(dataset)
     if size > (max(SMALL, GAIN * file) if packed else file):
-        raise RunFileError(f"{where}: promises {size} bytes in a file of {file}: it is damaged, or made to do harm")
-    if packed and chunk is not None:
-        items = range(dataset.shape[1]) if item is None and dataset.ndim > 1 else range(item or 0, (item or 0) + 1)
-        spans = [range(start, stop), *([items] if dataset.ndim > 1 else ()), *map(range, dataset.shape[2:])]
-        firsts = [range(s.start // c * c, s.stop, c) for s, c in zip(spans, chunk, strict=True)]
-        for corner in itertools.product(*firsts):
-            _check_chunk(dataset, corner, where)
+        raise RunFileError(f"{where}: promises {size} bytes in a file of {file}: {HARM}")
+    if not packed:
+        return np.asarray(dataset[(slice(start, stop), *pick)])
+    rows = np.empty([len(span) for span in spans], dataset.dtype)
+    filters, chunk = _filters(dataset), dataset.chunks
+    for corner in itertools.product(*(range(s.start // c * c, s.stop, c) for s, c in zip(spans, chunk, strict=True))):
+        cut = [(max(s.start, at), min(s.stop, at + c)) for s, at, c in zip(spans, corner, chunk, strict=True)]
+        unpacked = _unpacked(dataset, corner, filters, where)
+        if unpacked is None:
+            part = dataset[tuple(slice(a, b) for a, b in cut)]
+        else:
+            part = unpacked[tuple(slice(a - at, b - at) for (a, b), at in zip(cut, corner, strict=True))]
+        rows[tuple(slice(a - s.start, b - s.start) for (a, b), s in zip(cut, spans, strict=True))] = part
+    taken: list[Any] = [0 if isinstance(p, int) else slice(None) if isinstance(p, slice) else p for p in pick]
+    return rows[(slice(None), *taken)]
 
 
-def _check_chunk(dataset: h5py.Dataset, corner: tuple[int, ...], where: str) -> None:
-    """That a chunk unpacks to its own size and no further."""
-    most = prod(dataset.chunks) * dataset.dtype.itemsize
+def check_chunks(dataset: h5py.Dataset, where: str) -> None:
+    """Raise RunFileError unless each chunk lies in the file and has the size that its rows need.
+
+    The whole index is walked, and a number read from a chunk that is there and from one that is not: whatever may
+    happen to HDF5 over this dataset happens here.
+    """
+    count = end = 0
+    first: tuple[int, ...] | None = None
+    sizes: set[tuple[int, int]] = set()  # few: only what gzip packed differs
+
+    def look(chunk: h5py.h5d.StoreInfo) -> None:
+        nonlocal count, end, first
+        count, end, first = count + 1, max(end, chunk.byte_offset + chunk.size), first or chunk.chunk_offset
+        sizes.add((chunk.size, chunk.filter_mask))
+
+    dataset.id.chunk_iter(look)
+    filters = _filters(dataset)
+    for size, mask in sizes:
+        _check_size(filters, _chunk_bytes(dataset), size, mask, where)
+    if end > _file_bytes(dataset):
+        raise RunFileError(f"{where}: its chunks reach to byte {end} of a file of {_file_bytes(dataset)}: {HARM}")
+    grid = itertools.product(*(range(0, n, c) for n, c in zip(dataset.shape, dataset.chunks, strict=True)))
+    missing = None
+    if count < prod(-(-n // c) for n, c in zip(dataset.shape, dataset.chunks, strict=True)):
+        absent = (corner for corner in grid if dataset.id.get_chunk_info_by_coord(corner).byte_offset is None)
+        missing = next(absent, None)
+    for corner in (first, missing):
+        if corner is not None and corner[0] < len(dataset):
+            read_chunks(dataset, corner[0], corner[0] + 1, corner[1:], where)
+
+
+def _unpacked(dataset: h5py.Dataset, corner: tuple[int, ...], filters: list[int], where: str) -> np.ndarray | None:
+    """A chunk that gzip packed, with a checksum of its own; None where there is none, or it lies there as it is."""
+    size = _chunk_bytes(dataset)
+    chunk = dataset.id.get_chunk_info_by_coord(corner)
+    if chunk.byte_offset is None or not _check_size(filters, size, chunk.size, chunk.filter_mask, where):
+        return None
+    mask, stored = dataset.id.read_direct_chunk(corner)
+    unpacker = zlib.decompressobj()
     try:
-        _, stored = dataset.id.read_direct_chunk(corner, out=bytearray(HARMLESS))
-        return
-    except ValueError:  # larger than that
-        unapplied, stored = dataset.id.read_direct_chunk(corner, out=bytearray(MAX_CHUNK + HARMLESS))
-    if unapplied:  # gzip had made it larger, so it lies there as it is
-        return
-    try:
-        unpacked = len(zlib.decompressobj().decompress(stored, most + 1))
+        unpacked = unpacker.decompress(stored, size + 1)
     except zlib.error as error:
         raise RunFileError(f"{where}: is damaged: {error}") from error
-    if unpacked > most:
-        raise RunFileError(f"{where}: a chunk of {most} bytes unpacks to more: it is damaged, or made to do harm")
+    if len(unpacked) != size or not unpacker.eof:
+        least = "more" if len(unpacked) > size else f"{len(unpacked)}"
+        raise RunFileError(f"{where}: a chunk of {size} bytes unpacks to {least}: {HARM}")
+    if h5py.h5z.FILTER_SHUFFLE in filters and not mask >> filters.index(h5py.h5z.FILTER_SHUFFLE) & 1:
+        unpacked = np.frombuffer(unpacked, np.uint8).reshape(dataset.dtype.itemsize, -1).T.tobytes()
+    return np.frombuffer(unpacked, dataset.dtype).reshape(dataset.chunks)
+
+
+def _check_size(filters: list[int], whole: int, size: int, mask: int, where: str) -> bool:
+    """Whether gzip packed a chunk of `whole` bytes that takes `size`; RunFileError where it cannot."""
+    applied = [code for k, code in enumerate(filters) if not mask >> k & 1]
+    plain = whole + CHECKSUM * (h5py.h5z.FILTER_FLETCHER32 in applied)
+    packed = h5py.h5z.FILTER_DEFLATE in applied
+    if size > plain + packed * (whole // 1000 + 64) or (size < plain and not packed):
+        raise RunFileError(f"{where}: a chunk of {whole} bytes takes {size} in the file: {HARM}")
+    return packed
+
+
+def _filters(dataset: h5py.Dataset) -> list[int]:
+    created = dataset.id.get_create_plist()
+    return [created.get_filter(k)[0] for k in range(created.get_nfilters())]
+
+
+def _chunk_bytes(dataset: h5py.Dataset) -> int:
+    return prod(dataset.chunks) * int(dataset.dtype.itemsize)
+
+
+def _file_bytes(dataset: h5py.Dataset) -> int:
+    """Bytes of its file."""
+    return os.fstat(dataset.file.id.get_vfd_handle()).st_size

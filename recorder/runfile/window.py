@@ -36,11 +36,12 @@ class Segment:
     def steps(self) -> np.ndarray:
         return self.volume.clock_column(self.series.axis, "step")[: self.stop]
 
-    def read(self, start: int, stop: int) -> np.ndarray:
-        """Rows (row, item, *shape), or (row, *shape) where `columns` is one item."""
+    def read(self, start: int, stop: int, part: tuple[int, int] | None = None) -> np.ndarray:
+        """Rows (row, item, *shape), or (row, *shape) where `columns` is one item, of whose rows a part may do."""
         if isinstance(self.columns, np.ndarray):
             return self.volume.read(self.series.name, start, stop)[:, self.columns]
-        return self.volume.read(self.series.name, start, stop, slice(None) if self.columns is None else self.columns)
+        columns = slice(None) if self.columns is None else self.columns
+        return self.volume.read(self.series.name, start, stop, columns, part)
 
     def bounds(self, lo: int | None, hi: int | None) -> tuple[int, int]:
         """The rows of lo <= step <= hi."""

@@ -88,14 +88,20 @@ def test_one_tensor_is_drawn_cell_by_cell():
     assert "6 parameters" in chart.caption
 
 
-def test_the_whole_network_is_drawn_in_blocks_with_its_shares():
+def test_more_parameters_than_columns_are_drawn_in_blocks_with_their_shares():
     run = run_of(*recorded({"w": np.array([[1, 1e-6, -1e-6], [0, 1, 1]], "f4")}), {"w": 6})
-    view = chart_of(run, "sign_map", At(), Window())
+    view = chart_of(run, "sign_map", At(), Window(points=1))
     assert isinstance(view, Plate)
     heat = view.rows[0][0].marks[0]
-    assert heat.values.tolist() == [[FAR]] * 3
-    assert heat.x.tolist() == [0, 6]
-    assert [line.y.tolist() for line in view.rows[1][0].marks] == [[1 / 6] * 3] * 3
+    assert heat.values.tolist() == [[FAR, FAR]] * 3
+    assert heat.x.tolist() == [0, 4, 6]
+    assert [line.y.tolist() for line in view.rows[1][0].marks] == [[1 / 4, 0]] * 3
+
+
+def test_shares_over_the_rows():
+    run = run_of(*recorded({"w": np.array([[1, 1e-6, -1e-6], [0, 1, 1]], "f4")}), {"w": 6})
+    chart = chart_of(run, "sign_map_shares", At(), Window())
+    assert [line.y.tolist() for line in chart.marks] == [[1 / 6] * 3] * 3
 
 
 def test_a_threshold_that_makes_no_sense_is_refused():
@@ -135,6 +141,9 @@ def test_in_a_recorded_run_of_torch(tmp_path):
                 found["sign_map_counts"][tensor].values.sum(axis=1), [np.bincount(c, minlength=4) for c in expected]
             )
         view = chart_of(found, "sign_map")
-        assert "1,371 parameters in model order" in view.caption
-        assert [r.at for r in view.rows[0][0].marks if isinstance(r, Rule)] == [1200, 1240, 1360, 1363, 1369]
-        assert len({*np.unique(view.rows[0][0].marks[0].values[:, :1363])}) > 1
+        assert "all tensors in model order, 1,371 parameters" in view.caption
+        assert [r.at for r in view.marks if isinstance(r, Rule)] == [1200, 1240, 1360, 1363, 1369]
+        assert [name for _, _, name in view.x.parts] == [n for n, _ in model.named_parameters()]
+        cells = view.marks[0].values
+        np.testing.assert_array_equal(cells[:, :1200], [codes(g["0.weight"], 1e-3) for g in gradients])
+        assert np.isnan(cells[:, 1363:]).all()  # never updated

@@ -13,6 +13,8 @@ from tui.paint.field import Axis, edges, y_limits
 from tui.paint.readout import exact
 from tui.words import clip
 
+LETTERS = 4  # of a name that must at least be seen
+
 
 def margin(chart: Chart, width: int, height: int) -> int:
     """The columns that the labels of the y axis want."""
@@ -30,6 +32,8 @@ def y_falls(chart: Chart) -> bool:
 def x_ticks(chart: Chart, axis: Axis) -> list[tuple[int, str]]:
     """(cell, text) along x: names, the steps of a heat map's columns, or round numbers."""
     heat = next((mark for mark in chart.marks if isinstance(mark, Heat)), None)
+    if chart.x.parts:
+        return _in_parts(chart.x, axis)
     if chart.x.names:
         return _named(chart.x, axis, _centres(chart.x, heat, 0), each=None)
     if heat is not None and heat.x is None and heat.column_steps is not None:
@@ -79,6 +83,17 @@ def _named(scale: Scale, axis: Axis, centres: np.ndarray, *, each: int | None) -
     stride = max(1, int(np.ceil(wanted / room - 1e-9)))
     shown = [(int(cells[k]), printable(scale.names[k])) for k in inside[::stride]]
     return shown if each == 1 else [(cell, clip(name, max(int(room * stride) - 1, 1))) for cell, name in shown]
+
+
+def _in_parts(scale: Scale, axis: Axis) -> list[tuple[int, str]]:
+    """The names of stretches in their middles, as far as each has room for some letters of it."""
+    found = []
+    for start, stop, name in scale.parts:
+        first, last = (round(float(f) * axis.cells) for f in np.clip(axis.fraction(np.array([start, stop])), 0, 1))
+        room = last - first - 1
+        if room >= min(LETTERS, len(name)):
+            found.append(((first + last - 1) // 2, shortened(printable(name), room)))
+    return found
 
 
 def shortened(name: str, width: int) -> str:

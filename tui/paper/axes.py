@@ -139,7 +139,9 @@ def _square(chart: Chart) -> bool:
 
 def _ticks(axis: Axis, scale: Scale, *, across: bool, whole: bool) -> None:
     inches = _length(axis, across=across)
-    if scale.names:
+    if scale.parts:
+        _in_parts(axis, scale, inches)
+    elif scale.names:
         _named(axis, scale, inches, across=across)
     elif axis.get_scale() == "log":
         axis.set_major_locator(LogLocator(numticks=max(3, int(inches * 2.5))))
@@ -185,6 +187,28 @@ def _named(axis: Axis, scale: Scale, inches: float, *, across: bool) -> None:
     axis.set_minor_locator(NullLocator())
     if every == 1 and len(named) > 12:
         axis.set_tick_params(length=0)  # each row has its name, so ticks say nothing
+
+
+def _in_parts(axis: Axis, scale: Scale, inches: float) -> None:
+    """The names of stretches in their middles, upright where they are wider than that; what has no room is left out."""
+    lo, hi = sorted(axis.get_view_interval())
+    size = tick_size()
+    points = inches * 72 / max(hi - lo, 1e-300)
+    seen = [(max(a, lo), min(b, hi), name) for a, b, name in scale.parts if b > lo and a < hi]
+    upright = any((len(name) * WIDE + 1) * size > (b - a) * points for a, b, name in seen)
+    room = fits(page(axis.axes)[0] * NAMES, size)
+    places: list[float] = []
+    names: list[str] = []
+    for a, b, name in sorted(seen, key=lambda part: part[0] - part[1]):  # the widest first
+        middle = (a + b) / 2
+        if not upright or all(abs(middle - other) * points >= LINE * size for other in places):
+            places.append(middle)
+            names.append(literal(clip(name, room, middle=True)))
+    axis.set_ticks(places, names)
+    axis.set_tick_params(length=0)
+    if upright:
+        axis.set_tick_params(labelrotation=90)
+    axis.set_minor_locator(NullLocator())
 
 
 def _outwards(named: list[int], zero: int, per_inch: float, *, across: bool) -> list[int]:
