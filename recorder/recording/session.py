@@ -20,7 +20,7 @@ from recorder.analysis.health import Health, Monitor
 from recorder.charting.captions import many
 from recorder.errors import RecordError
 from recorder.number import as_float
-from recorder.reading import Adapter, Collected, Facts, Need, Plan, TensorFacts
+from recorder.reading import AVERAGED, Adapter, Collected, Facts, Need, Plan, TensorFacts
 from recorder.recording.checkpoint import Checkpointer, Checkpoints
 from recorder.recording.conductor import Conductor, Player
 from recorder.recording.cost import Cost
@@ -108,7 +108,7 @@ class Session:
     def begin(self) -> None:
         """Watch the training, and look at the network as it is before it."""
         if self._start.said:
-            self.note("resumed", self._start.said)
+            self.note("resumed", self._start.said + self._anew)
         if self._start.doubt:
             warn(self._start.doubt)
         self._adapter.attach(self._plan)
@@ -278,6 +278,12 @@ class Session:
         if text:
             self.note("warning", text)
             warn(text)
+
+    @property
+    def _anew(self) -> str:
+        """What an earlier process had in memory and nobody can tell from the numbers."""
+        averages = any(not AVERAGED.keys().isdisjoint(p.instrument.statistics) for p in self._setup.players)
+        return "; moving averages begin anew" if averages and self._start.moment.step else ""
 
     def _aim(self) -> None:
         """Warn, once, of a best checkpoint that no scalar tells."""
