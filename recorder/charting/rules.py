@@ -15,7 +15,7 @@ from recorder.analysis.health import ANOMALIES, findings
 from recorder.chart import Rule
 from recorder.view import RunView
 
-REGULAR = ("checkpoint", "health")  # health is drawn finding by finding
+REGULAR = ("checkpoint", "health", "anomaly")  # health is drawn finding by finding
 BAD = ("warning", "off", "dropped")
 NAMED = 5  # rules that a caption explains
 MOST = 20  # rules beyond this hide the curve
