@@ -14,7 +14,7 @@ from typing import Any
 
 from recorder import adapters
 from recorder.analysis.health import Health
-from recorder.errors import LayerscopeError, RecordError
+from recorder.errors import LayerscopeError, RecordError, RunExistsError
 from recorder.number import is_number
 from recorder.reading import Facts
 from recorder.recording.checkpoint import Checkpoints
@@ -22,6 +22,7 @@ from recorder.recording.conductor import players
 from recorder.recording.forecast import limit_of
 from recorder.recording.naming import file_at, writer_at
 from recorder.recording.presets import Ask, chosen
+from recorder.recording.processes import hint, place
 from recorder.recording.provenance import model_facts, provenance
 from recorder.recording.resume import Resume, start_of
 from recorder.recording.scalars import EACH_STEP
@@ -49,6 +50,7 @@ def record(
     resume: bool = False,
     step: int | None = None,
     epoch: int | None = None,
+    rank: int | None = 0,
 ) -> Recording:
     """Record the training of `model` (or of a dict of models) into a run file, within a `with` block.
 
@@ -67,16 +69,23 @@ def record(
     step         with resume: iterations done when your checkpoint was saved, 0 without one; what was recorded from
                  there on is hidden, and kept in the file
     epoch        with resume: epochs completed by then; None: as recorded
+    rank         of several processes that train together (torchrun) the one that writes the run; None: each is a
+                 training of its own, with a path of its own
 
     RecordError and RunExistsError are raised here and at `with`; once training runs, nothing of layerscope stops it.
     """
     resuming = Resume.asked(os.fspath(path), resume, step, epoch)
+    here = place(rank)
     adapter = adapters.adapter_for(model, optimizer=optimizer, probe=probe, layers=layers)
+    if not here.writes:
+        return _inert(os.fspath(path), resuming)
     facts = adapter.facts()
     playing = players(chosen(instruments, facts), facts)
     schedules = {p.instrument.name: str(p.schedule) for p in playing}
     limit = limit_of(max_size, [EACH_STEP.series, *(s for player in playing for s in player.series)])
-    origin = {**provenance(meta), **model_facts(facts), "schedules": schedules, "max_size": limit}
+    origin = {
+        **provenance(meta), **model_facts(facts), "schedules": schedules, "max_size": limit, "processes": here.size
+    }  # fmt: skip
     return Recording(
         Setup(adapter, facts, playing, origin, checkpoints, limit, strict, health, progress, resuming), os.fspath(path)
     )
@@ -95,6 +104,7 @@ class Recording:
         self._session: Session | None = None
         self._progress: ProgressLine | None = None
         self._pid = 0  # of the process that records; others hold an inert copy
+        self._passed = 0  # steps of an inert one
         self._closed = False
         self._off = False  # after a second failure
         self._warned: set[str] = set()
@@ -107,6 +117,7 @@ class Recording:
         A tensor on the GPU is fine and costs no wait. Names may come at any time, also first at step 500.
         """
         if (session := self._open("step")) is None:
+            self._passed += 1
             return
         given = scalars if loss is None else {"loss": loss, **scalars}
         self._guarded(session, lambda: session.iteration(samples, self._numbers(session, given)))
@@ -163,7 +174,7 @@ class Recording:
     def steps(self) -> int:
         """Iterations completed, those before a resumed training included: what your checkpoint keeps for `step=`."""
         if self._session is None:
-            return self._setup.resume.step if self._setup.resume else 0
+            return self._passed + (self._setup.resume.step if self._setup.resume else 0)
         return self._session.moment.step
 
     @property
@@ -178,21 +189,29 @@ class Recording:
         return str(self.summary)
 
     def __repr__(self) -> str:
-        state = "closed" if self._closed else "recording" if self._session else "not begun"
+        begun = "recording" if self._session else "recorded by another process" if self._pid < 0 else "not begun"
+        state = "closed" if self._closed else begun
         epochs = self._session.moment.epoch if self._session else 0
         return f"Recording({str(self.path)!r}, {self.steps} steps, {epochs} epochs, {state})"
 
     def __reduce__(self) -> tuple[Any, ...]:
         # A data set that holds the run is copied to spawned workers: they get one that records nothing.
-        return _inert_copy, (str(self.path),)
+        return _inert, (str(self.path),)
 
     # -- the block
 
     def __enter__(self) -> Recording:
         if self._session is not None:
             raise RecordError(f"{self.path}: this recording was already used; call record(...) again")
+        if self._pid < 0:
+            return self
         start = start_of(file_at(self._asked), self._setup.resume)
-        writer = writer_at(self._asked, meta=self._setup.meta or {}, start=start)
+        try:
+            writer = writer_at(self._asked, meta=self._setup.meta or {}, start=start)
+        except RunExistsError as problem:
+            if advice := hint():
+                raise RunExistsError(f"{problem}. {advice}") from None
+            raise
         self.path, self._pid = writer.path, os.getpid()
         try:
             self._session = Session(self._setup, writer, start)
@@ -307,8 +326,9 @@ def _said(problem: BaseException) -> str:
     return f"{type(problem).__name__}: {problem}".removesuffix(": ")
 
 
-def _inert_copy(path: str) -> Recording:
+def _inert(path: str, resume: Resume | None = None) -> Recording:
+    """What a process has that writes no run: another one does."""
     nothing = Facts("", (), ())
-    copy = Recording(Setup(Unwatched(nothing), nothing, progress=False), path)
+    copy = Recording(Setup(Unwatched(nothing), nothing, progress=False, resume=resume), path)
     copy._pid = -1  # no process has it
     return copy

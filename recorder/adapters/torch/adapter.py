@@ -23,6 +23,7 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from recorder.adapters.rows import Rows, merged
+from recorder.adapters.torch import shards
 from recorder.adapters.torch.cuda import CudaPass, later
 from recorder.adapters.torch.host import HostPass, Members, Pass, host_view
 from recorder.adapters.torch.names import named_models, named_modules
@@ -47,11 +48,14 @@ class TorchAdapter:
 
     def __init__(self, model: Any, *, optimizer: Any = None, probe: Any = None, layers: Layers = None) -> None:
         self._models = named_models(model)
+        for one in self._models.values():
+            shards.refuse_flat(one)
         self._optimizers = Optimizers(self._models, optimizer)
         self._probe = None if probe is None else Probe(self._models, probe, layers)
         self._names = tuple(self._optimizers.parameters)
         self._owners = {id(p): name for name, m in self._models.items() for p in m.parameters()}
         self.lag = int(any(p.is_cuda for p in self._optimizers.parameters.values()))
+        self.processes = shards.processes(self._optimizers.parameters.values())  # that have parts of them; 0: no parts
         self._facts: Facts | None = None
         self._limits: tuple[str, ...] = ()  # of the probe
         self._plan: Callable[[], Plan] = Plan
@@ -106,12 +110,16 @@ class TorchAdapter:
         self._notes = [("note", text) for text in self._limits]
         deaf = [words for tap, words in ((clipping, "clipping"), (scaled_step, "skipped updates")) if not tap.there]
         self._notes += [("note", f"{words} cannot be seen with torch {torch.__version__}") for words in deaf]
-        statistics.warm_up({host_view(p).dtype for p in self._optimizers.parameters.values() if not p.is_cuda})
+        self._warm_up()
         for optimizer in self._optimizers.watched():
             self._rates.update(self._optimizers.learning_rates(optimizer))
         self._hook = register_optimizer_step_pre_hook(torch.compiler.disable(self._before_step))
         clipping.listen(self._clipped)
         scaled_step.listen(self._scaled)
+
+    def _warm_up(self) -> None:
+        here = map(shards.part, self._optimizers.parameters.values())
+        statistics.warm_up({host_view(p).dtype for p in here if not p.is_cuda})
 
     def detach(self) -> None:
         if self._hook is not None:
@@ -180,11 +188,21 @@ class TorchAdapter:
         self._wanted = plan.statistics
         if not plan and not any(there.keeps for there in self._passes.values()):
             return
+        if self.processes:
+            members, scale, skipped = self._parts(members), shards.number(scale), shards.number(skipped)
         for device, there in _by_device(members).items():
             if device.type == "cuda" and torch.cuda.is_current_stream_capturing():
                 self._note_once("note", "updates replayed from a CUDA graph are not recorded")
                 continue
             self._pass(device).update(plan, there, scale, skipped)
+
+    def _parts(self, members: Members) -> Members:
+        parts = [(i, shards.with_gradient(p)) for i, p in members]
+        for (i, _), (_, found) in zip(members, parts, strict=True):
+            if found is None:
+                text = f"{self._names[i]}: its gradient is spread otherwise than the tensor, and so it is not measured"
+                self._note_once("note", text)
+        return [(i, found) for i, found in parts if found is not None]
 
     def _grow(self) -> None:
         """Make room for the tensors that came since the last look."""
@@ -194,7 +212,7 @@ class TorchAdapter:
         self._optimizers.arrived.clear()
         self._names = tuple(self._optimizers.parameters)
         self._owners = {id(p): name for name, m in self._models.items() for p in m.parameters()}
-        statistics.warm_up({host_view(p).dtype for p in self._optimizers.parameters.values() if not p.is_cuda})
+        self._warm_up()
         for there in self._passes.values():
             self._ended.append(there.rows())
             there.grow(self._names)
@@ -210,7 +228,7 @@ class TorchAdapter:
         owners = {self._owners[id(p)] for p in parameters if id(p) in self._owners} if self._here() else set()
         if owners:
             label = f"/{owners.pop()}" if len(owners) == 1 and "" not in self._models else ""
-            self._clips[label] = float(max_norm), total_norm.detach()
+            self._clips[label] = float(max_norm), shards.number(total_norm.detach())
 
     def _scaled(self, _result: Any, _scaler: Any, optimizer: Optimizer, *_args: Any, **_kwargs: Any) -> None:
         if self._here() and self._problem is None and self._optimizers.members(optimizer):
@@ -230,6 +248,8 @@ class TorchAdapter:
         tensors, arrived = len(self._names), self._arrived
         clips, skips, notes = self._clips, self._skips, self._notes
         norms = {f"gradient_norm_before_clipping{label}": norm for label, (_, norm) in clips.items()}
+        if self.processes:
+            scalars = {name: shards.number(value) for name, value in scalars.items()}
         numbers = numbers_later({**self._rates, **norms, **scalars})
         skipped = numbers_later({str(k): s for k, s in enumerate(skips)}) if skips else dict
         self._clips, self._skips, self._notes, self._ended, self._arrived = {}, [], [], [], ()
@@ -262,7 +282,8 @@ class TorchAdapter:
         self._grow()
         for unread in self._passes.values():
             unread.rows()  # of an iteration that has not ended
-        for device, there in _by_device(list(enumerate(self._optimizers.parameters.values()))).items():
+        here = list(enumerate(map(shards.part, self._optimizers.parameters.values())))
+        for device, there in _by_device(here).items():
             self._pass(device).look(plan, there)
         whole = merged([p.rows()() for p in self._passes.values()], plan.statistics, len(self._names))
         arrived, self._arrived, self._ended = self._arrived, (), []
@@ -294,9 +315,15 @@ class TorchAdapter:
             self._note_once("note", f"layer {name!r} has no part in the probe's pass any more: no values, and counts 0")
         return found
 
+    def state(self) -> Any:
+        """The weights; of DTensors all entries, and then every process has to call this."""
+        states: dict[str, Any] = {name: model.state_dict() for name, model in self._models.items()}
+        if self.processes:
+            states = {name: {key: shards.whole(x) for key, x in state.items()} for name, state in states.items()}
+        return states.get("", states)
+
     def save(self, path: Path) -> None:
-        states = {name: model.state_dict() for name, model in self._models.items()}
-        torch.save(states.get("", states), path)
+        torch.save(self.state(), path)
 
     def model(self) -> Any:
         return self._models[""] if "" in self._models else dict(self._models)

@@ -21,6 +21,7 @@ from torch import nn
 
 from recorder.adapters.given import matching
 from recorder.adapters.torch.names import Models, named_modules
+from recorder.adapters.torch.shards import reshard
 from recorder.errors import RecordError
 
 Layers = Sequence[str | type[nn.Module]] | None
@@ -199,7 +200,7 @@ def _first_tensor(output: Any) -> torch.Tensor | None:
 
 @contextmanager
 def untouched(model: nn.Module) -> Iterator[None]:
-    """Eval mode inside; outside, modes, buffers and random states are what they were, also after an exception.
+    """Eval mode inside; outside, modes, buffers, shards and random states are what they were, also after an exception.
 
     `training` is set on each module, not by `eval()`, which a user's module may override to do more (merge weights).
     """
@@ -215,6 +216,7 @@ def untouched(model: nn.Module) -> Iterator[None]:
         yield
     finally:
         for m, mode, buffers in zip(modules, modes, registered, strict=True):
+            reshard(m)
             m.training = mode
             m._buffers.clear()
             m._buffers.update(buffers)

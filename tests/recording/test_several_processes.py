@@ -1,0 +1,137 @@
+"""One training in several processes gives one run, that of the reduced gradients, and nobody waits for nobody."""
+
+from __future__ import annotations
+
+import os
+
+import numpy as np
+import pytest
+import torch
+
+from recorder import open_run, record
+from recorder.errors import RecordError, RunExistsError
+from recorder.runfile.schema import State
+from tests.recording.several import alone, distributed_data_parallel, killed, network, same, started, train
+
+TIMES = {"step_time", "overhead_time"}
+OWN = TIMES | {"loss"}  # of one process: its clock, and its share of the batch
+
+
+def ddp(folder, rank, size):
+    weights = train(distributed_data_parallel, folder / "run.h5", rank=rank, size=size)
+    torch.save(weights, folder / f"weights-{rank}.pth")
+    train(distributed_data_parallel, folder / "rank-0.h5" if rank == 0 else None, rank=rank, size=size)
+
+
+def same_series(run, reference, *, without=()):
+    """Every series of a run beside that of the same training in one process: equal within float32, integers exactly."""
+    assert set(reference.series) - set(without) == set(run.series)
+    for name in run.series:
+        found, expected = run[name], reference[name]
+        assert found.items == expected.items
+        for item in expected.items:
+            if name == "scalars" and item in OWN:
+                continue
+            there, here = expected.item(item), found.item(item)
+            np.testing.assert_array_equal(here.step, there.step, err_msg=f"{name} {item}")
+            if there.values.dtype.kind in "iu":
+                np.testing.assert_array_equal(here.values, there.values, err_msg=f"{name} {item}")
+            else:
+                np.testing.assert_allclose(here.values, there.values, rtol=2e-4, atol=2e-5, err_msg=f"{name} {item}")
+
+
+@pytest.fixture(scope="module")
+def reference(tmp_path_factory):
+    """-> the run of one process, and its weights"""
+    path = tmp_path_factory.mktemp("alone") / "run.h5"
+    weights = train(alone, path)
+    return open_run(path), weights
+
+
+# -- every process has all tensors ---------------------------------------------------------------------------------
+
+
+def test_ddp_is_one_run_equal_to_that_of_one_process(tmp_path, reference):
+    run, weights = reference
+    assert started(ddp, tmp_path) == [0, 0]
+    for name in ("run.h5", "rank-0.h5"):  # recorded by the same script on every rank, and on rank 0 only
+        found = open_run(tmp_path / name)
+        same_series(found, run)
+        assert found.meta["processes"] == 2
+        assert not found.events
+    assert len(list(tmp_path.glob("*.h5"))) == 2
+    for rank in range(2):
+        assert same(torch.load(tmp_path / f"weights-{rank}.pth"), weights)
+
+
+def inert(folder, rank, size):
+    with record(network(), folder / "run.h5", probe=torch.zeros(2, 5), progress=False) as run:
+        for _ in range(3):
+            run.step(loss=1.0)
+        run.epoch()
+        run.event("note", "by every process")
+        assert run.steps == 3
+        assert (run.checkpoint() is None) == (rank > 0)
+        assert repr(run).endswith("recording)" if rank == 0 else "recorded by another process)")
+    each_its_own(folder, rank)
+
+
+def each_its_own(folder, rank):
+    with record(network(), folder / f"run-{rank}.h5", rank=None, progress=False) as run:
+        run.step(loss=float(rank))
+    with record(network(), folder / "second.h5", rank=1, progress=False) as run:
+        run.step(loss=float(rank))
+    with pytest.raises(RecordError, match=r"rank=2.*2 processes, with ranks 0 to 1"):
+        record(network(), folder / "third.h5", rank=2)
+
+
+def test_a_process_that_does_not_write_has_the_same_run_in_its_hands(tmp_path):
+    assert started(inert, tmp_path) == [0, 0]
+    run = open_run(tmp_path / "run.h5")
+    assert run.steps == 3
+    assert [event.text for event in run.events if event.kind == "note"] == ["by every process"]
+    losses = {path.stem: open_run(path)["loss"].values.tolist() for path in tmp_path.glob("*.h5")}
+    assert losses == {"run": [1.0] * 3, "run-0": [0.0], "run-1": [1.0], "second": [1.0]}
+
+
+@pytest.mark.parametrize("rank", [-1, True, "0", 1.5])
+def test_a_rank_that_is_none(tmp_path, rank):
+    with pytest.raises(RecordError, match="expected the rank of the process that writes"):
+        record(network(), tmp_path / "run.h5", rank=rank)
+
+
+def test_a_process_group_that_is_made_too_late_is_told(tmp_path, monkeypatch):
+    with record(network(), tmp_path / "run.h5", instruments=[], progress=False):
+        with pytest.raises(RunExistsError) as plain, record(network(), tmp_path / "run.h5"):
+            pass
+        monkeypatch.setenv("WORLD_SIZE", "2")
+        monkeypatch.setenv("RANK", "1")
+        late = record(network(), tmp_path / "run.h5")
+        with pytest.raises(RunExistsError, match=r"process 1 of 2: call torch.distributed.init_process_group"):
+            late.__enter__()
+    assert "init_process_group" not in str(plain.value)
+
+
+# -- a process dies ------------------------------------------------------------------------------------------------
+
+
+def dies(folder, rank, size, victim):
+    def each(step):
+        if step == 4 and rank == victim:
+            killed()
+
+    try:
+        train(distributed_data_parallel, folder / "run.h5", rank=rank, size=size, each=each)
+    except RuntimeError:  # of torch: the other process is gone
+        os._exit(3)
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a_process_that_is_killed_leaves_a_readable_run(tmp_path, reference, victim):
+    codes = started(dies, tmp_path, victim)
+    assert codes[victim] == -9
+    assert codes[1 - victim] == 3
+    run = open_run(tmp_path / "run.h5")
+    assert run.state is (State.KILLED if victim == 0 else State.FAILED)
+    assert run["gradient_norm"].step.tolist() == [0, 1, 2, 3, 4][: 4 + victim]
+    np.testing.assert_allclose(run["gradient_norm"].values[:4], reference[0]["gradient_norm"].values[:4], rtol=1e-4)
