@@ -28,14 +28,16 @@ class Look:
 
 
 FACTS = Facts("", (TensorFacts("w", (3,), "float32", ""),), (LayerFacts("fc", "Linear", (2,)),), probe_samples=4)
-every = st.builds(Every, st.integers(1, 90), st.integers(0, 70))
-pairs = st.builds(Pairs, st.integers(2, 90))
+every = st.builds(Every, st.integers(1, 9), st.integers(0, 12))
+pairs = st.builds(Pairs, st.integers(2, 9))
 orchestras = st.tuples(
     st.one_of(every, pairs, st.builds(EachEpoch)),
     st.one_of(every, pairs),
     st.one_of(every, st.builds(EachEpoch), st.builds(AtEnd)),
 )
-happenings = st.lists(st.sampled_from(["update", "update", "update", "no update", "epoch", "thin"]), max_size=200)
+happenings = st.lists(
+    st.sampled_from(["update", "update", "update", "no update", "epoch", "thin"]), min_size=20, max_size=90
+)
 
 
 def seen(orchestra, happened, begun):
