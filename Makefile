@@ -50,6 +50,7 @@ bench: $(READY) $(H5PY_OTHER)/.ready $(KERAS)/.ready  # every number that the RE
 	$(BIN)/python benchmarks/soak.py
 	$(BIN)/python benchmarks/long.py
 	$(BIN)/python benchmarks/torn.py 2000
+	$(BIN)/python benchmarks/full_disk.py
 	$(BIN)/python benchmarks/crash.py --other $(H5PY_OTHER)
 
 wheel-test: $(READY)  # the wheel in an empty environment, without a framework and with one
