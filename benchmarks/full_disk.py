@@ -1,7 +1,7 @@
 """What does a full disk do to real trainings? A tmpfs of 2 MB that somebody else fills, at random moments.
 
-Three ways: there is room again, the training ends while there is none, or there is none for longer than rows may wait in
-memory. Mounting takes root, or a system that lets users have namespaces of their own.
+Three ways: there is room again, the training ends while there is none, or there is none for longer than rows may wait
+in memory. Mounting takes root, or a system that lets users have namespaces of their own.
 """
 
 from __future__ import annotations
@@ -173,7 +173,7 @@ def main() -> None:
         os.execvp(inside[0], inside)
     torch.set_num_threads(1)
     warm()
-    began, total, wrong = time.perf_counter(), dict.fromkeys(WAYS, Counter[str]()), 0
+    began, total, wrong = time.perf_counter(), {way: Counter[str]() for way in WAYS}, 0
     for seed in range(args.trainings):
         way = WAYS[seed % len(WAYS)]
         with small_disk() as disk:
