@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from unittest.mock import patch
 
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from recorder.instruments import GradientNorm, UpdateRatio
@@ -66,6 +66,7 @@ def seen(orchestra, happened, begun):
     return found
 
 
+@example((EachEpoch(), Every(7), EachEpoch()), [*4 * ["update"], "epoch", *5 * ["update"]], 0)
 @given(orchestras, happenings, st.integers(0, 200))
 def test_nothing_is_missed(orchestra, happened, begun):
     with patch.object(Lull, "holds", return_value=False):
