@@ -72,7 +72,7 @@ def start_of(path: Path, resume: Resume | None) -> Start:
     if not _is_there(main, folder):
         return _begun(resume, extends=folder.exists())
     try:
-        with Run.open(main) as run:
+        with Run.open(main, trusted=True) as run:
             return _continued(run, resume)
     except (LayerscopeError, OSError) as error:
         raise RecordError(

@@ -21,6 +21,7 @@ import h5py
 import numpy as np
 
 from recorder.errors import RunFileError
+from recorder.runfile import sandbox
 from recorder.runfile.schema import FORMAT
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -33,6 +34,10 @@ MAX_ROW = 4 << 30
 MAX_NAME = 4096  # bytes of one text in the file
 FILTERS = (h5py.h5z.FILTER_SHUFFLE, h5py.h5z.FILTER_DEFLATE, h5py.h5z.FILTER_FLETCHER32)
 _PLAIN = (h5py.h5t.INTEGER, h5py.h5t.FLOAT, h5py.h5t.STRING, h5py.h5t.ENUM)
+
+_PROVOKED = (  # what broken data make h5py raise
+    OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError, MemoryError, SystemError,
+)  # fmt: skip
 
 _CONTROL = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb\ud800-\udfff"
@@ -97,10 +102,16 @@ def names_in(folder: Path) -> list[str]:
     return sorted(os.listdir(folder)) if folder.is_dir() else []
 
 
-def open_checked(path: Path, *, inside: bool = False) -> h5py.File:
-    """The run's HDF5 file, read-only, also while it is written; RunFileError where it is not safe or no run."""
+def open_checked(path: Path, *, inside: bool = False, trusted: bool = False) -> h5py.File:
+    """The run's HDF5 file, read-only, also while it is written; RunFileError where it is not safe or no run.
+
+    What is not `trusted`, as one's own run is, was opened and read in the sandbox before.
+    """
     try:
-        file = _open(path, is_open_for_writing(path, inside=inside))
+        writing = is_open_for_writing(path, inside=inside)
+        if not trusted:
+            sandbox.examine(path)
+        file = _open(path, writing)
     except FileNotFoundError as error:
         raise RunFileError(f"{path}: there is no such file") from error
     try:
@@ -145,7 +156,7 @@ def damage(where: str) -> Iterator[None]:
         yield
     except (RunFileError, FileNotFoundError):
         raise
-    except (OSError, RuntimeError, ValueError, TypeError, LookupError, AttributeError, MemoryError) as error:
+    except _PROVOKED as error:
         raise RunFileError(f"{where}: is damaged: {error or type(error).__name__}") from error
 
 
@@ -244,6 +255,8 @@ def _check_dataset(dataset: h5py.h5d.DatasetID, where: str) -> None:
     layout = created.get_layout()
     if layout == h5py.h5d.VIRTUAL or created.get_external_count():
         raise RunFileError(f"{where}: its data lie in other files (virtual or external storage); a run has none such")
+    if layout == h5py.h5d.COMPACT:
+        raise RunFileError(f"{where}: its data lie in its header, where a run has none")
     kind = dataset.get_type()
     text = kind.get_class() == h5py.h5t.STRING
     if kind.get_class() not in _PLAIN or (text and kind.is_variable_str()) or kind.get_size() > MAX_NAME:
@@ -258,5 +271,5 @@ def _check_dataset(dataset: h5py.h5d.DatasetID, where: str) -> None:
         for code in filters:
             if not h5py.h5z.filter_avail(code):
                 raise RunFileError(f"{where}: is packed with filter {code}, which this HDF5 does not have")
-        if set(filters) - set(FILTERS) or len(set(filters)) < len(filters):  # gzip twice unpacks a million times
+        if filters != [code for code in FILTERS if code in filters]:  # gzip twice unpacks a million times
             raise RunFileError(f"{where}: is packed with the filters {filters}; a run has {list(FILTERS)}, each once")

@@ -50,7 +50,7 @@ def repair(path: Path | str) -> Path:
     held = _take(folder)
     try:
         if not _is_one_file(main, folder):
-            fold(main)
+            fold(main, trusted=False)
     finally:
         if held is not None:
             held.release()
@@ -59,9 +59,9 @@ def repair(path: Path | str) -> Path:
     return main
 
 
-def fold(main: Path) -> None:
+def fold(main: Path, *, trusted: bool = True) -> None:
     """What `repair` does, for one who holds the lock."""
-    with Run.open(main) as run:
+    with Run.open(main, trusted=trusted) as run:
         new = _copy(run, main)
     os.replace(new, main)
     _sync(main.parent)

@@ -28,7 +28,7 @@ def next_number(path: Path, folder: Path) -> int:
     """One above every volume of the run."""
     numbers = [n for entry in folder.iterdir() if (n := part_of(entry.name)) is not None]
     if path.exists():
-        with open_checked(path) as file:
+        with open_checked(path, trusted=True) as file:
             numbers += [0, *(int(name) for name in file.get("parts", ()) if name.isdigit())]
     return max(numbers, default=-1) + 1
 
