@@ -181,8 +181,10 @@ def _claim(folder: Path) -> Lock:
         return Lock(folder, CLAIM)
     except FileExistsError:
         look = _look(folder, CLAIM)
-        running = look.who.running if look is not None and look.who is not None else None
-        if look is not None and running is not False and (running or look.age <= 2 * SILENCE):
+        if look is None:  # it was given back just now: whoever is first
+            return Lock(folder, CLAIM)
+        running = look.who.running if look.who is not None else None
+        if running is not False and (running or look.age <= 2 * SILENCE):
             raise
         (folder / CLAIM).unlink(missing_ok=True)
         return Lock(folder, CLAIM)
