@@ -7,12 +7,12 @@ import os
 import re
 import shlex
 import socket
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, BinaryIO
 
 from recorder.errors import ExportError
 from tui.words import size
@@ -143,17 +143,26 @@ def _safe(text: str) -> str:
     return safe
 
 
-def _write(path: Path, content: bytes) -> Written:
+@contextmanager
+def whole(path: Path) -> Iterator[BinaryIO]:
+    """A file to write into that appears at `path` once it is whole, or not at all; ExportError says why."""
     partial = path.with_name(f".{path.name[-100:]}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with partial.open("wb") as file:
-            file.write(content)
+            yield file
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
-    except OSError as error:
+    except BaseException as error:
         with suppress(OSError):
             partial.unlink()
-        raise ExportError(f"{path} cannot be written: {error.strerror or error}") from error
+        if isinstance(error, OSError):
+            raise ExportError(f"{path} cannot be written: {error.strerror or error}") from error
+        raise
+
+
+def _write(path: Path, content: bytes) -> Written:
+    with whole(path) as file:
+        file.write(content)
     return Written(path, len(content))

@@ -1,9 +1,10 @@
-"""Write views of a run as figures: PDF, SVG or PNG at the sizes of a journal.
+"""Write views of a run as figures: PDF, SVG or PNG at the sizes of a journal; or its numbers for other tools.
 
 layerscope export runs/mlp.h5 loss --log
 layerscope export runs/mlp.h5 gradient_norm --item fc1.weight --preset double -o norm.pdf
 layerscope export runs/mlp.h5 weight_histogram --step all --format png -o frames/
 layerscope export runs/mlp.h5 --plate loss,gradient_norm,weight_histogram --caption
+layerscope export runs/mlp.h5 --to json|csv|parquet|tensorboard
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from recorder.errors import ExportError, NotRecordedError
+from tui.exchange import TOOLS
 from tui.export import FORMATS, PRESETS, Written, stem
 from tui.sheets import POINTS, panel_of, plate_of, steps_of, view_of
 
@@ -27,6 +29,10 @@ if TYPE_CHECKING:
     from tui.requests import Draw
 
 MOST = 1000  # figures of one command, unless forced
+OF_FIGURES = (
+    "plate", "step", "panel", "x", "log", "smooth", "hide_outliers", "limits", "normalise", "colours", "format",
+    "preset", "style", "csv", "caption",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -41,6 +47,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("run", type=Path, metavar="RUN", help="a run: NAME.h5, NAME.d or the bare name")
     what = parser.add_argument_group("what")
     what.add_argument("names", nargs="*", metavar="NAME", help="entries: loss, gradient_norm, ...")
+    what.add_argument(
+        "--to", type=_tool, metavar="TOOL", help="numbers instead of figures: json, csv, parquet, tensorboard"
+    )
     what.add_argument("--all", action="store_true", help="every entry of the run")
     what.add_argument("--plate", metavar="A,B,C", help="several entries as panels of one figure, lettered a, b, c")
     what.add_argument("--item", help="the tensor, layer, ... to show")
@@ -74,9 +83,12 @@ def run(args: argparse.Namespace) -> int:
     from recorder.runfile.reader import Run
 
     with Run.open(args.run.expanduser()) as opened:
+        if args.to is not None:
+            return _hand_over(opened, args)
         sheets = _sheets(opened, args)
         if len(sheets) > MOST and not args.force:
-            raise ExportError(f"that would be {len(sheets):,} figures; narrow it with --from and --until, or add --force")
+            many = f"that would be {len(sheets):,} figures"
+            raise ExportError(f"{many}; narrow it with --from and --until, or add --force")
         written = 0
         for sheet, path in zip(sheets, _paths(sheets, args), strict=True):
             try:
@@ -89,6 +101,27 @@ def run(args: argparse.Namespace) -> int:
                 print(f"layerscope: left out {sheet.name}: {error}", file=sys.stderr)
     if not written:
         raise ExportError(f"{args.run}: there is nothing to export yet")
+    return 0
+
+
+def _hand_over(opened: Run, args: argparse.Namespace) -> int:
+    """The numbers themselves, for another tool."""
+    from tui.exchange.files import handed
+    from tui.exchange.quantities import Span
+
+    parser = argparse.ArgumentParser()
+    arguments(parser)
+    unasked = parser.parse_args([str(args.run)])
+    for option in OF_FIGURES:
+        if getattr(args, option) != getattr(unasked, option):
+            shown = {"colours": "map", "hide_outliers": "hide-outliers"}.get(option, option)
+            raise ExportError(f"--{shown} is for figures, and --to {args.to} writes the numbers as they were recorded")
+    span = Span(args.lo, args.hi)
+    found = handed(opened, args.to, args.names, item=args.item, span=span, output=args.output)
+    for file in found.write(force=args.force):
+        print(_told(file), flush=True)
+    if found.left_out:
+        print(f"layerscope: TensorBoard has no view for {', '.join(found.left_out)}: left out", file=sys.stderr)
     return 0
 
 
@@ -205,6 +238,13 @@ def _step(text: str) -> int | str:
         return int(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"expected a step or all, got {text!r}") from None
+
+
+def _tool(text: str) -> str:
+    if text in TOOLS:
+        return text
+    hint = "; the last step is --until" if text.isdecimal() else ""
+    raise argparse.ArgumentTypeError(f"expected {', '.join(TOOLS)}, got {text!r}{hint}")
 
 
 def _positive(text: str) -> int:
