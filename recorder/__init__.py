@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from recorder.analysis.classification import classification as classification
     from recorder.analysis.health import Health as Health
     from recorder.notebook import open_run as open_run
+    from recorder.recording.anomaly import Anomaly as Anomaly
     from recorder.recording.checkpoint import Checkpoints as Checkpoints
+    from recorder.recording.flight import FlightRecorder as FlightRecorder
     from recorder.recording.record import Recording as Recording
     from recorder.recording.record import record as record
     from recorder.schedule import at_end as at_end
@@ -28,7 +30,9 @@ if TYPE_CHECKING:
     from recorder.schedule import pairs as pairs
 
 _HOMES = {
+    "Anomaly": "recorder.recording.anomaly",
     "Checkpoints": "recorder.recording.checkpoint",
+    "FlightRecorder": "recorder.recording.flight",
     "Health": "recorder.analysis.health",
     "Recording": "recorder.recording.record",
     "at_end": "recorder.schedule",
@@ -41,7 +45,9 @@ _HOMES = {
 }
 
 __all__ = [
+    "Anomaly",
     "Checkpoints",
+    "FlightRecorder",
     "Health",
     "Recording",
     "at_end",

@@ -85,7 +85,13 @@ class Checkpointer:
     def save(self, write: Callable[[Path], None], *, step: int, epoch: int, scalars: Mapping[str, float]) -> Saved:
         """Write one checkpoint whole or not at all; a file that was already there for this step is replaced."""
         score = scalars.get(self.rule.best) if self.rule.best else None
-        return self._keep(self._write(write, step, epoch, score))
+        return self._keep(self._write(write, f"step-{step:06d}", step, epoch, score))
+
+    def save_apart(self, write: Callable[[Path], None], what: str, *, step: int, epoch: int) -> Saved:
+        """Write one that no rule counts or removes: `what-step-000105.pth`."""
+        saved = self._write(write, f"{what}-step-{step:06d}", step, epoch, None)
+        self._hash(saved)
+        return saved
 
     def saved(self, step: int) -> bool:
         """Whether the last checkpoint is of this step."""
@@ -129,9 +135,9 @@ class Checkpointer:
         self._hash(saved)
         return saved
 
-    def _write(self, write: Callable[[Path], None], step: int, epoch: int, score: float | None) -> Saved:
+    def _write(self, write: Callable[[Path], None], name: str, step: int, epoch: int, score: float | None) -> Saved:
         self.folder.mkdir(parents=True, exist_ok=True)
-        path = self.folder / f"step-{step:06d}{self._suffix}"
+        path = self.folder / f"{name}{self._suffix}"
         # The suffix stays: some frameworks choose the format by it.
         unfinished = path.with_name(f".{os.getpid()}-{path.name}")
         try:

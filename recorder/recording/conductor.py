@@ -145,8 +145,17 @@ def _longer(column: np.ndarray, tensors: int) -> np.ndarray:
 class Conductor:
     """Decides what is due, lets the instruments measure, and switches off the one that fails."""
 
-    def __init__(self, players: Sequence[Player], note: Note, *, strict: bool = False) -> None:
+    def __init__(
+        self,
+        players: Sequence[Player],
+        note: Note,
+        *,
+        strict: bool = False,
+        always: frozenset[Statistic] = frozenset(),
+    ) -> None:
+        """`always` is what is wanted of every update, whoever is due."""
         self.players = tuple(players)
+        self._always = always
         self._at_updates = [p for p in players if not p.between]
         self._between = [p for p in players if p.between]
         self._comparing = [p for p in players if p.compares]
@@ -176,6 +185,8 @@ class Conductor:
         """Nobody measures any more."""
         for player in self.players:
             player.resting = True
+        self._always = frozenset()
+        self._plans.clear()
         self._due = self._plan = None
 
     def welcome(self, facts: Facts, moment: Moment) -> tuple[Series, ...]:
@@ -217,6 +228,7 @@ class Conductor:
             key = (*map(id, due), 0, *map(id, comparing), self._averages)
             if key not in self._plans:
                 plan = _planned(due, comparing=comparing, tau=self._tau, relative_tau=self._relative_tau)
+                plan = replace(plan, statistics=plan.statistics | self._always) if self._always else plan
                 self._plans[key] = replace(plan, averages=True) if self._averages else plan
             self._plan = self._plans[key]
         return self._plan
@@ -229,7 +241,8 @@ class Conductor:
     def wants(self, ahead: int) -> bool:
         """Whether something of this coming update will be asked for; 0 is the next one. Epochs end where they will."""
         coming, following = self._coming(ahead), self._coming(ahead + 1)
-        return bool(self._averages or self._at(coming, self._at_updates) or self._at(following, self._comparing))
+        always = self._always or self._averages
+        return bool(always or self._at(coming, self._at_updates) or self._at(following, self._comparing))
 
     def _comparing_next(self) -> list[Player]:
         """Who compares the next step with the coming one."""

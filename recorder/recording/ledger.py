@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from functools import partial
 
-from recorder.analysis.health import Finding, Monitor
+from recorder.analysis.health import ANOMALIES, Finding, Monitor
 from recorder.recording.conductor import Row
 from recorder.recording.forecast import Budget, size
 from recorder.recording.scalars import EACH_STEP, Scalars
@@ -46,6 +46,7 @@ class Ledger:
         self.footprints: dict[str, Footprint] = {}  # axis -> what its rows take
         self.offered: Counter[str] = Counter()  # axis of scalars -> rows that there were, of which some are thinned
         self.scalars = Scalars(names, before)
+        self.alarms: list[Finding] = []  # that nobody has taken up
         self._monitor = monitor
         self._items = {s.name: s.items for s in series}
         self._split: set[str] = set()  # series with items that came later, which are in volumes of their own
@@ -94,6 +95,15 @@ class Ledger:
                 self._append(axis, row, moment, at)
             else:
                 self._waiting.append(partial(self._append, axis, row, moment, at))
+
+    def row(self, axis: str, row: Row, moment: Moment, at: float) -> None:
+        """A row of an axis that was declared by `more`."""
+        self._append(axis, row, moment, at)
+
+    def judge(self, row: Row, items: Mapping[str, Sequence[str]], moment: Moment) -> None:
+        """Findings in what is not recorded at this moment."""
+        for finding in self._monitor.row(moment.step, items, row):
+            self._found(finding, moment)
 
     def settle(self) -> None:
         """Write what waited for the first step."""
@@ -158,8 +168,7 @@ class Ledger:
             for text in self.writer.take_news():
                 warn(text)
         if row.keys() != _SCALARS:
-            for finding in self._monitor.row(moment.step, self._items, row):
-                self._found(finding, moment)
+            self.judge(row, self._items, moment)
         if (thinned := self.budget.spend(axis)) and not moment.ended:
             thin, what = self.budget.thin[thinned], self._what(thinned)
             self.note("thinned", f"{self._limit}: from here on 1 of {thin} rows of {what} is recorded", moment)
@@ -189,3 +198,5 @@ class Ledger:
 
     def _found(self, finding: Finding, moment: Moment) -> None:
         self.note("health", finding.text, moment)
+        if finding.finding in ANOMALIES:
+            self.alarms.append(finding)

@@ -19,6 +19,11 @@ def memory(players: Iterable[Player], tensors: Iterable[TensorFacts]) -> int:
     return round(sum(t.size * _entry(t.dtype, plain(wanted), compares, averages) for t in tensors if t.trainable))
 
 
+def gradient_bytes(tensors: Iterable[TensorFacts]) -> int:
+    """Bytes that a pass over all gradients reads."""
+    return sum(t.size * WIDTHS.get(t.dtype, 4) for t in tensors if t.trainable)
+
+
 def _entry(dtype: str, wanted: frozenset[Statistic], compares: bool, averages: bool) -> float:
     width = WIDTHS.get(dtype, 4)
     wide = max(4, width)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -17,8 +18,11 @@ from recorder.analysis.health import Health
 from recorder.errors import LayerscopeError, RecordError, RunExistsError
 from recorder.number import is_number
 from recorder.reading import Facts
+from recorder.recording.anomaly import Anomaly
+from recorder.recording.batch import Batch
 from recorder.recording.checkpoint import Checkpoints
 from recorder.recording.conductor import players
+from recorder.recording.flight import FlightRecorder
 from recorder.recording.forecast import limit_of
 from recorder.recording.naming import file_at, writer_at
 from recorder.recording.presets import Ask, chosen
@@ -46,6 +50,8 @@ def record(
     max_size: float | str | None = None,
     strict: bool = False,
     health: Health = Health(),  # noqa: B008  frozen
+    flight_recorder: FlightRecorder | int = FlightRecorder(),  # noqa: B008  frozen
+    on_anomaly: Callable[[Anomaly], object] | None = None,
     progress: bool = True,
     resume: bool = False,
     step: int | None = None,
@@ -64,6 +70,10 @@ def record(
     max_size     bytes ("2GB") that the run may take on disk, checkpoints apart; schedules are thinned to stay below
     strict       raise where an instrument fails, instead of switching it off with a warning
     health       thresholds of the findings that the explorer shows
+    flight_recorder
+                 how many of the last steps are kept in memory, to go into the run with a checkpoint when the training
+                 goes wrong: at a NaN, a spike of the loss, an exploding gradient or an exception
+    on_anomaly   called then with an Anomaly, on the training thread, at the end of run.step() or of the block
     progress     a line under the training's output, in a terminal only
     resume       go on in the run at `path`, which an earlier process began; where there is none, begin it
     step         with resume: iterations done when your checkpoint was saved, 0 without one; what was recorded from
@@ -87,8 +97,12 @@ def record(
         **provenance(meta), **model_facts(facts), "schedules": schedules, "max_size": limit, "processes": here.size
     }  # fmt: skip
     return Recording(
-        Setup(adapter, facts, playing, origin, checkpoints, limit, strict, health, progress, resuming), os.fspath(path)
-    )
+        Setup(
+            adapter, facts, playing, origin, checkpoints, limit, strict, health, progress, resuming,
+            FlightRecorder.of(flight_recorder), on_anomaly,
+        ),
+        os.fspath(path),
+    )  # fmt: skip
 
 
 class Recording:
@@ -111,16 +125,18 @@ class Recording:
 
     # -- what the user calls
 
-    def step(self, *, loss: Any = None, samples: int | None = None, **scalars: Any) -> None:
+    def step(self, *, loss: Any = None, samples: int | None = None, batch: Any = None, **scalars: Any) -> None:
         """End one iteration of the training loop; `samples` is the size of its batch, `scalars` any numbers of it.
 
+        `batch` identifies its samples, as indices or names: of the last steps it is kept, for an anomaly to be traced.
         A tensor on the GPU is fine and costs no wait. Names may come at any time, also first at step 500.
         """
         if (session := self._open("step")) is None:
             self._passed += 1
             return
         given = scalars if loss is None else {"loss": loss, **scalars}
-        self._guarded(session, lambda: session.iteration(samples, self._numbers(session, given)))
+        ids = None if batch is None else self._batch(session, batch)
+        self._guarded(session, lambda: session.iteration(samples, self._numbers(session, given), ids))
 
     def epoch(self, **scalars: Any) -> None:
         """End an epoch: validation results and the like; what is due each epoch is measured now."""
@@ -236,6 +252,9 @@ class Recording:
         try:
             if not self._off:
                 session.finish(well=well)
+            last = session.exception(_said(problem)) if isinstance(problem, Exception) and not self._off else None
+            if last is not None or session.ledger.alarms:
+                self._report(session, last=last)
         except Exception as trouble:
             self._give_up(session, trouble, strict=self._setup.strict and problem is None)
         finally:
@@ -267,6 +286,8 @@ class Recording:
             self._give_up(session, problem, strict=self._setup.strict)
         if session.checkpoint_due and session.watched:
             self._saved(session, session.scheduled_checkpoint)
+        if session.ledger.alarms:
+            self._report(session)
         if self._progress is not None and self._progress.due:
             self._progress.paint(session.summary(self.path))
         session.cost.leave()
@@ -280,6 +301,42 @@ class Recording:
             text = f"no checkpoint at step {self.steps}: {_said(problem)}"
             session.note("warning", text)
             self._warn_once("checkpoint", text)
+            return None
+
+    def _report(self, session: Session, *, last: Anomaly | None = None) -> None:
+        """Tell of each anomaly: to the run, with a checkpoint, and to the user."""
+        strict, tell = self._setup.strict, self._setup.on_anomaly
+        try:
+            found = session.anomalies()
+        except Exception as problem:
+            self._give_up(session, problem, strict=strict)
+            return
+        found += [] if last is None else [last]
+        path = self._saved(session, session.anomaly_checkpoint) if found else None
+        for anomaly in found:
+            anomaly = replace(anomaly, checkpoint=path)
+            session.note("anomaly", anomaly.sentence)
+            try:
+                if tell is not None:
+                    tell(anomaly)
+            except Exception as problem:
+                if strict and last is None:
+                    raise
+                text = f"on_anomaly failed at step {anomaly.step}: {_said(problem)}; the training goes on"
+                session.note("warning", text)
+                self._warn_once("on_anomaly", text)
+
+    def _batch(self, session: Session, given: Any) -> Batch | None:
+        """The identifiers, where they are some; otherwise warned of once, or raised when strict."""
+        try:
+            return Batch.of(given)
+        except Exception as problem:
+            text = f"step {self.steps}: {problem}; it is left out"
+            if self._setup.strict:
+                raise RecordError(text) from problem
+            if "batch" not in self._warned:
+                session.note("warning", text)
+            self._warn_once("batch", text)
             return None
 
     def _numbers(self, session: Session, given: Mapping[str, Any]) -> dict[str, Any]:

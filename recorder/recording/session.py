@@ -16,24 +16,27 @@ from math import prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from recorder.analysis.health import Health, Monitor
+from recorder.analysis.health import ANOMALIES, Health, Monitor
 from recorder.charting.captions import many
 from recorder.errors import RecordError
 from recorder.number import as_float
 from recorder.reading import AVERAGED, Adapter, Collected, Facts, Need, Plan, TensorFacts
+from recorder.recording.anomaly import Alarms, Anomaly
+from recorder.recording.batch import Batch
 from recorder.recording.checkpoint import Checkpointer, Checkpoints
 from recorder.recording.conductor import Conductor, Player
 from recorder.recording.cost import Cost
+from recorder.recording.flight import Flight, FlightRecorder, Step
 from recorder.recording.forecast import Forecast, Growth
 from recorder.recording.ledger import Ledger
-from recorder.recording.memory import memory
+from recorder.recording.memory import gradient_bytes, memory
 from recorder.recording.provenance import model_facts
 from recorder.recording.resume import Resume, Start
 from recorder.recording.summary import Summary
 from recorder.recording.unwatched import Unwatched
 from recorder.recording.warning import warn
 from recorder.runfile.footprint import on_disk
-from recorder.runfile.schema import State
+from recorder.runfile.schema import FLIGHT, State
 from recorder.runfile.writer import RunWriter
 from recorder.schedule import Moment
 
@@ -57,6 +60,8 @@ class Setup:
     health: Health = Health()  # noqa: RUF009  frozen
     progress: bool = True
     resume: Resume | None = None
+    flight: FlightRecorder = FlightRecorder()  # noqa: RUF009  frozen
+    on_anomaly: Callable[[Anomaly], object] | None = None
 
 
 class _Iteration(NamedTuple):
@@ -67,6 +72,7 @@ class _Iteration(NamedTuple):
     due: tuple[Player, ...]
     given: tuple[str, ...]  # names of the user's scalars
     timing: Mapping[str, float]
+    batch: Batch | None
     collect: Callable[[], Collected]
 
 
@@ -87,9 +93,12 @@ class Session:
         self._facts = facts
         self._adapter = setup.adapter
         self._expect = getattr(setup.adapter, "expect", None)  # of `recorder.reading.Foreseeing`
-        self._conductor = Conductor(setup.players, self.ledger.note, strict=setup.strict)
+        self._each_update = setup.flight.statistics(setup.players)
+        self._conductor = Conductor(setup.players, self.ledger.note, strict=setup.strict, always=self._each_update)
         self._conductor.move_to(start.moment)
         self._iterations: deque[_Iteration] = deque()
+        self._flight = Flight(setup.flight.steps)
+        self._alarms = Alarms()
         suffix = SUFFIXES.get(facts.framework, ".pth")
         rule = setup.checkpoints or Checkpoints()
         self._checkpointer = Checkpointer(writer.folder / "checkpoints", rule, suffix=suffix)
@@ -116,7 +125,7 @@ class Session:
         self._between()
         self.cost.begin()
 
-    def iteration(self, samples: int | None, given: Mapping[str, Any]) -> None:
+    def iteration(self, samples: int | None, given: Mapping[str, Any], batch: Batch | None = None) -> None:
         """End the iteration at this moment; the next update is one step on."""
         moment = self.moment
         timing = self.cost.iteration(self._adapter, samples)
@@ -126,11 +135,11 @@ class Session:
             updated, self._updated = self._updated, False
             due = self._conductor.due if updated else ()
             self._move_to(Moment(moment.step + 1, moment.epoch, moment.updates + updated))
-        self._iterations.append(_Iteration(moment, time.time(), due, tuple(given), timing, collect))
+        self._iterations.append(_Iteration(moment, time.time(), due, tuple(given), timing, batch, collect))
         while len(self._iterations) > self._adapter.lag:
             self._read(self._iterations.popleft())
         self._between()
-        if self._since.step == UNSEEN:
+        if moment.step + 1 - self._start.moment.step == UNSEEN:
             self._miss()
 
     def epoch(self, given: Mapping[str, Any]) -> None:
@@ -143,6 +152,7 @@ class Session:
     def finish(self, *, well: bool) -> None:
         """Take in what is on its way and, after a training that went well, what is due at its end."""
         self._settle()
+        self._count_again()
         if not well:
             return
         if self._since.step < UNSEEN:
@@ -177,6 +187,28 @@ class Session:
         self._settle()  # the score of the best checkpoint may be on its way
         step, epoch = self.moment.step, self.moment.epoch
         saved = self._checkpointer.save(self._adapter.save, step=step, epoch=epoch, scalars=self.ledger.latest)
+        self.note("checkpoint", saved.file)
+        return self._checkpointer.folder / saved.file
+
+    def exception(self, text: str) -> Anomaly:
+        """The block is left by an exception; what is kept of the last steps goes into the run."""
+        self._fly()
+        return self._alarms.exception(self.moment.step, text, self._tensors)
+
+    def anomalies(self) -> list[Anomaly]:
+        """What went wrong meanwhile, each kind once; if anything, the last steps go into the run."""
+        findings, self.ledger.alarms = self.ledger.alarms, []
+        found = self._alarms.raised(findings, self._tensors)
+        if found:
+            self._fly()
+        return [replace(anomaly, batch=self._flight.batch_of(anomaly.step)) for anomaly in found]
+
+    def anomaly_checkpoint(self) -> Path | None:
+        """Save the weights as they are after an anomaly, apart from the checkpoints of the schedule."""
+        if not (self._setup.flight.steps and self._setup.flight.checkpoint and self.watched and self._since.step):
+            return None
+        step, epoch = self.moment.step, self.moment.epoch
+        saved = self._checkpointer.save_apart(self._adapter.save, "anomaly", step=step, epoch=epoch)
         self.note("checkpoint", saved.file)
         return self._checkpointer.folder / saved.file
 
@@ -231,13 +263,17 @@ class Session:
             kept=memory(self._conductor.players, self._facts.tensors),
             storage=ledger.writer.storage,
             thin=max(ledger.budget.thin.values(), default=1),
+            flight=self._setup.flight.steps,
+            flight_norms=len(self._tensors) if self._each_update else 0,
+            flight_reads=gradient_bytes(self._facts.tensors) if self._each_update and self._setup.flight.norms else 0,
         )
 
     def _forecast(self) -> Forecast:
         """Schedules count updates, scalars come as they come; both as far as a limit leaves them."""
         ledger, m = self.ledger, self._since
         pace = m.updates / m.step if m.updates else 1.0
-        rates = {p.axis: (pace * p.schedule.rates[0], p.schedule.rates[1]) for p in self._conductor.players}
+        rates = {FLIGHT: (0.0, 0.0)}
+        rates |= {p.axis: (pace * p.schedule.rates[0], p.schedule.rates[1]) for p in self._conductor.players}
         for axis, rows in ledger.offered.items():
             own = (0.0, rows / max(1, m.epoch)) if axis.startswith("epoch") else (rows / max(1, m.step), 0.0)
             rates[axis] = max(own, rates.get(axis, own))
@@ -330,7 +366,26 @@ class Session:
         moment, at = iteration.moment, iteration.at
         rows = self._conductor.update(iteration.due, collected, moment, at) if iteration.due or collected.table else {}
         users = {name: collected.scalars[name] for name in iteration.given if name in collected.scalars}
-        self.ledger.step(rows, {**users, **collected.scalars, **iteration.timing}, moment, at)
+        numbers = {**users, **collected.scalars, **iteration.timing}
+        norms = {s.value: collected.table[s] for s in self._each_update if s in collected.table}
+        self._flight.keep(Step(moment, at, numbers, iteration.batch, norms))
+        self.ledger.step(rows, numbers, moment, at)
+        if norms and not any(norms.keys() & row.keys() for row in rows.values()):
+            self.ledger.judge(norms, dict.fromkeys(norms, self._tensors), moment)
+
+    def _fly(self) -> None:
+        self._flight.write(self.ledger, self._tensors)
+
+    def _count_again(self) -> None:
+        """Note how often anomalies came back, of which only the first of each kind is told."""
+        again = {kind: times for kind, times in self._monitor.again.items() if kind in ANOMALIES}
+        if again:
+            told = ", ".join(f"{kind.replace('_', ' ')} at {many(n, 'step', 'steps')}" for kind, n in again.items())
+            self.note("note", f"met again after the first time: {told}")
+
+    @property
+    def _tensors(self) -> tuple[str, ...]:
+        return tuple(tensor.name for tensor in self._facts.tensors)
 
     def _between(self) -> None:
         if rows := self._conductor.between(self.moment, self._look):

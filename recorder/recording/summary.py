@@ -39,6 +39,9 @@ class Summary:
     kept: int = 0  # bytes of memory
     storage: str = ""  # what is special about the disk
     thin: int = 1  # of the axis that is thinned most, one row in so many is kept
+    flight: int = 0  # steps that the flight recorder keeps
+    flight_norms: int = 0  # tensors whose gradient norm it keeps
+    flight_reads: int = 0  # bytes a step that are read for it alone
 
     def __rich__(self) -> RenderableType:
         table = Table(
@@ -53,6 +56,9 @@ class Summary:
             table.add_row(Text(clean(p.instrument.name)), Text(state), f"{items:,}", rows)
         if self.scalars:
             table.add_row(Text(clean(f"scalars: {', '.join(self.scalars)}")), "each step", f"{len(self.scalars):,}", "")
+        if self.flight:
+            norms = f"{self.flight_norms:,}" if self.flight_norms else ""
+            table.add_row(Text("flight recorder"), f"the last {self.flight} steps, in memory", norms, "")
         return table
 
     def __str__(self) -> str:
@@ -65,12 +71,20 @@ class Summary:
     @property
     def caption(self) -> str:
         more = "" if self.scalars else f", and {size(10_000 * SCALAR)} per 10,000 steps for each scalar of the loop"
-        return f"{self.cost}; {size(self.written)} so far, {self.forecast}{more}{self.limit}{self.disk}{self.memory}"
+        said = f"{self.cost}; {size(self.written)} so far, {self.forecast}{more}{self.limit}{self.disk}{self.memory}"
+        return said + self.reads
 
     @property
     def memory(self) -> str:
         """What is kept of the network from one update to the next, also before it is."""
         return f"; {size(self.kept)} of memory from update to update" if self.kept else ""
+
+    @property
+    def reads(self) -> str:
+        """What the flight recorder costs, where no instrument measures its norms anyway."""
+        return (
+            f"; {size(self.flight_reads)} of gradients read a step for the flight recorder" if self.flight_reads else ""
+        )
 
     @property
     def disk(self) -> str:

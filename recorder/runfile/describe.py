@@ -12,7 +12,7 @@ from recorder.runfile.footprint import footprints
 from recorder.runfile.left_out import left_out
 from recorder.runfile.processes import OF_THE_MODEL, Process
 from recorder.runfile.reader import Run
-from recorder.runfile.schema import Series
+from recorder.runfile.schema import FLIGHT, Series
 from recorder.view import Window
 
 TIMES = ("step_time", "overhead_time")  # scalars of each step
@@ -100,5 +100,6 @@ def rate(run: Run) -> float:
         volume.count(axis) * footprint.row
         for volume in run.volumes
         for axis, footprint in footprints(volume.series.values()).items()
+        if axis != FLIGHT
     )
     return rows / run.steps if run.steps else 0.0

@@ -13,6 +13,7 @@ from math import prod
 
 import numpy as np
 
+FLIGHT = "flight"  # the axis of what is written only at an anomaly: the steps before it
 FORMAT = 1  # the number in the file; a reader refuses a higher one
 
 
