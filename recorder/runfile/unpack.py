@@ -21,6 +21,8 @@ from recorder.errors import RunFileError
 
 GAIN = 32  # what is read at once may be so many times the file where it was packed
 SMALL = 16 << 20  # bytes that may always be read at once
+MANY = 100_000  # chunks that may always be read at once: half a second
+SCATTERED = 4096  # bytes of the file for each chunk beyond those
 CHECKSUM = 4  # bytes of Fletcher-32 behind a chunk
 HARM = "it is damaged, or made to do harm"
 
@@ -40,11 +42,15 @@ def read_chunks(dataset: h5py.Dataset, start: int, stop: int, pick: tuple[Any, .
     packed, file = dataset.compression is not None, _file_bytes(dataset)
     if size > (max(SMALL, GAIN * file) if packed else file):
         raise RunFileError(f"{where}: promises {size} bytes in a file of {file}: {HARM}")
+    chunk = dataset.chunks
+    corners = [range(s.start // c * c, s.stop, c) for s, c in zip(spans, chunk, strict=True)]
+    if prod(map(len, corners)) > max(MANY, file // SCATTERED):
+        raise RunFileError(f"{where}: {size} bytes lie in {prod(map(len, corners))} chunks: {HARM}")
     if not packed:
         return np.asarray(dataset[(slice(start, stop), *pick)])
     rows = np.empty([len(span) for span in spans], dataset.dtype)
-    filters, chunk = _filters(dataset), dataset.chunks
-    for corner in itertools.product(*(range(s.start // c * c, s.stop, c) for s, c in zip(spans, chunk, strict=True))):
+    filters = _filters(dataset)
+    for corner in itertools.product(*corners):
         cut = [(max(s.start, at), min(s.stop, at + c)) for s, at, c in zip(spans, corner, chunk, strict=True)]
         unpacked = _unpacked(dataset, corner, filters, where)
         if unpacked is None:
@@ -77,11 +83,9 @@ def check_chunks(dataset: h5py.Dataset, where: str) -> None:
         _check_size(filters, _chunk_bytes(dataset), size, mask, where)
     if end > _file_bytes(dataset):
         raise RunFileError(f"{where}: its chunks reach to byte {end} of a file of {_file_bytes(dataset)}: {HARM}")
-    grid = itertools.product(*(range(0, n, c) for n, c in zip(dataset.shape, dataset.chunks, strict=True)))
-    missing = None
-    if count < prod(-(-n // c) for n, c in zip(dataset.shape, dataset.chunks, strict=True)):
-        absent = (corner for corner in grid if dataset.id.get_chunk_info_by_coord(corner).byte_offset is None)
-        missing = next(absent, None)
+    corners = (_corner(dataset, number) for number in range(count + 1 if count < _places(dataset) else 0))
+    absent = (corner for corner in corners if dataset.id.get_chunk_info_by_coord(corner).byte_offset is None)
+    missing = next(absent, None)
     for corner in (first, missing):
         if corner is not None and corner[0] < len(dataset):
             with contextlib.suppress(Exception):  # numbers that are damaged are noticed when they are read
@@ -121,6 +125,20 @@ def _check_size(filters: list[int], whole: int, size: int, mask: int, where: str
 def _filters(dataset: h5py.Dataset) -> list[int]:
     created = dataset.id.get_create_plist()
     return [created.get_filter(k)[0] for k in range(created.get_nfilters())]
+
+
+def _places(dataset: h5py.Dataset) -> int:
+    """How many chunks there can be."""
+    return prod(-(-n // c) for n, c in zip(dataset.shape, dataset.chunks, strict=True))
+
+
+def _corner(dataset: h5py.Dataset, number: int) -> tuple[int, ...]:
+    """Where the chunk of that number begins, in the order of rows."""
+    corner = []
+    for n, c in zip(reversed(dataset.shape), reversed(dataset.chunks), strict=True):
+        number, place = divmod(number, -(-n // c))
+        corner.append(place * c)
+    return tuple(reversed(corner))
 
 
 def _chunk_bytes(dataset: h5py.Dataset) -> int:
