@@ -93,6 +93,7 @@ def drive(
 
     async def run() -> Explorer:
         app = Explorer(source, place=place, **options)
+        app.NOTIFICATION_TIMEOUT = 3600  # what was said stays until it was looked at, however slow the machine
         async with app.run_test(size=size, notifications=True) as pilot:
             driven = Driven(app, pilot)
             await driven.settle()
