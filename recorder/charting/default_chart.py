@@ -25,6 +25,7 @@ from recorder.runfile.schema import Kind, Series
 from recorder.view import At, Envelope, RunView, Window
 
 COLUMNS = 400  # the most columns of a heat map over steps: more than a figure or a terminal can show
+CELLS = 1 << 20  # and the most cells: of ten thousand tensors a hundred columns
 BOXES = 100  # shaded stretches beyond this hide what they mark; the caption still counts them
 LOG_SPAN = 100.0  # colours go by factors when positive values span more than this
 
@@ -87,7 +88,8 @@ def _with_infinities(run: RunView, series: str, item: str, window: Window, e: En
 
 def over_steps(run: RunView, series: Series, window: Window) -> Chart:
     """Items x steps as a heat map; a cell that stands for several rows shows the one of largest magnitude."""
-    e = run.window(series.name, Window(window.lo, window.hi, min(window.points, COLUMNS), window.x))
+    columns = min(window.points, COLUMNS, max(CELLS // len(series.items), 2))
+    e = run.window(series.name, Window(window.lo, window.hi, columns, window.x))
     values = np.where(np.abs(e.max) >= np.abs(e.min), e.max, e.min).astype(float)
     where = stretches(run, series.name, None, window, e)
     heat = heat_of(

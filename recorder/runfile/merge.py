@@ -28,7 +28,7 @@ def groups_of(volumes: Sequence[StoredVolume], declared: Series, item: str | Non
     """Where the rows of a series, or of one item, are: items that share volumes, and their rows there in order."""
     wanted = declared.items if item is None else (item,)
     homes = [
-        (volume, s, {clean(name): k for k, name in enumerate(s.items)})
+        (volume, s, volume.places(declared.name))
         for volume in volumes
         if (s := volume.series.get(declared.name)) is not None and _alike(s, declared) and volume.visible(s.axis)
     ]

@@ -24,7 +24,7 @@ from recorder.runfile.declaration import (
     parse_series,
     parse_status,
 )
-from recorder.runfile.guard import damage, dataset_in, group_in
+from recorder.runfile.guard import clean, damage, dataset_in, group_in
 from recorder.runfile.handles import shared
 from recorder.runfile.layout import BUCKET, CLOCK, has_level, item_key, level_dtype
 from recorder.runfile.level import Summary, from_stored
@@ -97,6 +97,7 @@ class StoredVolume:
         self.group = group
         self.hidden_from = NO_STEP  # the step at which a resumed training went on, see `processes.hide`
         self._homes: dict[str, h5py.Group] = {}
+        self._places: dict[str, dict[str, int]] = {}
         self._datasets: dict[tuple[str, str], tuple[int, h5py.Dataset]] = {}
         self._generation = 0
         self._grows = group is not None and group.file.swmr_mode
@@ -116,6 +117,12 @@ class StoredVolume:
                 parse_status(_text(own, "status", where), where),
             )
             return cls(number, declaration, group, where)
+
+    def places(self, series: str) -> dict[str, int]:
+        """Where each item of a series stands, by its clean name."""
+        if series not in self._places:
+            self._places[series] = {clean(name): k for k, name in enumerate(self.series[series].items)}
+        return self._places[series]
 
     def refresh(self, logs: Logs) -> bool:
         """Whether there are new rows."""

@@ -14,12 +14,12 @@ from typing import Any
 import numpy as np
 
 from recorder.errors import NotRecordedError
-from recorder.runfile.layout import BUCKET
+from recorder.runfile.layout import BUCKET, power_of_two
 from recorder.runfile.level import Summary, joined, summarise
 from recorder.runfile.schema import Series
 from recorder.runfile.stored import StoredVolume
 
-SLAB_BYTES = 16 << 20
+SLAB_BYTES = 4 << 20
 NOWHERE = np.iinfo(np.int64)
 
 
@@ -95,6 +95,8 @@ def summary(groups: Sequence[Group], steps: np.ndarray, *, items: int, hi: int |
             if not len(used):
                 continue
             part = _summary(segment, starts[used], end)
+            if len(groups) == len(group.segments) == 1 and (len(used), len(group.places)) == shape:
+                return part
             at = np.ix_(used, group.places)
             whole.low[at] = np.minimum(whole.low[at], part.low)
             whole.high[at] = np.maximum(whole.high[at], part.high)
@@ -134,15 +136,18 @@ def _summary(segment: Segment, starts: np.ndarray, end: int) -> Summary:
 
 
 def _from_rows(segment: Segment, starts: np.ndarray, end: int) -> Summary:
-    """Reads the rows, a slab at a time."""
+    """Reads the rows, a slab of whole chunks at a time."""
     s = segment.series
     if np.dtype(s.dtype).kind not in "fiub":
         raise NotRecordedError(f"{s.name!r} holds {s.dtype}: it has no minimum, mean or maximum")
-    numbers = prod(s.shape_of(s.items[segment.columns])) if isinstance(segment.columns, int) else s.row_bytes
-    slab = max(1, SLAB_BYTES // max(1, numbers * 8))
+    row = s.row_bytes
+    if isinstance(segment.columns, int):
+        row = prod(s.shape_of(s.items[segment.columns])) * np.dtype(s.dtype).itemsize
+    slab = power_of_two(SLAB_BYTES // max(1, row))
     parts, begins = [], []
-    for begin in range(int(starts[0]), end, slab):
-        stop = min(begin + slab, end)
+    first = int(starts[0])
+    for begin in (first, *range((first // slab + 1) * slab, end, slab)):
+        stop = min((begin // slab + 1) * slab, end)
         own = np.union1d(begin, starts[(starts > begin) & (starts < stop)]).astype(np.int64)
         values = segment.read(begin, stop)
         if isinstance(segment.columns, int):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from recorder.analysis.health import Finding
 from recorder.chart import Band, Bars, Box, Chart, Heat, Line, Picture, Plate, Table, View
-from recorder.charting.default_chart import default_chart
+from recorder.charting.default_chart import CELLS, default_chart
 from recorder.entries import chart_of, entries, find
 from recorder.errors import NotRecordedError
 from recorder.runfile.schema import Clock, Event, Kind, Series
@@ -118,6 +118,18 @@ def test_a_spike_of_one_step_is_in_its_cell_of_the_heat_map() -> None:
     heat = marks(chart_of(run, "gradient_norm", window=Window(points=50)), Heat)[0]
     assert heat.values[1].max() == 50.0
     assert heat.column_steps[heat.values[1].argmax()] <= 2500 < heat.column_steps[heat.values[1].argmax() + 1]
+
+
+def test_of_very_many_items_fewer_columns_are_drawn_and_no_spike_is_lost() -> None:
+    names, steps = tuple(f"t{k}" for k in range(20_000)), 120
+    values = np.zeros((steps, len(names)), "f4")
+    values[77, 12_345] = -9.0
+    series = Series("norm", Kind.PER_ITEM, "", "Norm.", names, item_dim="tensor", axis="step")
+    run = FakeRun("many", {"norm": (series, clock(range(steps)), values)})
+    (heat,) = marks(default_chart(run, "norm", At(), Window(points=1000)), Heat)
+    assert heat.values.size <= CELLS
+    assert heat.values[12_345].min() == -9.0
+    assert np.count_nonzero(heat.values) == 1
 
 
 def test_what_is_not_finite_is_shaded_and_counted() -> None:

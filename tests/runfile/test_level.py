@@ -5,7 +5,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from recorder.runfile.layout import BUCKET
-from recorder.runfile.level import Level, from_stored, summarise
+from recorder.runfile.level import WIDE, Level, from_stored, reduced, summarise
+
+
+@given(st.sets(st.integers(0, 59)), st.sampled_from([np.add, np.minimum, np.fmax]), st.booleans(), st.integers(0, 99))
+@settings(max_examples=60, deadline=None)
+def test_wide_rows_are_reduced_as_narrow_ones(cuts: set[int], operation: np.ufunc, counts: bool, seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    values = rng.random((60, 2 * WIDE)) < 0.5 if counts else rng.normal(size=(60, 2 * WIDE)).astype("f4")
+    starts, dtype = np.array(sorted({0, *cuts})), np.int64 if counts else np.float64
+    narrow = [reduced(operation, one[:, None], starts, dtype) for one in values.T]
+    np.testing.assert_allclose(reduced(operation, values, starts, dtype), np.concatenate(narrow, axis=1), rtol=1e-12)
+    np.testing.assert_allclose(
+        reduced(operation, values, starts, dtype), operation.reduceat(values, starts, dtype=dtype)
+    )
 
 
 def brute(values: np.ndarray) -> np.ndarray:
