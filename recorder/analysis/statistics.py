@@ -19,9 +19,9 @@ the same numbers: counts are equal, sums agree to rounding. It runs on the calli
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache, partial
+from functools import cache
 from types import ModuleType
 
 import numpy as np
@@ -112,17 +112,22 @@ class Table:
         self._relative, self._relative_tau = np.empty(tensors, np.int64), relative_tau
         binned = not self.wanted.isdisjoint(HISTOGRAMS)
         self._counts = np.empty((tensors if binned else 0, len(HISTOGRAMS), histogram.COLUMNS), np.int64)
+        counts = self._counts if binned else tensors * [_NO_COUNTS]
+        self._rows = list(zip(self._squares, self._nonfinite, self._signs, counts, strict=True))  # views, made once
+        self._measured = np.zeros(tensors, bool)
+        self._columns = [(name, *self._found_in(name)) for name in FLAGS if name in self.wanted]
         self._compiled = _compiled()
         self.clear()
 
     def clear(self) -> None:
         """Begin anew: no tensor is measured."""
-        self._squares.fill(np.nan)
+        self._squares.fill(0.0)
         self._nonfinite.fill(0)
         self._signs.fill(0)
         self._turns.fill(np.nan)
         self._relative.fill(0)
         self._counts.fill(0)
+        self._measured.fill(False)
 
     def measure(
         self, i: int, gradient: np.ndarray | None, weight: np.ndarray, *, kept: Kept | None = None, keep: bool = False,
@@ -150,14 +155,16 @@ class Table:
         known = gradient is not None
         gradient, weight = _in_order_of_memory(weight.ravel()[:0] if gradient is None else gradient, weight)
         tau = self._tau[np.float64 if gradient.dtype == np.float64 else np.float32]
-        self._turns[i] = np.nan
+        squares, nonfinite, row, counts = self._rows[i]
+        if self._measured[i]:
+            self.forget(i)
+        self._measured[i] = True
         if kept is not None and want & TURNS:
             remember = keep and keep_turns
             self._turns[i] = turns.measured(gradient, weight, kept, tau, wanted=self.wanted, remember=remember)
         elif kept is not None:
             kept.turned = kept.changed = False
-        row, compares = self._signs[i], False
-        row[:] = 0
+        compares = False
         if kept is not None and want & SIGNS:
             planes, compares = kept.signs(), kept.valid and kept.signed
             kept.signed = keep and keep_signs
@@ -165,15 +172,10 @@ class Table:
             kept.signed = False
         if kept is not None and want & (UPDATE | UPDATE_BINS | KEEP | SIGNS):
             memory = kept.weights
-        squares, nonfinite, counts = self._squares[i], self._nonfinite[i], _NO_COUNTS
-        squares[:], nonfinite[:] = 0.0, 0
-        if len(self._counts):
-            counts = self._counts[i]
-            counts[:] = 0
-        run: Callable[..., None] = _numpy_pass
         if self._compiled is not None and gradient.dtype == weight.dtype:
-            run = partial(_compiled_pass, self._compiled)
-        run(gradient, weight, memory, want, squares, nonfinite, counts, planes, tau, row)
+            _compiled_pass(self._compiled, gradient, weight, memory, want, squares, nonfinite, counts, planes, tau, row)
+        else:
+            _numpy_pass(gradient, weight, memory, want, squares, nonfinite, counts, planes, tau, row)
         if want & RELATIVE:
             self._relative[i] = self._near(gradient, gradient.size + zeros, float(squares[0]), zeros) if known else 0
         if not known:
@@ -189,21 +191,31 @@ class Table:
 
     def forget(self, i: int) -> None:
         """Make row i that of a tensor which was not updated."""
-        self._squares[i], self._nonfinite[i], self._signs[i], self._turns[i] = np.nan, 0, 0, np.nan
-        self._relative[i] = 0
-        self._counts[i : i + 1] = 0
+        for column in (self._squares, self._nonfinite, self._signs, self._relative, self._counts):
+            column[i : i + 1] = 0
+        self._turns[i] = np.nan
+        self._measured[i] = False
+
+    def _found_in(self, name: str) -> tuple[np.ndarray, int | slice]:
+        """Where the statistic of all tensors is, [:, which]."""
+        kinds = (NORMS, self._squares), (NONFINITE, self._nonfinite), (signs.NAMES, self._signs)
+        for names, there in (*kinds, (turns.ANGLES, self._turns), (HISTOGRAMS, self._counts)):
+            if name in names:
+                return there, names.index(name)
+        if name == "near_zero_relative":
+            return self._relative[:, None], 0
+        first = len(turns.ANGLES) + len(turns.AT) * turns.QUANTILES.index(name)
+        return self._turns, slice(first, first + len(turns.AT))
 
     def columns(self) -> dict[str, np.ndarray]:
         """-> {statistic: (tensor,) float64; counts (tensor,) int64; histograms (tensor, 204) int64; quantiles}"""
-        names = (*NORMS, *NONFINITE, *signs.NAMES, *turns.ANGLES, *turns.QUANTILES)
-        angle, cosine, *both = (x.copy() for x in np.split(self._turns, [1, 2, 2 + len(turns.AT)], axis=1))
-        found_in = (*np.sqrt(self._squares.T), *self._nonfinite.T.copy(), *self._signs.T.copy())
-        columns = zip(names, (*found_in, angle[:, 0], cosine[:, 0], *both), strict=True)
-        found = {name: column for name, column in columns if name in self.wanted}
-        if "near_zero_relative" in self.wanted:
-            found["near_zero_relative"] = self._relative.copy()
-        binned = (name for name in HISTOGRAMS if name in self.wanted)
-        return found | {name: self._counts[:, HISTOGRAMS.index(name)].copy() for name in binned}
+        found: dict[str, np.ndarray] = {}
+        for name, kind, column in self._columns:
+            found[name] = kind[:, column].copy()
+            if kind is self._squares:
+                np.sqrt(found[name], out=found[name])
+                found[name][~self._measured] = np.nan
+        return found
 
     def _near(self, gradient: np.ndarray, entries: int, square: float, zeros: int) -> int:
         """How many entries are near zero beside the root mean square of all; a second look, since that is known now."""
