@@ -1,25 +1,40 @@
-"""The same small net, weights and batches through numpy (the reference) and Keras: every series is the same."""
+"""The same small net, weights and batches through numpy (the reference), torch and Keras: every series is the same."""
 
 from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
 
 import keras
 import numpy as np
 import pytest
 
 from recorder import open_run, record
-from recorder.instruments import RawActivations, RawSnapshots
-from tests.adapters.nets import GradientDescent, NumpyNet
 from tests.keras.nets import WAYS
+from tests.keras.parity import EPOCHS, MOMENTUM, RATE, assert_same_runs, data, empty, everything, reference
 
-QUANTITIES = ("gradient", "weight", "update")
-BATCHES, EPOCHS, RATE = 5, 3, 0.05
-
-
-def everything():
-    return ["full", RawSnapshots(quantities=QUANTITIES[:2]), RawActivations()]
+ROOT = Path(__file__).parents[2]
+TORCH = Path(os.environ.get("TORCH_PYTHON", ROOT / ".venv" / "bin" / "python"))  # it shares no process with TensorFlow
 
 
-def twin(net, **compiled):
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """The run of the reference, and that of torch."""
+    folder = tmp_path_factory.mktemp("parity")
+    net, x, probe = data()
+    np.savez(folder / "data.npz", x=x, probe=probe, **{f"w:{name}": w for name, w in net.parameters.items()})
+    assert TORCH.exists(), f"no python with torch at {TORCH}: make test sets it up, or give TORCH_PYTHON"
+    done = subprocess.run(
+        [TORCH, "-m", "tests.keras.torch_twin", folder], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return reference(folder / "numpy.h5", net, x, probe), open_run(folder / "torch.h5")
+
+
+def trained(path, **compiled):
+    """The run of the training by Keras, and its names of the tensors."""
+    net, x, probe = data()
     model = keras.Sequential(
         [
             keras.Input((4,)),
@@ -29,71 +44,37 @@ def twin(net, **compiled):
         ]
     )
     model.set_weights([w.T for w in net.parameters.values()])
-    model.compile(keras.optimizers.SGD(RATE), loss="mse", **compiled)
-    return model
+    model.compile(keras.optimizers.SGD(RATE, momentum=MOMENTUM), loss="mse", **compiled)
+    options = {"probe": probe, "instruments": everything(), "progress": False, "strict": True}
+    with record(model, path, **options) as run:
+        model.fit(x, np.zeros((len(x), 2)), batch_size=16, epochs=EPOCHS, shuffle=False, verbose=0,
+                  callbacks=[run.callback()])  # fmt: skip
+    return open_run(path), dict(zip(net.parameters, (w.path for w in model.trainable_weights), strict=True))
 
 
-def reference(path, net, x, probe):
-    optimizer = GradientDescent(net, RATE)
-    with record(net, path, optimizer=optimizer, probe=probe, instruments=everything(), progress=False) as run:
-        for _ in range(EPOCHS):
-            for batch in np.split(x, BATCHES):
-                loss = net.backward(batch)
-                optimizer.step()
-                run.step(loss=loss)
-            run.epoch()
-    return open_run(path)
+def test_torch_is_the_reference(runs):
+    expected, found = runs
+    assert_same_runs(found, expected, {})
 
 
 @pytest.mark.parametrize("way", ["graph", "eager", "block", "xla block"])
-def test_every_series_is_that_of_the_reference(way, tmp_path):
+def test_keras_is_the_reference_and_torch(way, runs, tmp_path):
     compiled = {"steps_per_execution": 3} if "block" in way else {}
     compiled |= WAYS.get(way.removesuffix("block").strip(), {"jit_compile": False})
-    rng = np.random.default_rng(0)
-    net = NumpyNet(rng)
-    x = rng.standard_normal((BATCHES * 16, 4)).astype(np.float32)
-    probe = rng.standard_normal((5, 4)).astype(np.float32)
-    model = twin(net, **compiled)
-    expected = reference(tmp_path / "numpy.h5", net, x, probe)
-    options = {"probe": probe, "instruments": everything(), "progress": False, "strict": True}
-    with record(model, tmp_path / "keras.h5", **options) as run:
-        model.fit(x, np.zeros((len(x), 2)), batch_size=16, epochs=EPOCHS, shuffle=False, verbose=0,
-                  callbacks=[run.callback()])  # fmt: skip
-    found = open_run(tmp_path / "keras.h5")
-    assert list(found.series) == list(expected.series)
-    names = dict(zip(net.parameters, (w.path for w in model.trainable_weights), strict=True))
-    for name, series in expected.series.items():
-        if name == "scalars":
-            continue
-        mine, theirs = found.clock(name), expected.clock(name)
-        np.testing.assert_array_equal(mine.step, theirs.step, err_msg=name)
-        np.testing.assert_array_equal(mine.epoch, theirs.epoch, err_msg=name)
-        for item in series.items:
-            same(
-                name,
-                found.values(name, names.get(item, item)),
-                expected.values(name, item),
-                5e-5 if "xla" in way else 1e-5,
-            )
-    for name in ("loss", "learning_rate"):
-        np.testing.assert_allclose(found[name].values, expected[name].values, rtol=1e-5)
+    found, names = trained(tmp_path / "keras.h5", **compiled)
+    for expected in runs:
+        assert_same_runs(found, expected, names, looser=5 if "xla" in way else 1)
 
 
-def same(name, mine, theirs, rtol):
-    if name.startswith("raw_") and mine.ndim == 3 and "activation" not in name:
-        mine = mine.swapaxes(1, 2)  # Keras's kernels are (input, output)
-    if "histogram" in name:  # an entry at an edge may fall on either side of it after rounding
-        assert np.abs(mine.astype(np.int64) - theirs.astype(np.int64)).sum() <= 2, name
-    else:
-        np.testing.assert_allclose(mine, theirs, rtol=rtol, atol=1e-6 if name.startswith("raw") else 1e-9, err_msg=name)
+def test_it_is_no_comparison_of_nothing(runs):
+    for run in runs:
+        assert len(run.series) > 50
+        assert [name for name in empty(run) if "nonfinite" not in name] == []
+        assert run["raw_update"].item("0.weight").values.shape[1:] == (8, 4)
 
 
-def test_it_is_no_comparison_of_nothing(tmp_path):
-    rng = np.random.default_rng(0)
-    net = NumpyNet(rng)
-    x = rng.standard_normal((BATCHES * 16, 4)).astype(np.float32)
-    run = reference(tmp_path / "numpy.h5", net, x, x[:5])
-    assert len(run.series) > 30
-    assert np.nanmin(run["gradient_norm"].values) > 0
-    assert run["sign_flips"].values.sum() > 0
-    assert run["raw_gradient"].item("0.weight").values.shape == (EPOCHS + 1, 8, 4)
+def test_a_difference_is_found(runs, tmp_path):
+    net, x, probe = data()
+    net.parameters["2.weight"][0, 0] *= 1.001
+    with pytest.raises(AssertionError):
+        assert_same_runs(reference(tmp_path / "other.h5", net, x, probe), runs[0], {})
