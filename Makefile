@@ -61,7 +61,7 @@ constraints: $(READY) $(KERAS)/.ready  # what is installed now becomes what ever
 	$(KERAS)/bin/pip freeze --exclude-editable | grep -vE ' @ |^-e|^#' > constraints-keras.txt
 
 clean:
-	rm -rf $(VENV) $(H5PY_OTHER) $(KERAS) build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	rm -rf $(VENV) $(H5PY_OTHER) $(KERAS) .venv-peers build dist *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis
 
 $(READY): pyproject.toml constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit("layerscope needs Python 3.11 or newer and %s is %s; try: make PYTHON=python3.12" \

@@ -7,25 +7,29 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+from recorder.instruments import INSTRUMENTS
 from recorder.recording.catalogue import overview, table
+from recorder.recording.presets import PRESETS
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
+NAMES = {*PRESETS, *(instrument.name for instrument in INSTRUMENTS)}
 
 
 def overhead() -> str:
     """The measured ratios of recorded to bare training steps, one row a variant, one column a network."""
-    steps = json.loads((RESULTS / "overhead.json").read_text())["steps"]
-    ratios = {(s["variant"], s["network"]): s["whole"] for s in steps}
-    networks = list(dict.fromkeys(s["network"] for s in steps))
-    rows = [["recorded", *networks], ["---", *("---:" for _ in networks)]]
-    for variant in dict.fromkeys(s["variant"] for s in steps):
-        name = variant if " " in variant else f"`{variant}`"
-        rows.append([name, *(f"{ratios[variant, network]:.3f}" for network in networks)])
-    return _markdown(rows)
+    found = json.loads((RESULTS / "overhead.json").read_text())
+    return _ratios("recorded", [*found["presets"], *found["instruments"]])
+
+
+def peers() -> str:
+    """The same for the preset that looks at every gradient, and for what else one can do at every step."""
+    found = json.loads((RESULTS / "overhead.json").read_text())
+    return _ratios("at every step", [*(s for s in found["presets"] if s["variant"] == "dynamics"), *found["peers"]])
 
 
 def explorer() -> str:
@@ -57,6 +61,18 @@ def crash() -> str:
     )
 
 
+def _ratios(heading: str, steps: Sequence[Mapping[str, Any]]) -> str:
+    """One row a variant, one column a network; what was aimed at stands behind."""
+    ratios = {(s["variant"], s["network"]): s for s in steps}
+    networks = list(dict.fromkeys(s["network"] for s in steps))
+    rows = [[heading, *networks], ["---", *("---:" for _ in networks)]]
+    for variant in dict.fromkeys(s["variant"] for s in steps):
+        name = f"`{variant}`" if variant in NAMES else variant
+        cells = (ratios[variant, network] for network in networks)
+        rows.append([name, *(f"{c['whole']:.3f}" + (f" ({c['budget']})" if c["budget"] else "") for c in cells)])
+    return _markdown(rows)
+
+
 def _span(values: Sequence[float]) -> str:
     return f"{min(values):.0f} to {max(values):.0f}"
 
@@ -66,7 +82,7 @@ def _markdown(rows: Iterable[Sequence[str]]) -> str:
 
 
 PARTS: dict[str, dict[str, Callable[[], str]]] = {  # document -> part -> its text
-    "README.md": {"instruments": overview, "overhead": overhead, "crash": crash, "explorer": explorer},
+    "README.md": {"instruments": overview, "overhead": overhead, "peers": peers, "crash": crash, "explorer": explorer},
     "docs/instruments.md": {"series": table},
 }
 

@@ -1,6 +1,6 @@
-"""How much slower is a training step with recording, by preset and by instrument?
+"""How much slower is a training step with recording, by preset and by instrument, and with other tools?
 
-python benchmarks/overhead.py [PERIODS]
+python benchmarks/overhead.py [PERIODS] [--only presets instruments peers pass]
 
 Two trainings: an MLP of 0.57 million parameters on batches of 128 digits, and torchvision's ResNet-18 on batches of 64
 pictures of 32 x 32, each on one thread. For each variant a bare and a recorded training take turns, step by step. The
@@ -8,6 +8,9 @@ steps of a period of ten (what `light` records repeats after ten) are summed and
 of CPU seconds of the whole process, the writer's thread included, which other programs on the machine disturb less.
 Printed are medians over the periods, and the quartiles of the first. What happens once an epoch (the probe batch,
 histograms) is timed by itself and spread over epochs of 157 steps: 10,000 samples in batches of 64.
+
+The peers (`peers.py`) take their turns in the same way: the statistics of `dynamics` in plain operations, and what
+wandb, TensorBoard and trainscope record at every step. They run in an environment that the first run makes.
 
 The last table holds the fused pass alone against its limit: the bytes it has to move, over the bandwidth at which this
 thread reads memory. Histograms are bound by computing a column for each entry, not by memory.
@@ -20,11 +23,11 @@ import os
 os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS", "NUMBA_NUM_THREADS"), "1")
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 
+import argparse
 import json
 import statistics
-import sys
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from itertools import pairwise
 from pathlib import Path
@@ -32,6 +35,7 @@ from time import perf_counter, process_time
 from typing import Any
 
 import numpy as np
+import peers
 import torch
 import torchvision
 from torch import nn
@@ -39,25 +43,26 @@ from torch import nn
 from recorder import record
 from recorder.analysis import signs, turns
 from recorder.analysis.statistics import FLAGS, Kept, Table
+from recorder.instruments import INSTRUMENTS
 from recorder.recording.presets import PRESETS
 
 PERIOD, EPOCH = 10, 157  # steps
 EPOCHS = 5  # ends of epochs that are timed
+LIMIT = 25  # seconds for a peer, of which some take many times the training's
+PARTS = ("presets", "instruments", "peers", "pass")
 OUT = Path(__file__).parent / "results" / "overhead.json"
 
-VARIANTS: dict[str, Any] = {
-    "scalars only": (),
-    **{name: name for name in PRESETS},
-    **{
-        name: (name,)
-        for name in (
-            "gradient_norm", "weight_norm", "update_ratio", "weight_change", "near_zero", "sign_flips",
-            "local_extrema", "gradient_angle", "change_cosine", "secant_curvature", "near_zero_movement",
-            "moving_averages", "sign_map", "activation_statistics", "weight_histogram", "gradient_histogram",
-            "activation_histogram", "raw_snapshots", "raw_activations",
-        )
-    },
-}  # fmt: skip
+VARIANTS: dict[str, dict[str, Any]] = {
+    "presets": {"scalars only": (), **{name: name for name in PRESETS}},
+    "instruments": {instrument.name: (instrument.name,) for instrument in INSTRUMENTS},
+}
+BUDGETS = {  # of a step with recording, in bare steps
+    ("MLP 0.57 M", "light"): 1.05,
+    ("MLP 0.57 M", "dynamics"): 1.15,
+    ("ResNet-18, 32 x 32", "light"): 1.03,
+    ("ResNet-18, 32 x 32", "dynamics"): 1.08,
+}
+PASS_BUDGET = 1.25  # of the whole pass, in the time that its bytes take
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,7 @@ class Row:
     cpu_ratio: float
     epoch_ms: float
     whole: float  # the ratio with that
+    budget: float | None = None
 
 
 class Training:
@@ -83,12 +89,14 @@ class Training:
         self.labels = torch.arange(len(images)) % 10
         self.optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9)
 
-    def step(self) -> torch.Tensor:
+    def step(self, watch: Callable[[float], object] | None = None) -> float:
         self.optimizer.zero_grad()
         loss = nn.functional.cross_entropy(self.model(self.images), self.labels)
         loss.backward()
+        if watch is not None:
+            watch(loss.item())
         self.optimizer.step()
-        return loss
+        return loss.item()
 
 
 def mlp() -> Training:
@@ -101,50 +109,78 @@ def resnet18() -> Training:
     return Training(torchvision.models.resnet18(num_classes=10), torch.randn(64, 3, 32, 32))
 
 
-def compared(network: str, make: Callable[[], Training], variant: str, periods: int) -> Row:
+def timed(call: Callable[[], Any]) -> np.ndarray:
+    """-> seconds, CPU seconds"""
+    wall, cpu = perf_counter(), process_time()
+    call()
+    return np.array([perf_counter() - wall, process_time() - cpu])
+
+
+class Turns:
+    """A bare and a watched training step take turns, period by period."""
+
+    def __init__(self, bare: Callable[[], Any], watched: Callable[[], Any]) -> None:
+        self.bare, self.watched = bare, watched
+        self.sums: list[np.ndarray] = []  # of a period: (bare or watched, seconds or CPU seconds)
+        self.firsts: list[float] = []  # seconds of each period's first watched step
+
+    def period(self, *, keep: bool = True) -> None:
+        took = np.array([[timed(self.bare), timed(self.watched)] for _ in range(PERIOD)])
+        if keep:
+            self.sums.append(took.sum(axis=0))
+            self.firsts.append(took[0, 1, 0])
+
+    def row(self, network: str, variant: str, epoch: float = 0.0) -> Row:
+        """`epoch` are the seconds of what happens once an epoch."""
+        sums = np.array(self.sums)
+        low, middle, high = np.quantile(sums[:, 1, 0] / sums[:, 0, 0], [0.25, 0.5, 0.75])
+        cpu_ratio = float(np.median(sums[:, 1, 1] / sums[:, 0, 1]))
+        bare, watched = np.median(sums[:, :, 0], axis=0) / PERIOD
+        whole = middle + epoch / (EPOCH * bare)
+        budget = BUDGETS.get((network, variant))
+        return Row(network, variant, watched * 1e3, middle, (low, high), cpu_ratio, epoch * 1e3, whole, budget)
+
+
+def with_recording(network: str, make: Callable[[], Training], variant: str, asked: Any, periods: int) -> Row:
     bare, recorded = make(), make()
-    ratios, cpu_ratios, bare_seconds, seconds, epochs = [], [], [], [], []
+    epochs = []
     with (
         tempfile.TemporaryDirectory() as folder,
         record(
             recorded.model, f"{folder}/run.h5", optimizer=recorded.optimizer, probe=recorded.images,
-            instruments=VARIANTS[variant], progress=False,
+            instruments=asked, progress=False,
         ) as run,
     ):  # fmt: skip
 
         def step() -> None:
-            run.step(loss=recorded.step().item())
+            run.step(loss=recorded.step())
 
-        def timed(call: Callable[[], Any]) -> np.ndarray:
-            wall, cpu = perf_counter(), process_time()
-            call()
-            return np.array([perf_counter() - wall, process_time() - cpu])
-
-        firsts = []
-        for period in range(periods + 1):
-            sums = np.zeros((2, 2))
-            for k in range(PERIOD):
-                took = np.array([timed(lambda: bare.step().item()), timed(step)])
-                sums += took
-                if k == 0 and period > 0:
-                    firsts.append(took[1, 0])
-            if period > 0:  # the first one warms up, and begins an epoch
-                wall, cpu = sums[1] / sums[0]
-                ratios.append(wall)
-                cpu_ratios.append(cpu)
-                bare_seconds.append(sums[0, 0] / PERIOD)
-                seconds.append(sums[1, 0] / PERIOD)
+        turns_ = Turns(bare.step, step)
+        turns_.period(keep=False)  # it warms up, and begins an epoch
+        for _ in range(periods):
+            turns_.period()
         for _ in range(EPOCHS):
             end = timed(run.epoch)[0]  # the probe batch; histograms come with the first step that follows
-            epochs.append(end + timed(step)[0] - statistics.median(firsts))
+            epochs.append(end + timed(step)[0] - statistics.median(turns_.firsts))
             for _ in range(PERIOD - 1):
                 step()
-    low, middle, high = np.quantile(ratios, [0.25, 0.5, 0.75])
-    epoch = max(0.0, statistics.median(epochs))
-    return Row(
-        network, variant, statistics.median(seconds) * 1e3, middle, (low, high), statistics.median(cpu_ratios),
-        epoch * 1e3, middle + epoch / (EPOCH * statistics.median(bare_seconds)),
-    )  # fmt: skip
+    return turns_.row(network, variant, max(0.0, statistics.median(epochs)))
+
+
+def with_peer(network: str, make: Callable[[], Training], name: str, peer: peers.Peer, periods: int) -> Row:
+    bare, watched = make(), make()
+    with (
+        tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
+        peer(watched.model, watched.optimizer, Path(folder)) as watch,
+    ):
+        turns_ = Turns(bare.step, lambda: watched.step(watch))
+        for _ in range(2):  # what is compared with the step before is there from the second on
+            bare.step()
+            watched.step(watch)
+        began = perf_counter()
+        while len(turns_.sums) < periods and (not turns_.sums or perf_counter() - began < LIMIT):
+            turns_.period()
+    return turns_.row(network, name)
 
 
 @dataclass(frozen=True)
@@ -199,31 +235,62 @@ def fastest(call: Callable[[], Any], times: int = 7) -> float:
     return min(found)
 
 
-def main(periods: int) -> None:
+NETWORKS: dict[str, tuple[Callable[[], Training], float]] = {  # and the share of the periods
+    "MLP 0.57 M": (mlp, 1.0),
+    "ResNet-18, 32 x 32": (resnet18, 0.2),
+}
+
+
+def rows(network: str, part: str, periods: int) -> Iterable[Row]:
+    make, share = NETWORKS[network]
+    several = max(3, int(share * periods))
+    if part == "peers":
+        yield from (with_peer(network, make, name, peer, several) for name, peer in peers.present().items())
+    else:
+        for variant, asked in VARIANTS[part].items():
+            yield with_recording(network, make, variant, asked, several)
+
+
+def keep(part: str, found: list[dict[str, Any]]) -> None:
+    """Into the results; those of other parts stay."""
+    OUT.parent.mkdir(parents=True, exist_ok=True)
+    results = json.loads(OUT.read_text()) if OUT.exists() else {}
+    OUT.write_text(json.dumps(results | {part: found}, indent=1) + "\n")
+
+
+def main(periods: int, parts: Sequence[str]) -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
-    rows: list[Row] = []
-    for network, make, share in (("MLP 0.57 M", mlp, 1.0), ("ResNet-18, 32 x 32", resnet18, 0.2)):
+    found: dict[str, list[dict[str, Any]]] = {part: [] for part in parts if part != "pass"}
+    for network in NETWORKS:
         heads = f"{'ms a step':>10} {'x bare':>8} {'quartiles':>15} {'x CPU':>8} {'ms an epoch':>12} {'x, whole':>9}"
-        print(f"\n{network:24} {heads}")
-        for variant in VARIANTS:
-            row = compared(network, make, variant, max(3, int(share * periods)))
-            rows.append(row)
-            low, high = row.quartiles
-            print(
-                f"{row.variant:24} {row.step_ms:10.2f} {row.ratio:8.3f} {low:7.3f} {high:7.3f} {row.cpu_ratio:8.3f} "
-                f"{row.epoch_ms:12.2f} {row.whole:9.3f}",
-                flush=True,
-            )
-    print(f"\n{'one pass over a tensor':32} {'ns an entry':>12} {'limit':>8} {'x limit':>8}")
-    passes = limits()
-    for limit in passes:
-        ratio = limit.ns_an_entry / limit.limit_ns
-        print(f"{limit.what:32} {limit.ns_an_entry:12.3f} {limit.limit_ns:8.3f} {ratio:8.2f}")
-    OUT.parent.mkdir(parents=True, exist_ok=True)
-    OUT.write_text(json.dumps({"steps": [asdict(r) for r in rows], "pass": [asdict(p) for p in passes]}, indent=1))
+        print(f"\n{network:28} {heads} {'budget':>7}")
+        for part in found:
+            for row in rows(network, part, periods):
+                found[part].append(asdict(row))
+                low, high = row.quartiles
+                print(
+                    f"{row.variant:28} {row.step_ms:10.2f} {row.ratio:8.3f} {low:7.3f} {high:7.3f} {row.cpu_ratio:8.3f}"
+                    f" {row.epoch_ms:12.2f} {row.whole:9.3f} {row.budget or '':>7}",
+                    flush=True,
+                )
+    for part, some in found.items():
+        keep(part, some)
+    if "pass" in parts:
+        print(f"\n{'one pass over a tensor':32} {'ns an entry':>12} {'limit':>8} {'x limit':>8} {'budget':>7}")
+        passes = limits()
+        for limit in passes:
+            ratio = limit.ns_an_entry / limit.limit_ns
+            print(f"{limit.what:32} {limit.ns_an_entry:12.3f} {limit.limit_ns:8.3f} {ratio:8.2f} {PASS_BUDGET:>7}")
+        keep("pass", [asdict(p) for p in passes])
     print(f"\nwritten: {OUT.name}; `make readme` brings it into the README")
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else 40)
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("periods", nargs="?", type=int, default=40)
+    parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
+    asked = parser.parse_args()
+    if "peers" in asked.only:
+        peers.enter_environment()
+    main(asked.periods, asked.only)
