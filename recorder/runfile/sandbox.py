@@ -144,6 +144,14 @@ def _stamp(*paths: Path) -> Stamp:
     return tuple(found)
 
 
+def _here() -> str:
+    """The folder that relative paths mean."""
+    try:
+        return os.getcwd()
+    except OSError:  # it was removed
+        return os.sep
+
+
 def _name(status: int) -> str:
     with contextlib.suppress(ValueError):
         return signal.Signals(-status).name

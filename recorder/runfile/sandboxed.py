@@ -35,8 +35,9 @@ def serve() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _say(answers, {})
     for line in sys.stdin.buffer:
-        question, path = json.loads(line)
+        question, path, here = json.loads(line)
         try:
+            os.chdir(here)
             with _limits(Path(path)):
                 answer = QUESTIONS[question](Path(path))
         except FileNotFoundError as error:

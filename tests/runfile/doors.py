@@ -8,9 +8,11 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import os
 import re
 import resource
 import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -26,6 +28,7 @@ import numpy as np
 from recorder import open_run
 from recorder.entries import entries
 from recorder.errors import ExportError, LayerscopeError, NotRecordedError
+from recorder.runfile import sandbox
 from recorder.runfile.pack import pack, repair
 from recorder.runfile.reader import Run
 from recorder.view import At, Window
@@ -34,7 +37,9 @@ from tui.cli import main
 
 ROOT = Path(__file__).parents[2]
 SECRET = b"the bytes of another file"  # what lies outside the run in the corpus; no door may give it
-PATIENCE = 60.0  # seconds after which a child counts as hanging; far above what any file takes
+PATIENCE = 60.0  # seconds after which a child counts as hanging; far above what any file takes on a busy machine
+DEADLINE = 10.0  # seconds of CPU for one door: five times what is promised, since machines differ
+MEMORY = 200 << 20  # bytes that reading may take, with all that is imported for it
 
 
 @dataclass(frozen=True)
@@ -44,7 +49,8 @@ class Outcome:
     doors: dict[str, str]  # door -> "view", "refused: ...", "fault: ..."
     leaks: tuple[str, ...]  # doors that gave a byte from outside the run
     seconds: float
-    peak: int  # bytes of memory, the most since the child began
+    slowest: float  # seconds of CPU of its slowest door
+    peak: int  # bytes of memory, the most since the child began, of it or of its sandbox
     end: str = ""  # "crash (signal 11)", "hang": the child did not live to tell
 
     @property
@@ -56,13 +62,15 @@ class Outcome:
 class Child:
     """A process that looks at files for us; begun again after one that it did not survive."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, memory: int = 0) -> None:
+        """It gets no more memory than that; 0: as much as it wants."""
+        self._memory = memory
         self._process: subprocess.Popen[bytes] | None = None
 
     def look(self, path: Path, *doors: str) -> Outcome:
         """What these doors say of the run at `path`; all of them where none is named."""
         if self._process is None:
-            code = "from tests.runfile.doors import serve; serve()"
+            code = f"from tests.runfile.doors import serve; serve({self._memory})"
             self._process = subprocess.Popen(
                 [sys.executable, "-c", code],
                 cwd=ROOT,
@@ -77,13 +85,14 @@ class Child:
         process.stdin.flush()
         if not select.select([process.stdout], [], [], PATIENCE)[0]:
             self.close()
-            return Outcome({}, (), PATIENCE, 0, "hang")
+            return Outcome({}, (), PATIENCE, PATIENCE, 0, "hang")
         answer = process.stdout.readline()
         if not answer:
             self._process = None
-            return Outcome({}, (), 0.0, 0, f"crash (status {process.wait()})")
-        told, leaks, seconds, peak = json.loads(answer)
-        return Outcome(told, tuple(leaks), seconds, peak)
+            hung = process.wait() == -signal.SIGPROF
+            return Outcome({}, (), 0.0, 0.0, 0, "hang" if hung else f"crash (status {process.returncode})")
+        told, leaks, *numbers = json.loads(answer)
+        return Outcome(told, tuple(leaks), *numbers)
 
     def close(self) -> None:
         """End it."""
@@ -99,28 +108,49 @@ class Child:
         self.close()
 
 
-def serve() -> None:
+def serve(memory: int) -> None:
     """The child: a path and doors a line in, an outcome a line out."""
     warnings.simplefilter("ignore")
+    if memory:  # address space, of which what is used is a part: so much more than is used now
+        resource.setrlimit(resource.RLIMIT_AS, (_status("VmSize") + memory - _status("VmRSS"), resource.RLIM_INFINITY))
     out = sys.stdout
     for line in sys.stdin:
         path, names = json.loads(line)
         began = time.perf_counter()
-        doors, leaks = {}, []
+        doors, leaks, slowest = {}, [], 0.0
         for name in names:
+            signal.setitimer(signal.ITIMER_PROF, DEADLINE)  # ends the process
+            before = _cpu()
             with tempfile.TemporaryDirectory() as folder:
                 doors[name], leaked = _through(DOORS[name], Path(path), Path(folder))
                 leaks += [name] * leaked
-        print(json.dumps([doors, leaks, time.perf_counter() - began, _peak()]), file=out, flush=True)
+            signal.setitimer(signal.ITIMER_PROF, 0)
+            slowest = max(slowest, _cpu() - before)
+        peak = max(_status("VmHWM"), _status("VmHWM", _sandbox()))
+        print(json.dumps([doors, leaks, time.perf_counter() - began, slowest, peak]), file=out, flush=True)
 
 
-def _peak() -> int:
-    """The most memory so far, without what the parent had, which `ru_maxrss` counts on Linux."""
+def _sandbox() -> int | None:
+    process = sandbox._sandbox._process
+    return None if process is None else process.pid
+
+
+def _status(field: str, pid: int | str | None = "self") -> int:
+    """Bytes of memory, without what the parent had, which `ru_maxrss` counts on Linux."""
     with contextlib.suppress(OSError):
-        found = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())
-        if found:
-            return int(found[1]) << 10
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        found = re.search(rf"{field}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text())
+        return int(found[1]) << 10 if found else 0
+    return 0
+
+
+def _cpu() -> float:
+    """Seconds so far, of the sandbox too; of the living one as exactly as Linux says."""
+    ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+    total = time.process_time() + ended.ru_utime + ended.ru_stime
+    with contextlib.suppress(OSError):
+        fields = Path(f"/proc/{_sandbox()}/stat").read_text().rpartition(")")[2].split()
+        total += (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return total
 
 
 def _through(door: Callable[[Path, Path], Any], path: Path, folder: Path) -> tuple[str, bool]:

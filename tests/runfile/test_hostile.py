@@ -23,10 +23,9 @@ from recorder.runfile.listing import list_runs
 from recorder.runfile.reader import Run
 from recorder.runfile.schema import State
 from tests.runfile.corpus import KILLED, RUNS, VIEW, Bad, good, killed, redeclare
-from tests.runfile.doors import SECRET, Child, Outcome
+from tests.runfile.doors import MEMORY, SECRET, Child, Outcome
 from tests.runfile.runs import norms
 
-MEMORY = 200 << 20
 READING = ("open", "ls", "info", "pack", "repair")
 DRAWING = ("charts", "export")  # by matplotlib, which takes memory of its own
 DRAWN = {
@@ -47,7 +46,7 @@ def templates(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
 
 @pytest.fixture(scope="module")
 def reader() -> Iterator[Child]:
-    with Child() as child:
+    with Child(memory=MEMORY) as child:
         yield child
 
 
@@ -138,6 +137,14 @@ def test_flipped_bytes_do_no_harm(
         shutil.rmtree(here)
     harmless(outcome)
     assert outcome.peak < MEMORY
+
+
+def test_an_edge_that_hdf5_would_not_unpack_is_unpacked(tmp_path: Path, templates: dict[str, Path]) -> None:
+    """HDF5 takes the packed bytes, and the memory behind them, for rows."""
+    path = spoilt(tmp_path, templates["good"], RUNS["a packed edge"])
+    with Run.open(path) as run:
+        assert not run.values("weight_histogram").any()
+        assert run.values("gradient_norm").any()
 
 
 def test_the_list_shows_what_is_damaged_and_goes_on(tmp_path: Path, templates: dict[str, Path]) -> None:
