@@ -87,7 +87,7 @@ class Sandbox:
                 self._answered = 0
             assert process.stdin is not None
             with contextlib.suppress(BrokenPipeError):
-                process.stdin.write(json.dumps([question, os.path.abspath(path)]).encode() + b"\n")
+                process.stdin.write(json.dumps([question, os.fspath(path), _here()]).encode() + b"\n")
                 process.stdin.flush()
             if line := self._line(process, f"say what is in {path}"):
                 self._answered += 1
