@@ -179,6 +179,27 @@ def _tally(x: Any, scratch: Any, counts: Any) -> None:
 
 
 @_jit()
+def sign_codes(g: Any, tau: Any, out: Any) -> None:
+    """`signs.packed(signs.codes(g, tau))` into out (byte,)."""
+    zero = g.dtype.type(0)
+    whole = g.size // 4
+    for j in range(whole):
+        byte: Any = 0
+        for k in range(4):
+            x = g[4 * j + k]
+            near = np.uint8(abs(x) <= tau)
+            byte |= (near * (np.uint8(3) - np.uint8(2) * np.uint8(x < zero) - np.uint8(x > zero))) << (2 * k)
+        out[j] = byte
+    if 4 * whole < g.size:
+        byte = 0
+        for k in range(g.size - 4 * whole):
+            x = g[4 * whole + k]
+            near = np.uint8(abs(x) <= tau)
+            byte |= (near * (np.uint8(3) - np.uint8(2) * np.uint8(x < zero) - np.uint8(x > zero))) << (2 * k)
+        out[whole] = byte
+
+
+@_jit()
 def _word(gradient: Any, weight: Any, kept: Any, start: Any, planes: Any, word: Any, tau: Any, counts: Any) -> None:
     """The next 64 entries of `signs.add_counts`."""
     zero = gradient.dtype.type(0)

@@ -20,6 +20,10 @@ What an update leaves for the next one is a bit an entry in three planes: g > 0,
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
+from typing import Any
+
 import numpy as np
 
 NAMES = (
@@ -83,3 +87,47 @@ def unpacked(bytes: np.ndarray) -> np.ndarray:
 # of each byte how often it has each code, 16 bits a code: sums of up to 16,383 bytes stay apart
 LANES = (unpacked(np.arange(256, dtype=np.uint8)).reshape(256, 4, 1) == np.arange(4)).sum(axis=1).astype(np.uint16)
 LANES = LANES.view(np.uint64).ravel()
+_EVEN = np.uint64(0x5555555555555555)
+
+
+def mapped(gradient: np.ndarray, tau: float) -> np.ndarray:
+    """-> (byte,) uint8, `packed(codes(gradient, tau))` in one pass."""
+    g = np.ascontiguousarray(gradient).ravel()
+    found = np.empty(-(-g.size // 4), np.uint8)
+    _mapper()(g, g.dtype.type(tau), found)
+    return found
+
+
+def counted(bytes: np.ndarray, entries: int, block: int) -> np.ndarray:
+    """-> (block, 4) uint32: how often each code is there among `block` entries (a multiple of 32) of so many."""
+    blocks = -(-entries // block)
+    words = np.zeros(blocks * block // 32, np.uint64)
+    words.view(np.uint8)[: bytes.size] = bytes
+    low, high = words & _EVEN, words >> np.uint64(1) & _EVEN
+    counts = np.empty((blocks, 4), np.uint32)
+    for code, found in ((MINUS, low & ~high), (PLUS, high & ~low), (ZERO, low & high)):
+        counts[:, code] = _ones(found).reshape(blocks, block // 32).sum(axis=1)
+    size = np.full(blocks, block)
+    size[-1:] = entries - (blocks - 1) * block
+    counts[:, FAR] = size - counts[:, [MINUS, PLUS, ZERO]].sum(axis=1)
+    return counts
+
+
+def _ones(words: np.ndarray) -> np.ndarray:
+    """How many bits are set in each word."""
+    if hasattr(np, "bitwise_count"):  # numpy 2
+        return np.bitwise_count(words)
+    return np.unpackbits(words.view(np.uint8)).reshape(len(words), 64).sum(axis=1)
+
+
+@cache
+def _mapper() -> Callable[[np.ndarray, Any, np.ndarray], None]:
+    try:
+        from recorder.analysis.compiled import sign_codes
+    except ImportError:  # no numba here
+        return _plain_codes
+    return sign_codes
+
+
+def _plain_codes(g: np.ndarray, tau: Any, out: np.ndarray) -> None:
+    out[:] = packed(codes(g, float(tau)))

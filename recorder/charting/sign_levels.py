@@ -2,7 +2,7 @@
 
 Three levels are stored: two bits a parameter, and counts of the four codes in blocks of 256 and in larger ones, about
 4,000 over the network. Whole levels are never read, only the part of each row that is asked for. Blocks end where their
-tensor ends. Files of layerscope 0.1 have the larger blocks alone, tensor by tensor, as `sign_map_counts`.
+tensor ends. Older files have the larger blocks alone, tensor by tensor, as `sign_map_counts`.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def _read(
     pieces, edges = [], []
     for home, part, starts in _parts(parameters, level, lo, hi):
         clock, values = run.rows(level.series, home.item, window, part=part)
-        values = values.reshape(len(clock), part[1] - part[0], -1)
+        values = values.reshape(len(clock), part[1] - part[0], 1 if level.series == BITS else 4)
         pieces.append((clock, LANES[values[..., 0]] if level.series == BITS else values.astype(np.int64)))
         edges.append(starts)
     step, first = np.unique(np.concatenate([clock.step for clock, _ in pieces]), return_index=True)
@@ -197,7 +197,7 @@ def _one_by_one(run: RunView, parameters: Parameters, lo: int, hi: int, window: 
         clock, bytes = run.rows(BITS, home.item, window, part=part)
         a = max(lo, int(parameters.starts[home.first])) - int(firsts[0])
         b = min(hi, int(parameters.starts[home.last])) - int(firsts[0])
-        pieces.append((clock, unpacked(bytes.reshape(len(clock), -1))[:, a:b].astype(float)))
+        pieces.append((clock, unpacked(bytes.reshape(len(clock), part[1] - part[0]))[:, a:b].astype(float)))
     step, first = np.unique(np.concatenate([clock.step for clock, _ in pieces]), return_index=True)
     epoch = np.concatenate([clock.epoch for clock, _ in pieces])[first]
     codes = np.full((len(step), hi - lo), np.nan)

@@ -2,29 +2,48 @@
 
     white |g| > tau        red -tau <= g < 0        green 0 < g <= tau        black g = 0 exactly
 
-Beside the cells stand counts of the four in blocks of neighbouring parameters, about 4,000 over a whole network: what a
-wide view needs, without reading every cell. A tensor that was not updated has no counts. With `each_epoch` a row is the
-first update of an epoch: its gradient is that at the weights with which the epoch before ended.
+Beside the cells stand counts of the four in blocks of neighbouring parameters, of 256 in a large network and about
+4,000 over any: what a wide view needs, without reading every cell (`charting.sign_levels`). A tensor that was not
+updated has no counts. With `epoch_ends` a row is that of the last recorded step of an epoch.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
-from recorder.analysis.signs import codes, packed
+from recorder.analysis.signs import counted, mapped
 from recorder.chart import View
 from recorder.charting import sign_map as drawn
 from recorder.charting.per_epoch import Derived
+from recorder.charting.sign_levels import COARSE, FINE
 from recorder.errors import RecordError
-from recorder.reading import Facts, Need, Quantity, Reading, Statistic
+from recorder.reading import Facts, Need, Quantity, Reading, Statistic, TensorFacts
 from recorder.runfile.schema import Kind, Series
 from recorder.view import At, RunView, Window
 
 BLOCKS = 4096
-SMALLEST = 16  # parameters of a block
+SMALLEST = 32  # parameters of a block
+SMALL = 256  # of the smaller blocks of a large network
+LARGE = 4 * SMALL  # of the larger ones, from which on there are smaller ones
+
+
+@dataclass(frozen=True)
+class _Group:
+    """Tensors that came together: they share one dataset of blocks, named after the first of them."""
+
+    tensors: tuple[TensorFacts, ...]
+
+    @property
+    def name(self) -> str:
+        return self.tensors[0].name
+
+    def blocks(self, size: int) -> int:
+        """How many there are: each tensor begins one of its own."""
+        return sum(-(-t.size // size) for t in self.tensors)
 
 
 class SignMap:
@@ -35,37 +54,55 @@ class SignMap:
     needs = frozenset({Need.RAW})
     chart: ClassVar[Callable[[RunView, str, At, Window], View]] = staticmethod(drawn.chart)
     derived: ClassVar[Derived] = {"sign_map": {"sign_map_zoom": drawn.zoomed, "sign_map_shares": drawn.shares}}
-    inner: ClassVar[frozenset[str]] = frozenset({"sign_map_counts"})  # what is read to draw it, and no chart itself
+    inner: ClassVar[frozenset[str]] = frozenset({COARSE, FINE, "sign_map_counts"})  # read to draw it, no charts
 
     def __init__(self, *, tau: float = 1e-5) -> None:
         if not 0 <= tau < np.inf:
             raise RecordError(f"SignMap(tau={tau}): expected 0 <= tau")
         self._tau = tau
-        self._block = 0
+        self._groups: tuple[_Group, ...] = ()
+        self._blocks: dict[str, int] = {}  # series -> parameters of its blocks
 
     def raw(self, facts: Facts) -> frozenset[tuple[Quantity, str]]:
         """What the adapter has to copy."""
-        return frozenset(("gradient", t.name) for t in facts.tensors)
+        return frozenset(("gradient", t.name) for t in facts.tensors if t.size)
 
     def declare(self, facts: Facts) -> tuple[Series, ...]:
-        self._block = self._block or block_of(sum(t.size for t in facts.tensors))
-        tensors = tuple(t.name for t in facts.tensors)
+        tensors = tuple(t for t in facts.tensors if t.size)  # of the others there is nothing to say
+        self._meet(tensors)
         return (
             Series("sign_map", Kind.SIGN_MAP, "1", f"Gradient of each parameter: near zero is |g| <= {self._tau:g}.",
-                   tensors, dims=("byte",), dtype="uint8", item_dim="tensor",
-                   ragged=tuple((-(-t.size // 4),) for t in facts.tensors)),
-            Series("sign_map_counts", Kind.RAW, "count", f"Parameters of each colour, in blocks of {self._block}.",
-                   tensors, dims=("block", "colour"), dtype="uint32", item_dim="tensor",
-                   ragged=tuple((-(-t.size // self._block), 4) for t in facts.tensors)),
+                   tuple(t.name for t in tensors), dims=("byte",), dtype="uint8", item_dim="tensor",
+                   ragged=tuple((-(-t.size // 4),) for t in tensors)),
+            *(Series(name, Kind.SIGN_MAP, "count", f"Parameters of each colour, in blocks of {size}.",
+                     tuple(g.name for g in self._groups), dims=("block", "colour"), dtype="uint32",
+                     item_dim="first tensor", ragged=tuple((g.blocks(size), 4) for g in self._groups))
+              for name, size in self._blocks.items()),
         )  # fmt: skip
 
     def measure(self, reading: Reading) -> Mapping[str, Mapping[str, np.ndarray]]:
-        """-> sign_map {tensor: (byte,)}, sign_map_counts {tensor: (block, 4)}, of the tensors that were updated"""
-        found = {name: codes(g, self._tau) for (what, name), g in reading.raw.items() if what == "gradient"}
+        """-> sign_map {tensor: (byte,)} of those that were updated, and counts {first tensor: (block, 4)} of all"""
+        cells = {name: mapped(g, self._tau) for (what, name), g in reading.raw.items() if what == "gradient"}
         return {
-            "sign_map": {name: packed(c) for name, c in found.items()},
-            "sign_map_counts": {name: counts(c, self._block) for name, c in found.items()},
-        }
+            "sign_map": cells,
+            **{
+                name: {g.name: _counts(g, cells, size) for g in self._groups if not cells.keys().isdisjoint(
+                    t.name for t in g.tensors)}
+                for name, size in self._blocks.items()
+            },
+        }  # fmt: skip
+
+    def _meet(self, tensors: tuple[TensorFacts, ...]) -> None:
+        """Take in the tensors, or those that came since the last look; blocks stay as large as they were."""
+        known = tuple(t for group in self._groups for t in group.tensors)
+        if not known or tensors[: len(known)] != known:
+            known, self._groups = (), ()
+            block = block_of(sum(t.size for t in tensors))
+            self._blocks = {COARSE: block} | ({FINE: SMALL} if block >= LARGE else {})
+            for dtype in ("float32", "float64"):
+                mapped(np.zeros(1, dtype), self._tau)  # compiled before a step waits for it
+        if len(tensors) > len(known):
+            self._groups += (_Group(tensors[len(known) :]),)
 
 
 def block_of(parameters: int) -> int:
@@ -73,7 +110,10 @@ def block_of(parameters: int) -> int:
     return max(SMALLEST, 1 << max(0, (parameters - 1).bit_length() - BLOCKS.bit_length() + 1))
 
 
-def counts(codes: np.ndarray, block: int) -> np.ndarray:
-    """-> (block, 4) uint32"""
-    place = np.arange(codes.size) // block * 4 + codes
-    return np.bincount(place, minlength=-(-codes.size // block) * 4).reshape(-1, 4).astype(np.uint32)
+def _counts(group: _Group, cells: Mapping[str, np.ndarray], block: int) -> np.ndarray:
+    """-> (block, 4) uint32 of a group's tensors, one behind the other; 0 of those that were not updated"""
+    found = [
+        counted(cells[t.name], t.size, block) if t.name in cells else np.zeros((-(-t.size // block), 4), np.uint32)
+        for t in group.tensors
+    ]
+    return np.concatenate(found)

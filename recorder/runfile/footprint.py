@@ -18,8 +18,10 @@ import numpy as np
 from recorder.runfile.layout import (
     BLOCK_BYTES,
     BUCKET,
+    CHUNK_LIMIT,
     CLOCK,
     block_rows,
+    chunk_limit,
     chunk_shape,
     has_level,
     is_packed,
@@ -92,13 +94,15 @@ def footprints(series: Iterable[Series]) -> dict[str, Footprint]:
 def footprint(series: Sequence[Series], *, block_bytes: int = BLOCK_BYTES) -> Footprint:
     """The footprint of an axis that holds these series."""
     block = block_rows(row_dtype(()).itemsize + sum(s.row_bytes for s in series), block_bytes)
-    plain = [_grid((), np.dtype("f8"), block, items=False)] * len(CLOCK)
+    plain = [_grid((), np.dtype("f8"), block, items=False, limit=CHUNK_LIMIT)] * len(CLOCK)
     packed: list[Grid] = []
     datasets, names = len(CLOCK), 0
     for s in series:
         dtype = np.dtype(s.dtype)
         shapes = s.ragged if s.ragged else ((len(s.items), *s.shape),)
-        (packed if is_packed(s) else plain).extend(_grid(shape, dtype, block, items=not s.ragged) for shape in shapes)
+        (packed if is_packed(s) else plain).extend(
+            _grid(shape, dtype, block, items=not s.ragged, limit=chunk_limit(s)) for shape in shapes
+        )
         datasets += len(shapes) + 1
         names += len(s.items) * max(map(len, s.items), default=0)
         if has_level(s):
@@ -109,8 +113,8 @@ def footprint(series: Sequence[Series], *, block_bytes: int = BLOCK_BYTES) -> Fo
     return Footprint(datasets * DATASET + NAMED * names, tuple(plain), tuple(packed))
 
 
-def _grid(shape: tuple[int, ...], dtype: np.dtype, block: int, *, items: bool) -> Grid:
-    chunk = chunk_shape(shape, dtype.itemsize, block=block, items=items)
+def _grid(shape: tuple[int, ...], dtype: np.dtype, block: int, *, items: bool, limit: int) -> Grid:
+    chunk = chunk_shape(shape, dtype.itemsize, block=block, items=items, limit=limit)
     return Grid(chunk[0], _chunks(prod(-(-n // c) for n, c in zip(shape, chunk[1:], strict=True)), chunk, dtype))
 
 

@@ -25,6 +25,7 @@ BLOCK_BYTES = 4 << 20
 BLOCK_ROWS = 1024
 CHUNK_BYTES = 64 << 10
 CHUNK_LIMIT = 1 << 20  # one row of one item may be larger than CHUNK_BYTES; beyond this it is split
+PART_BYTES = 15 << 10  # of a sign map, of whose rows small parts are read
 ITEM_CHUNK = 16
 BUCKET = 256  # rows that one entry of a level summarises
 
@@ -96,17 +97,24 @@ def block_rows(row_bytes: int, block_bytes: int = BLOCK_BYTES) -> int:
     return min(BLOCK_ROWS, power_of_two(block_bytes // max(1, row_bytes)))
 
 
-def chunk_shape(shape: tuple[int, ...], itemsize: int, *, block: int, items: bool) -> tuple[int, ...]:
+def chunk_limit(series: Series) -> int:
+    """The most bytes of one row of one item in a chunk."""
+    return PART_BYTES if series.kind is Kind.SIGN_MAP else CHUNK_LIMIT
+
+
+def chunk_shape(
+    shape: tuple[int, ...], itemsize: int, *, block: int, items: bool, limit: int = CHUNK_LIMIT
+) -> tuple[int, ...]:
     """The chunk (row, *shape) for rows of `shape`, whose first dimension is the item's if `items`.
 
-    One item is what a view reads, so items are cut first, then the row itself where it is huge.
+    One item is what a view reads, so items are cut first, then the row itself where it is larger than `limit`.
     """
     chunk = [max(1, n) for n in shape]
     if items and chunk:
         chunk[0] = min(ITEM_CHUNK, chunk[0])
         while prod(chunk) * itemsize > CHUNK_BYTES and chunk[0] > 1:
             chunk[0] = (chunk[0] + 1) // 2
-    while prod(chunk) * itemsize > CHUNK_LIMIT:
+    while prod(chunk) * itemsize > limit:
         widest = int(np.argmax(chunk))
         chunk[widest] = (chunk[widest] + 1) // 2
     rows = min(block, power_of_two(CHUNK_BYTES // max(1, prod(chunk) * itemsize)))

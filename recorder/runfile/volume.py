@@ -29,6 +29,7 @@ from recorder.runfile.layout import (
     BUCKET,
     CLOCK,
     block_rows,
+    chunk_limit,
     chunk_shape,
     has_level,
     is_packed,
@@ -240,7 +241,7 @@ def _create_values(
         packed = {"compression": "gzip", "compression_opts": 1, "shuffle": dtype.kind != "S"}
     dataset = home.create_dataset(
         key, (0, *shape), dtype, maxshape=(None, *shape), fletcher32=True,
-        chunks=chunk_shape(shape, dtype.itemsize, block=block, items=not s.ragged),
+        chunks=chunk_shape(shape, dtype.itemsize, block=block, items=not s.ragged, limit=chunk_limit(s)),
         fillvalue=np.nan if dtype.kind in "fc" else None, **packed,
     )  # fmt: skip
     if s.unit:

@@ -10,12 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from recorder.analysis.signs import FAR, MINUS, PLUS, ZERO, codes, packed, unpacked
+from recorder.analysis.signs import FAR, MINUS, PLUS, ZERO, codes, counted, mapped, packed, unpacked
 from recorder.chart import Chart, Heat, Plate, Rule
 from recorder.entries import chart_of
 from recorder.errors import RecordError
 from recorder.instruments import SignMap
-from recorder.instruments.sign_map import block_of, counts
+from recorder.instruments.sign_map import block_of
+from recorder.reading import Facts, TensorFacts
 from recorder.runfile.schema import Clock
 from recorder.view import At, Window
 from tests.fakes import FakeRun
@@ -23,6 +24,7 @@ from tests.instruments.readings import FACTS, reading
 
 TAU = np.float32(1e-5)
 GRADIENT = np.array([1, -1, TAU, -TAU, 1e-9, -1e-9, 0, -0.0, np.nan, np.inf, np.nextafter(TAU, np.float32(1))], "f4")
+ALONE = Facts("numpy", (TensorFacts("w", (2, 3), "float32", "layer"),), ())
 EXPECTED = [FAR, FAR, PLUS, MINUS, PLUS, MINUS, ZERO, ZERO, FAR, FAR, FAR]
 
 
@@ -40,10 +42,16 @@ def test_packing_is_two_bits_a_parameter_and_exact(some):
     assert unpacked(np.stack([bytes, bytes])).shape == (2, 4 * bytes.size)
 
 
-@given(arrays(np.uint8, st.integers(1, 100), elements=st.integers(0, 3)), st.sampled_from([1, 2, 8, 64]))
+@given(arrays("f4", st.integers(0, 200), elements=st.floats(-(2.0**-15), 2.0**-15, width=32) | st.just(np.nan)))
+def test_the_compiled_pass_has_the_same_codes(gradient):
+    for g in (gradient, gradient.astype("f8"), gradient[::2]):
+        assert mapped(g, 1e-5).tolist() == packed(codes(g, 1e-5)).tolist()
+
+
+@given(arrays(np.uint8, st.integers(0, 300), elements=st.integers(0, 3)), st.sampled_from([32, 64, 256]))
 def test_blocks_count_each_colour(some, block):
-    found = counts(some, block)
-    assert found.sum() == some.size
+    found = counted(packed(some), some.size, block)
+    assert len(found) == -(-some.size // block)
     for k, row in enumerate(found):
         assert row.tolist() == [(some[k * block : (k + 1) * block] == code).sum() for code in range(4)]
 
@@ -52,7 +60,7 @@ def test_blocks_count_each_colour(some, block):
 def test_a_network_has_at_most_4096_blocks(parameters):
     blocks = -(-parameters // block_of(parameters))
     assert blocks <= 4096
-    assert blocks > 2048 or block_of(parameters) == 16
+    assert blocks > 2048 or block_of(parameters) == 32
 
 
 def recorded(gradients, *, facts=FACTS):
@@ -74,13 +82,20 @@ def run_of(series, row, sizes):
 
 def test_a_tensor_without_a_gradient_is_left_out():
     _, row = recorded({"w": np.zeros((2, 3), "f4")})
-    assert set(row["sign_map"]) == set(row["sign_map_counts"]) == {"w"}
+    assert set(row["sign_map"]) == {"w"}
     assert unpacked(row["sign_map"]["w"])[:6].tolist() == [ZERO] * 6
-    assert row["sign_map_counts"]["w"].tolist() == [[0, 0, 0, 6]]
+    assert row["sign_map_overview"]["w"].tolist() == [[0, 0, 0, 6], [0, 0, 0, 0]]  # of both tensors
+
+
+def test_a_large_network_has_blocks_of_256_as_well():
+    small, large = (Facts("numpy", (TensorFacts("w", (n,), "float32", ""),), ()) for n in (10**6, 10**7))
+    assert [s.name for s in SignMap().declare(small)] == ["sign_map", "sign_map_overview"]
+    assert [s.name for s in SignMap().declare(large)] == ["sign_map", "sign_map_overview", "sign_map_blocks"]
+    assert SignMap().declare(large)[2].ragged == ((-(-(10**7) // 256), 4),)
 
 
 def test_one_tensor_is_drawn_cell_by_cell():
-    run = run_of(*recorded({"w": np.array([[1, 1e-6, -1e-6], [0, 1, 1]], "f4")}), {"w": 6})
+    run = run_of(*recorded({"w": np.array([[1, 1e-6, -1e-6], [0, 1, 1]], "f4")}, facts=ALONE), {"w": 6})
     chart = chart_of(run, "sign_map", At(item="w"), Window())
     assert isinstance(chart, Chart)
     (heat,) = [m for m in chart.marks if isinstance(m, Heat)]
@@ -89,7 +104,7 @@ def test_one_tensor_is_drawn_cell_by_cell():
 
 
 def test_more_parameters_than_columns_are_drawn_in_blocks_with_their_shares():
-    run = run_of(*recorded({"w": np.array([[1, 1e-6, -1e-6], [0, 1, 1]], "f4")}), {"w": 6})
+    run = run_of(*recorded({"w": np.array([[1, 1e-6, -1e-6], [0, 1, 1]], "f4")}, facts=ALONE), {"w": 6})
     view = chart_of(run, "sign_map", At(), Window(points=1))
     assert isinstance(view, Plate)
     heat = view.rows[0][0].marks[0]
@@ -99,7 +114,7 @@ def test_more_parameters_than_columns_are_drawn_in_blocks_with_their_shares():
 
 
 def test_shares_over_the_rows():
-    run = run_of(*recorded({"w": np.array([[1, 1e-6, -1e-6], [0, 1, 1]], "f4")}), {"w": 6})
+    run = run_of(*recorded({"w": np.array([[1, 1e-6, -1e-6], [0, 1, 1]], "f4")}, facts=ALONE), {"w": 6})
     chart = chart_of(run, "sign_map_shares", At(), Window())
     assert [line.y.tolist() for line in chart.marks] == [[1 / 6] * 3] * 3
 
@@ -137,9 +152,8 @@ def test_in_a_recorded_run_of_torch(tmp_path):
             expected = [codes(g[tensor], 1e-3) for g in gradients]
             bytes = found["sign_map"][tensor].values
             np.testing.assert_array_equal(unpacked(bytes)[:, : expected[0].size], expected)
-            np.testing.assert_array_equal(
-                found["sign_map_counts"][tensor].values.sum(axis=1), [np.bincount(c, minlength=4) for c in expected]
-            )
+        whole = [sum(np.bincount(codes(v, 1e-3), minlength=4) for v in g.values()) for g in gradients]
+        np.testing.assert_array_equal(found["sign_map_overview"]["0.weight"].values.sum(axis=1), whole)
         view = chart_of(found, "sign_map")
         assert "all tensors in model order, 1,371 parameters" in view.caption
         assert [r.at for r in view.marks if isinstance(r, Rule)] == [1200, 1240, 1360, 1363, 1369]
