@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
-from typing import Any, Literal, Protocol, runtime_checkable
+from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -183,8 +183,7 @@ class Plan:
         return bool(self.statistics or self.keep_weights or self.keep_signs or self.raw or self.averages)
 
 
-@dataclass(frozen=True)
-class Collected:
+class Collected(NamedTuple):
     """What an adapter gathered for one iteration of the user's loop."""
 
     table: Mapping[Statistic, np.ndarray]  # empty where nothing was wanted or no update happened
@@ -241,6 +240,10 @@ class Foreseeing(Protocol):
 
     def expect(self, wants: Callable[[int], bool]) -> None:
         """Told when something has changed: `wants(k)`, whether the k-th coming update will be measured."""
+        ...
+
+    def bytes_for(self, wants: Callable[[int], bool]) -> int:
+        """The memory that it takes for these updates, also before it takes it."""
         ...
 
 

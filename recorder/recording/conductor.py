@@ -36,6 +36,7 @@ from recorder.reading import (
     Statistic,
     WantsRaw,
 )  # fmt: skip
+from recorder.recording.lull import Lull
 from recorder.recording.warning import warn
 from recorder.runfile.schema import Kind, Series
 from recorder.schedule import AtEnd, EachEpoch, Every, Moment, Pairs, Schedule, Scheduled
@@ -172,6 +173,7 @@ class Conductor:
         self._plan: Plan | None = None
         self._plans: dict[tuple[int, ...], Plan] = {}  # by who is due, and who compares the next step
         self._thin: Mapping[str, int] = {}
+        self._no_updates, self._no_looks = Lull(), Lull()  # nobody wants anything of these updates, of these steps
         self._previous: tuple[int, Mapping[Statistic, np.ndarray]] = (-1, {})  # the last measured update
 
     def move_to(self, moment: Moment, *, thin: Mapping[str, int] | None = None) -> None:
@@ -213,7 +215,10 @@ class Conductor:
     def due(self) -> tuple[Player, ...]:
         """Who measures the coming update."""
         if self._due is None:
-            self._due = tuple(self._at(self._coming(), self._at_updates))
+            if self._no_updates.holds(self._moment.updates) and not (self._epoch_begins or self._moment.ended):
+                self._due, self._plan = (), NOTHING
+            else:
+                self._due = tuple(self._at(self._coming(), self._at_updates))
         return self._due
 
     def _coming(self, ahead: int = 0) -> Moment:
@@ -223,8 +228,11 @@ class Conductor:
 
     def plan(self) -> Plan:
         """What the pass before the coming update has to compute: what is due, and what the next step needs."""
+        due = self.due
         if self._plan is None:
-            due, comparing = self.due, self._comparing_next()
+            comparing, now = self._comparing_next(), self._moment.updates
+            if not (due or comparing or self.wants(0)):
+                self._no_updates.find(now, lambda updates: self.wants(updates - now))
             key = (*map(id, due), 0, *map(id, comparing), self._averages)
             if key not in self._plans:
                 plan = _planned(due, comparing=comparing, tau=self._tau, relative_tau=self._relative_tau)
@@ -265,8 +273,13 @@ class Conductor:
 
         `look` gives the fields of a Reading that these needs ask for: activations, model.
         """
+        within = not (moment.epoch_begins or moment.ended)
+        if within and self._no_looks.holds(moment.step):
+            return {}
         due = [p for p in self._at(moment, self._between) if p.last != moment.step]
         if not due:
+            if within:
+                self._no_looks.find(moment.step, lambda step: bool(self._at(moment._replace(step=step), self._between)))
             return {}
         try:
             seen = look(frozenset[Need]().union(*(p.instrument.needs for p in due)))

@@ -136,12 +136,13 @@ class TorchAdapter:
 
     def _before_step(self, optimizer: Optimizer, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
         """The global hook; `args` begin with the optimizer."""
-        if self._last and (ours := self._last.pop(optimizer, None)) is not None:
+        hooks = getattr(optimizer, "_optimizer_step_pre_hooks", None)
+        if hooks and (ours := self._last.pop(optimizer, None)) is not None:
             ours.remove()
-        if getattr(optimizer, "_optimizer_step_pre_hooks", None):
-            self._last[optimizer] = optimizer.register_step_pre_hook(torch.compiler.disable(self._watch))
-            return None
-        return self._watch(optimizer, args, kwargs)
+        if not hooks:
+            return self._watch(optimizer, args, kwargs)
+        self._last[optimizer] = optimizer.register_step_pre_hook(torch.compiler.disable(self._watch))
+        return None
 
     def _watch(self, optimizer: Optimizer, args: Any, kwargs: Any) -> tuple[Any, Any] | None:
         """Measure this update. What fails here is raised in `collect`, not in the training."""
@@ -170,8 +171,8 @@ class TorchAdapter:
         began = perf_counter()
         try:
             members = self._optimizers.members(optimizer)
-            for text in self._optimizers.take_notes():
-                self._notes.append(("warning", text))
+            if self._optimizers.notes:
+                self._notes += [("warning", text) for text in self._optimizers.take_notes()]
             self._grow()
             if members:
                 self._fired.add(id(optimizer))
@@ -334,6 +335,9 @@ def numbers_later(values: Mapping[str, Any]) -> Callable[[], dict[str, float]]:
     ready: dict[str, float] = {}
     waiting: dict[torch.device, dict[str, torch.Tensor]] = {}
     for name, value in values.items():
+        if type(value) is float:
+            ready[name] = value
+            continue
         ready[name] = np.nan  # the order of the names is that of the values
         if isinstance(value, torch.Tensor):
             value = value.detach()
