@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from recorder.errors import RunFileError
+from recorder.runfile import sandbox
 
 COLOURS = ("auto", "truecolor", "256", "16", "none")
 
@@ -28,6 +29,7 @@ def run(args: argparse.Namespace) -> int:
 
         print(f"layerscope {version('layerscope')}")
         return 0
+    sandbox.start()  # before what takes longer to import
     path: Path = args.path.expanduser()
     if not there(path):
         near = get_close_matches(str(path), args.commands, n=1)

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from recorder.errors import RunFileError
+from recorder.runfile import sandbox
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -14,6 +15,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    sandbox.start()  # before what takes longer to import
     from tui import summary
     from tui.charset import said
 
