@@ -90,7 +90,11 @@ def find(run: RunView, name: str) -> Entry:
 
 def chart_of(run: RunView, name: str, at: At = At(), window: Window = Window()) -> View:  # noqa: B008 - frozen
     """The view of one entry with the cursor at `at` over the steps of `window`."""
-    entry = find(run, name)
+    return drawn(run, find(run, name), at, window)
+
+
+def drawn(run: RunView, entry: Entry, at: At, window: Window) -> View:
+    """The view of an entry that is known."""
     if entry.item is not None:
         at = replace(at, item=entry.item)
     elif at.item is not None and at.item not in entry.items:
@@ -100,7 +104,7 @@ def chart_of(run: RunView, name: str, at: At = At(), window: Window = Window()) 
             if near
             else f"it has {len(entry.items):,} {entry.item_dim}s"
         )
-        raise NotRecordedError(f"{name!r} has no {entry.item_dim} {at.item!r}; {hint}")
+        raise NotRecordedError(f"{entry.name!r} has no {entry.item_dim} {at.item!r}; {hint}")
     return entry.draw(run, entry.series, at, window)
 
 

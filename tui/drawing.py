@@ -9,10 +9,10 @@ import numpy as np
 
 from recorder.chart import Chart, Heat, Plate, View
 from recorder.charting import events
-from recorder.charting.default_chart import default_chart
+from recorder.charting.default_chart import CELLS, default_chart
 from recorder.charting.per_epoch import PerEpoch, epochs_of
 from recorder.charting.transform import limited, log_y, smoothed, without_outliers
-from recorder.entries import Entry, chart_of, find
+from recorder.entries import Entry, drawn, find
 from recorder.errors import NotRecordedError
 from recorder.runfile.schema import Kind
 from recorder.view import At, RunView, Window
@@ -22,14 +22,14 @@ from tui.state import Options
 from tui.terminal import Cursor, read_out
 
 STEP_FREE = (Kind.SCALAR, Kind.PER_ITEM)  # drawn over steps alone: the cursor moves without drawing anew
-MANY = 1000  # items of which one view takes megabytes
+VIEWS, REMEMBERED = 4, 3 * CELLS  # how many views of all items are remembered, and how many cells they may have
 RULER = 4000  # places along x between which steps are found by interpolation
 
 
-Drawer = Callable[[RunView, str, At, Window], View]
+Drawer = Callable[[RunView, Entry, At, Window], View]
 
 
-def draw(run: RunView, request: Draw, chart: Drawer = chart_of) -> View:
+def draw(run: RunView, request: Draw, chart: Drawer = drawn) -> View:
     """The view of an entry for an item at a step, transformed as the options want; `chart` may remember views."""
     entry = find(run, request.entry)
     item = request.item if request.item in entry.items else None
@@ -37,28 +37,27 @@ def draw(run: RunView, request: Draw, chart: Drawer = chart_of) -> View:
     if entry.kind is Kind.PER_ITEM and item is not None:
         view = _all_above_one(run, entry, at, request.window, chart)
     else:
-        view = chart(run, entry.name, at, request.window)
+        view = chart(run, entry, at, request.window)
     return transformed(view, request.options)
 
 
 class Remembered:
-    """Draws as `chart_of` does, but keeps the last few views of all items.
+    """Draws as `drawn` does, but keeps the last few views of all items.
 
     The next tensor then only needs its own curve, and a zoom that is taken back needs nothing.
     """
 
-    def __init__(self, most: int = 4) -> None:
-        self._most = most
+    def __init__(self) -> None:
         self._views: dict[tuple[object, ...], View] = {}
 
-    def __call__(self, run: RunView, name: str, at: At, window: Window) -> View:
+    def __call__(self, run: RunView, entry: Entry, at: At, window: Window) -> View:
         """The view of an entry."""
         if at.item is not None:
-            return chart_of(run, name, at, window)
-        asked = (name, at, window)
-        view = self._views.pop(asked, None) or chart_of(run, name, at, window)
+            return drawn(run, entry, at, window)
+        asked = (entry.name, at, window)
+        view = self._views.pop(asked, None) or drawn(run, entry, at, window)
         self._views[asked] = view  # the newest last
-        if len(self._views) > (self._most if len(find(run, name).items) <= MANY else 1):
+        while len(self._views) > VIEWS or (len(self._views) > 1 and sum(map(cells, self._views.values())) > REMEMBERED):
             del self._views[next(iter(self._views))]
         return view
 
@@ -67,12 +66,18 @@ class Remembered:
         self._views.clear()
 
 
+def cells(view: View) -> int:
+    """How many values the heat maps of a view hold: what of it takes memory."""
+    charts = view.charts if isinstance(view, Plate) else (view,)
+    return sum(mark.values.size for chart in charts for mark in chart.marks if isinstance(mark, Heat))
+
+
 def _all_above_one(run: RunView, entry: Entry, at: At, window: Window, chart: Drawer) -> View:
     """All items over steps, and the chosen one's curve below."""
-    every = chart(run, entry.name, replace(at, item=None), window)
+    every = chart(run, entry, replace(at, item=None), window)
     if isinstance(every, Plate) and len(every.rows) != 2:
         return every
-    one = chart(run, entry.name, at, window)
+    one = chart(run, entry, at, window)
     if not isinstance(one, Chart) or len(entry.items) < 2:
         return one
     if isinstance(every, Chart):

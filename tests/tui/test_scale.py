@@ -11,10 +11,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from recorder.entries import drawn, find
 from recorder.runfile.schema import Clock, Kind, Series
+from recorder.view import At, Window
+from tests.fakes import fake_run
 from tests.tui.driving import NARROW, WIDE, Driven, drive
 from tests.tui.sources import FakeOpened, FakeRecord, FakeSource, one
-from tui import follow
+from tui import drawing, follow
+from tui.drawing import Remembered
 from tui.screens.run_page import RunPage
 from tui.state import Place
 
@@ -77,6 +81,24 @@ def test_ten_thousand_tensors(size: tuple[int, int], monkeypatch: pytest.MonkeyP
         assert any("…" in line and "jection " in line for line in driven.lines)
 
     drive(one(large()), test, size=size, place=Place(screen="layers", run="runs/large.h5"))
+
+
+def test_a_zoom_that_is_taken_back_is_not_drawn_again_and_few_cells_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[int | None] = []
+
+    def counted(run: Any, entry: Any, at: At, window: Window) -> Any:
+        made.append(window.hi)
+        return drawn(run, entry, at, window)
+
+    monkeypatch.setattr(drawing, "drawn", counted)
+    monkeypatch.setattr(drawing, "REMEMBERED", 800)
+    run, remembered = fake_run(steps=50, tensors=8), Remembered()
+    for hi in (None, 40, None, 40):
+        remembered(run, find(run, "gradient_norm"), At(), Window(hi=hi))
+    assert made == [None, 40]
+    for hi in (30, 40, None):  # 8 x (50 + 41 + 31) cells are too many
+        remembered(run, find(run, "gradient_norm"), At(), Window(hi=hi))
+    assert made == [None, 40, 30, None]
 
 
 def test_five_hundred_metrics_are_read_at_once() -> None:

@@ -33,13 +33,12 @@ def limits(heat: Heat) -> Limits:
     if heat.limits is not None:
         return heat.limits
     values = np.asarray(heat.values)
-    if values.dtype.kind == "f":
-        values = values[np.isfinite(values)]
-    if heat.log:
-        values = values[values > 0]
-    if not values.size:
-        return (0.1, 1.0) if heat.log else (0.0, 1.0)
-    low, high = float(values.min()), float(values.max())
+    low, high = (float(values.min()), float(values.max())) if values.size else (np.nan, np.nan)
+    if not (np.isfinite(high - low) and (low > 0 or not heat.log)):  # a mask costs more than the values
+        values = values[np.isfinite(values) & (values > 0)] if heat.log else values[np.isfinite(values)]
+        if not values.size:
+            return (0.1, 1.0) if heat.log else (0.0, 1.0)
+        low, high = float(values.min()), float(values.max())
     if heat.diverging:
         high = max(abs(low), abs(high)) or 1.0
         return -high, high
