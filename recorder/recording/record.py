@@ -7,6 +7,7 @@ are those at w_t, before update t, and an update is w_t - w_{t-1}. `epoch` count
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -34,6 +35,7 @@ from recorder.recording.session import Session, Setup
 from recorder.recording.summary import ProgressLine, Summary
 from recorder.recording.unwatched import Unwatched
 from recorder.recording.warning import warn
+from recorder.runfile.guard import clean
 from recorder.runfile.schema import State
 
 
@@ -231,6 +233,8 @@ class Recording:
         self.path, self._pid = writer.path, os.getpid()
         try:
             self._session = Session(self._setup, writer, start)
+            if self._setup.progress and (large := self._session.large):
+                print(f"layerscope {clean(self.path.name)}: {large}", file=sys.stderr)
             self._session.begin()
             self._progress = ProgressLine(self._setup.progress)
         except BaseException as problem:

@@ -27,7 +27,7 @@ from recorder.recording.checkpoint import Checkpointer, Checkpoints
 from recorder.recording.conductor import Conductor, Player
 from recorder.recording.cost import Cost
 from recorder.recording.flight import Flight, FlightRecorder, Step
-from recorder.recording.forecast import Forecast, Growth
+from recorder.recording.forecast import Forecast, Growth, size
 from recorder.recording.ledger import Ledger
 from recorder.recording.memory import gradient_bytes, memory
 from recorder.recording.provenance import model_facts
@@ -40,6 +40,7 @@ from recorder.runfile.schema import FLIGHT, State
 from recorder.runfile.writer import RunWriter
 from recorder.schedule import Moment
 
+LARGE = 4  # times the weights: memory that is announced
 UNSEEN = 100  # steps without an update after which something must be wrong
 UPDATES = {"keras": "the optimizer's apply() is traced within the block, not in a tf.function that is older"}
 STEPS = {"keras": "give model.fit callbacks=[run.callback()], or call it at the end of each iteration of your own loop"}
@@ -93,6 +94,7 @@ class Session:
         self._facts = facts
         self._adapter = setup.adapter
         self._expect = getattr(setup.adapter, "expect", None)  # of `recorder.reading.Foreseeing`
+        self._bytes_for = getattr(setup.adapter, "bytes_for", None)
         self._each_update = setup.flight.statistics(setup.players)
         self._conductor = Conductor(setup.players, self.ledger.note, strict=setup.strict, always=self._each_update)
         self._conductor.move_to(start.moment)
@@ -169,6 +171,20 @@ class Session:
         self._between()
 
     @property
+    def kept(self) -> int:
+        """Bytes of memory that instruments take from update to update, and the adapter for them, also before."""
+        kept = memory(self._conductor.players, self._facts.tensors)
+        return kept + (self._bytes_for(self._conductor.wants) if self._bytes_for is not None else 0)
+
+    @property
+    def large(self) -> str:
+        """What there is to say of that memory before it is taken; "" where it is small beside the network."""
+        kept, weights = self.kept, gradient_bytes(self._facts.tensors)
+        if kept <= LARGE * weights:
+            return ""
+        return f"{size(kept)} of memory from update to update, {kept / weights:.1f} x the network's weights"
+
+    @property
     def checkpoint_due(self) -> bool:
         return self._setup.checkpoints is not None and self._setup.checkpoints.due(self.moment)
 
@@ -226,6 +242,7 @@ class Session:
     def unwatch(self) -> None:
         """Let go of the framework and of what is on its way from it; scalars are still recorded."""
         adapter, self._adapter, self._expect = self._adapter, Unwatched(self._setup.facts), None
+        self._bytes_for = None
         self._iterations.clear()
         self._conductor.rest()
         adapter.detach()
@@ -260,7 +277,7 @@ class Session:
             written=on_disk(path),
             loss=ledger.latest.get("loss"),
             max_size=self._setup.max_size,
-            kept=memory(self._conductor.players, self._facts.tensors),
+            kept=self.kept,
             storage=ledger.writer.storage,
             thin=max(ledger.budget.thin.values(), default=1),
             flight=self._setup.flight.steps,

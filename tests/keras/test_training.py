@@ -9,6 +9,9 @@ import tensorflow as tf
 
 from recorder import open_run, record
 from recorder.adapters.keras.adapter import KerasAdapter
+from recorder.recording.conductor import Conductor
+from recorder.recording.memory import memory
+from recorder.schedule import Moment
 from tests.keras.nets import WAYS, classifier, gradient, linear, patches, recorded, updates, weights
 
 EVERYTHING = {"instruments": ["full"]}
@@ -228,6 +231,22 @@ def test_steps_per_execution_may_change_between_fits(tmp_path):
     assert found["gradient_norm"].step.tolist() == list(range(12))
     assert np.isfinite(found["gradient_norm"].values).all()
     assert found.epochs == 2
+
+
+@pytest.mark.parametrize(("instruments", "block", "slots"), [("full", 1, 1), ("full", 5, 5), ("light", 5, 3)])
+def test_the_memory_of_what_the_graph_copies_is_said_before_it_is_taken(instruments, block, slots, tmp_path):
+    model = linear("sgd", steps_per_execution=block)
+    setup = record(model, tmp_path / "run.h5", instruments=instruments, progress=False)
+    adapter = setup._setup.adapter
+    conductor = Conductor(setup._setup.players, lambda *_: None)
+    conductor.move_to(Moment(0, epoch_begins=True))
+    said = adapter.bytes_for(conductor.wants)
+    assert adapter._tape is None
+    with setup as run:
+        tape = adapter._tape
+        taken = sum(v.numpy().nbytes for v in (*tape._gradients, *tape._weights))
+        assert taken == said == slots * 2 * 6 * 4
+        assert run.summary.kept == said + memory(setup._setup.players, setup._setup.facts.tensors)
 
 
 def test_frozen_unused_and_sparse_tensors(tmp_path):

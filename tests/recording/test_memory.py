@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -49,3 +51,24 @@ def test_it_is_said_before_it_is_taken(tmp_path):
         assert "324 B of memory from update to update" in " ".join(str(run).split())
     with record(Quadratic(), tmp_path / "r.h5", instruments="weight_norm", progress=False) as run:
         assert "of memory" not in " ".join(str(run).split())
+
+
+class Watcher(Quadratic):
+    """Says of itself how much it has when it is asked to watch."""
+
+    def attach(self, plan):
+        super().attach(plan)
+        print("attached", file=sys.stderr)
+
+
+def test_what_is_large_is_printed_by_itself_before_it_is_taken(tmp_path, capsys):
+    with record(Watcher(), tmp_path / "q.h5", instruments="full"):
+        pass
+    told, attached = capsys.readouterr().err.splitlines()
+    assert (told, attached) == ("layerscope q.h5: 324 B of memory from update to update, 8.1 x the network's weights",
+                                "attached")  # fmt: skip
+    with record(Watcher(), tmp_path / "l.h5", instruments="dynamics"):
+        pass
+    with record(Watcher(), tmp_path / "s.h5", instruments="full", progress=False):
+        pass
+    assert capsys.readouterr().err == 2 * "attached\n"

@@ -29,7 +29,7 @@ from recorder.adapters.keras.model import (
     tensor_facts,
 )
 from recorder.adapters.keras.probe import Probe
-from recorder.adapters.keras.tape import AHEAD, NO_SLOT, Iteration, Tape, host_view, most_of_a_block
+from recorder.adapters.keras.tape import NO_SLOT, Iteration, Tape, bytes_of_a_slot, host_view, slots_for
 from recorder.adapters.keras.wrapping import wrapped
 from recorder.adapters.rows import HostRows, Update, merged
 from recorder.analysis import statistics
@@ -143,6 +143,11 @@ class KerasAdapter:
                 ("note", f"of {self._tape.block} steps an execution at most {self._tape.slots} are measured")
             )
 
+    def bytes_for(self, wants: Callable[[int], bool]) -> int:
+        """The memory of the graph's copies; that of a block's wanted updates, before there are any."""
+        slots = self._tape.slots if self._tape is not None else slots_for(wants, self._block)
+        return slots * bytes_of_a_slot(self._weights.values())
+
     @property
     def _block(self) -> int:
         """How many iterations a call of the train function makes."""
@@ -150,7 +155,7 @@ class KerasAdapter:
 
     def _new_tape(self, block: int) -> Tape:
         weights, key = list(self._weights.values()), next(iter(self._optimizers.values()))
-        slots = most_of_a_block([self._wants(k) for k in range(AHEAD + block)], block)
+        slots = slots_for(self._wants, block)
         numbers = [np.nan, *(as_float(optimizer.learning_rate) for optimizer in self._optimizers.values())]
         tape = _TAPES.get(key)
         if tape is None or not tape.fits(weights, block=block, slots=slots, numbers=len(numbers)):

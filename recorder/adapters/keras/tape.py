@@ -8,6 +8,7 @@ variable `slots` before: an update with no slot costs a comparison, nothing is c
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -147,9 +148,14 @@ class Tape:
         self.want(())
 
 
-def most_of_a_block(wanted: Sequence[bool], block: int) -> int:
+def bytes_of_a_slot(weights: Iterable[Any]) -> int:
+    """Of a copy of each gradient and of each tensor."""
+    return sum(2 * math.prod(w.shape) * tf.as_dtype(w.dtype).size for w in weights)
+
+
+def slots_for(wants: Callable[[int], bool], block: int) -> int:
     """How many updates of a block may be wanted: the most of so many neighbours, and the first of an epoch."""
-    flags = np.asarray(wanted, int)
+    flags = np.array([wants(k) for k in range(AHEAD + block)], int)
     most = int(np.convolve(flags, np.ones(block, int)).max(initial=0))
     return min(block, most + 1)
 
