@@ -15,6 +15,7 @@ from textual.screen import Screen
 from textual.timer import Timer
 
 from tui import messages, quirks
+from tui.arrival import arrival
 from tui.charset import as_given, ascii_only
 from tui.follow import Follower
 from tui.garbage import STANDS, look_at_what_comes
@@ -72,6 +73,7 @@ class Explorer(App[int]):
         self.place = place or Place()
         self.facts: messages.RunFacts | None = None
         self.finding: int | None = None  # which health finding was gone to last
+        self._arriving = True  # the run that is to be read next was not shown yet
         self._look = look or Look()
         self._state = state
         self._saving: Timer | None = None
@@ -158,8 +160,11 @@ class Explorer(App[int]):
     def open_run(self, path: Path) -> None:
         """Open a run on its overview. Its step and zoom begin anew; the entry and the options stay."""
         if str(path) != self.place.run or self.facts is None:
-            self.facts, self.finding = None, None
-            self.go(run=str(path), step=None, lo=None, hi=None)
+            self.facts, self.finding, self._arriving = None, None, True
+            order = "recorded" if self.place.order == "first bad" else self.place.order
+            self.go(
+                run=str(path), step=None, lo=None, hi=None, anomalies=0, order=order, parameter=None, parameters=None
+            )
             self.ask(Open(path))
         self.show_screen("overview")
 
@@ -179,11 +184,12 @@ class Explorer(App[int]):
 
     def show_entry(self, name: str) -> None:
         """Chart an entry, on the overview if need be."""
-        if self.place.screen not in ("overview", "layers"):
+        screens = ("layers", "gradients")
+        if self.place.screen not in ("overview", *screens):
             self.show_screen("overview")
         facts = self.facts
         entry = facts.entry(name) if facts is not None else None
-        screen = "layers" if entry is not None and entry.items and self.place.screen == "layers" else "overview"
+        screen = self.place.screen if entry is not None and entry.items and self.place.screen in screens else "overview"
         self.show_screen(screen)
         self.go(chosen={**self.place.chosen, screen: name})
 
@@ -206,7 +212,20 @@ class Explorer(App[int]):
 
     def on_run_read(self, message: messages.RunRead) -> None:
         self.facts = message.facts
+        if self._arriving:
+            self._arrive(message.facts)
         self.tell(message)
+
+    def _arrive(self, facts: messages.RunFacts) -> None:
+        """A run that went wrong is shown where it did, unless that was seen before."""
+        self._arriving = False
+        news = facts.anomalies[self.place.anomalies :]
+        if news and self.page.NEEDS_RUN:
+            changes = arrival(facts, self.place)
+            screen = changes.pop("screen")
+            self.go(**changes)
+            self.show_screen(screen)
+            self.say(news[0].text, severity="warning")
 
     def on_runs_listed(self, message: messages.RunsListed) -> None:
         self._pages["runs"].receive(message)

@@ -54,7 +54,7 @@ LIST = (
     Key(("PgUp",), "page(-1)", "a page up", "", "Lists"),
     Key(("Enter",), "open", "open the row, or maximise its chart", "open", "Lists"),
     Key(("/",), "filter", "filter names: words, gl*b, /regex/, !not", "filter", "Lists"),
-    Key(("a",), "arrange", "order of the list: as recorded, by name, by value", "", "Lists"),
+    Key(("a",), "arrange", "order of the list: as recorded, by name, by value, who went bad first", "", "Lists"),
     Key(("n",), "match(1)", "next match, from any pane", "", "Lists"),
     Key(("N",), "match(-1)", "previous match", "", "Lists"),
 )
@@ -88,6 +88,11 @@ CHART = (
     Key(("z",), "maximise", "maximise the chart and back", "maximise"),
     Key(("y",), "copy_value", "copy the values under the cursor", "copy"),
     Key(("Y",), "copy_command", "copy the command that makes this view"),
+)
+
+GRADIENTS = (
+    Key(("M",), "sign_map", "sign map: ← → parameter, ↑ ↓ row, + - 0 zoom; again: back", "signs", "Gradients"),
+    Key(("b",), "bad_first", "only the tensors that went bad, who was first; again: all", "bad first", "Gradients"),
 )
 
 

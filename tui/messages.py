@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from textual.message import Message
 
+from recorder.analysis.first_bad import first_bad
 from recorder.analysis.health import Finding, findings
 from recorder.chart import View
 from recorder.entries import Entry
@@ -41,6 +43,17 @@ class RunFacts:
     def findings(self) -> tuple[Finding, ...]:
         """Health findings in the order of their steps."""
         return findings(self.events)
+
+    @cached_property
+    def first_bad(self) -> Mapping[str, Finding]:
+        """The tensors that went bad, the first one first, each with its first finding."""
+        tensors = (entry.items for entry in self.entries if entry.item_dim == "tensor")
+        return first_bad(self.findings, max(tensors, key=len, default=()))
+
+    @property
+    def anomalies(self) -> tuple[Event, ...]:
+        """What the flight recorder noted."""
+        return tuple(event for event in self.events if event.kind == "anomaly")
 
     def entry(self, name: str) -> Entry | None:
         """The entry of that name."""

@@ -19,7 +19,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from recorder.view import Time
 
 Normalise = Literal["global", "row", "column"]
-Order = Literal["recorded", "name", "value"]
+Order = Literal["recorded", "name", "value", "first bad"]
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,12 @@ class Place:
     step: int | None = None  # None follows the latest
     lo: int | None = None  # the zoom, in steps
     hi: int | None = None
+    parameter: int | None = None  # the cursor in the sign map, in model order
+    parameters: tuple[int, int] | None = None  # the zoom there
     x: Time = "step"
     order: Order = "recorded"
     maximised: bool = False
+    anomalies: int = 0  # of the run, that it was opened at
     theme: str = ""
     filters: Mapping[str, str] = field(default_factory=dict)  # by list: "runs", "settings", "overview", "layers"
     options: Options = field(default_factory=Options)

@@ -21,7 +21,7 @@ PLACES = st.builds(
     step=st.none() | st.integers(0, 2**60),
     lo=st.none() | st.integers(0, 2**60),
     x=st.sampled_from(["step", "epoch", "time"]),
-    order=st.sampled_from(["recorded", "name", "value"]),
+    order=st.sampled_from(["recorded", "name", "value", "first bad"]),
     maximised=st.booleans(),
     filters=st.dictionaries(st.text(), st.text(), max_size=3),
     options=st.builds(

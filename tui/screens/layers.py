@@ -9,6 +9,7 @@ from recorder.entries import Entry
 from recorder.runfile.schema import Kind
 from tui.requests import ReadItems
 from tui.screens.run_page import RunPage
+from tui.widgets.line import Span
 
 
 class Layers(RunPage):
@@ -33,6 +34,13 @@ class Layers(RunPage):
 
     def choose(self, name: str) -> None:
         self.explorer.go(item=name)
+
+    def annotation(self, name: str) -> Span:
+        """In the order of who went bad first, since when."""
+        facts = self.explorer.facts
+        if self.place.order == "first bad" and facts is not None and name in facts.first_bad:
+            return f"bad from {facts.first_bad[name].step:,}", self.inks.bad
+        return super().annotation(name)
 
     def wanted_values(self) -> Any:
         facts, entry = self.explorer.facts, self.entry

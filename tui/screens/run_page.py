@@ -25,8 +25,8 @@ from tui.widgets.line import Line, Span
 from tui.widgets.rows import Rows
 from tui.words import clip, fit, number, plain
 
-ORDERS = ("recorded", "name", "value")
-ORDERED = {"recorded": "", "name": " by name", "value": " by value"}
+ORDERS = ("recorded", "name", "value", "first bad")
+ORDERED = {"recorded": "", "name": " by name", "value": " by value", "first bad": " by who went bad first"}
 STEPS = Key(("←→",), "", "", "step")
 
 
@@ -171,6 +171,9 @@ class RunPage(ChartPage):
             names.sort(key=natural_key)
         elif order == "value":
             names.sort(key=lambda name: -_rank(self._values.get(name)))
+        elif order == "first bad" and (facts := self.explorer.facts) is not None:
+            bad = {name: k for k, name in enumerate(facts.first_bad)}
+            names.sort(key=lambda name: bad.get(name, len(bad)))
         return names
 
     def heading(self) -> str:
