@@ -130,6 +130,15 @@ def answer(t: Terminal) -> tuple[float, int]:
     return last - began, total
 
 
+def settled(t: Terminal) -> None:
+    """Until it neither writes nor works: what a screen begins with is not what its keys cost."""
+    answer(t)
+    spent = -1.0
+    while (now := cpu(t.pid)) > spent:
+        spent = now
+        t.read(QUIET)
+
+
 def first_frames(run: Path, home: Path, times: int) -> tuple[float, float]:
     """Seconds until the explorer stands, and until its chart is drawn."""
     frames, charts = [], []
@@ -170,12 +179,9 @@ def measure(run: Path, repeats: int) -> dict[str, Any]:
         with layerscope(str(run), "--fresh", size=(120, 40), cwd=home, environ=INSTALLED) as t:
             t.until(lambda text: "┤" in text)
             for name, (screen, key, times) in KEYS.items():
-                t.press(screen)
-                answer(t)
-                t.press("\x1b[H0")
-                answer(t)
-                t.press("\x1b[F")
-                answer(t)
+                for first in (screen, "\x1b[H0", "\x1b[F"):
+                    t.press(first)
+                    settled(t)
                 keys[name] = pressed(t, key, times)
             resident, peak = megabytes(t.pid, "VmRSS"), megabytes(t.pid, "VmHWM")
             while t.read(1.0):
@@ -226,7 +232,7 @@ def keyed(run: Path) -> dict[str, Any]:
         t.until(lambda text: "┤" in text)
         for name, (screen, key, times) in WIDE_KEYS.items():
             t.press(screen)
-            answer(t)
+            settled(t)
             keys[name] = pressed(t, key, times)
         return {"keys": keys, "memory_mib": megabytes(t.pid, "VmRSS")}
 

@@ -28,7 +28,8 @@ from tui.source import OpenedRun, Record, Source
 MAY_GROW = (State.RECORDING, State.KILLED, State.FAILED)  # what was cut short may be resumed
 PERIOD = 1.0  # seconds between two looks at a growing run
 LISTING_SHARE = 10  # a listing that took t seconds is not repeated for 10 t: at most a tenth of one core
-FIRST_BATCH = 0.1  # seconds of listing before the first runs are shown
+FIRST_BATCH = 0.05  # seconds of listing before the first runs are shown
+SHOWING_SHARE = 5  # runs found in t seconds are shown again after t / 5: the list is sorted a few dozen times, not 200
 MOST = 100  # figures at once: half a minute in which nothing else is read
 LEAVING = 10.0  # seconds that a disk which does not answer may hold up quitting
 ORDER: tuple[type, ...] = (Open, WatchRuns, Export, Draw, ReadScalars, ReadItems)
@@ -51,7 +52,7 @@ class Follower(threading.Thread):
         self._listing: Iterator[Record] | None = None
         self._listed: list[Record] = []
         self._shown: list[tuple[object, ...]] = []
-        self._listing_since = self._next_listing = 0.0
+        self._listing_since = self._next_listing = self._next_showing = 0.0
         self._watching = False
 
     def ask(self, request: Request) -> int:
@@ -185,7 +186,7 @@ class Follower(threading.Thread):
         if self._listing is not None:
             self._list_some()
         elif self._watching and now >= self._next_listing:
-            self._listing, self._listed, self._listing_since = self._source.runs(), [], now
+            self._listing, self._listed, self._listing_since, self._next_showing = self._source.runs(), [], now, now
         if self._run is not None and self._facts is not None and now >= self._next_look:
             self._next_look = now + PERIOD
             live = self._facts.state in MAY_GROW
@@ -200,8 +201,9 @@ class Follower(threading.Thread):
         until = time.monotonic() + FIRST_BATCH
         for record in self._listing:
             self._listed.append(record)
-            if time.monotonic() > until:
-                if len(self._shown) < len(self._listed):
+            if (now := time.monotonic()) > until:
+                if len(self._shown) < len(self._listed) and now >= self._next_showing:
+                    self._next_showing = now + (now - self._listing_since) / SHOWING_SHARE
                     self._show(complete=False)
                 return
         self._end_listing()
