@@ -10,6 +10,7 @@ import os
 import socket
 import time as clock
 from collections.abc import Mapping
+from io import FileIO
 from math import ceil
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -28,8 +29,8 @@ def file_name(started: float, name: str) -> str:
 
 
 def unique_name() -> str:
-    """One that no other process has."""
-    return file_name(clock.time(), f"{socket.gethostname()}.{os.getpid()}.{clock.time_ns() % 10**9}")
+    """One that no other process has; TensorBoard reads the files of a folder in the order of their names."""
+    return file_name(clock.time(), f"{socket.gethostname()}.{os.getpid()}.{clock.time_ns() % 10**9:09d}")
 
 
 def event_files(folder: Path) -> list[Path]:
@@ -50,7 +51,7 @@ def check_installed() -> None:
 class EventFile:
     """Writes events into a binary file that it is given, which stays the caller's to close."""
 
-    def __init__(self, file: BinaryIO, *, started: float) -> None:
+    def __init__(self, file: BinaryIO | FileIO, *, started: float) -> None:
         check_installed()
         from tensorboard.compat.proto import event_pb2, summary_pb2, tensor_pb2
         from tensorboard.summary.writer.record_writer import RecordWriter
@@ -62,7 +63,7 @@ class EventFile:
         self._write(self._event(wall_time=started, file_version=VERSION))
 
     def begin_at(self, step: int, *, time: float) -> None:
-        """Let TensorBoard drop what older files of this folder have from this step on."""
+        """A training begins at this step: TensorBoard drops what older files that say so have from there on."""
         self._write(self._event(wall_time=time, step=step, session_log=self._session(status=self._session.START)))
 
     def scalars(

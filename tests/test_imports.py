@@ -44,7 +44,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 DOORS = {
     "recorder": (*FRAMEWORKS, "numpy", "h5py", "numba", "matplotlib", "textual"),
-    "recorder.recording.record": (*FRAMEWORKS, "matplotlib", "textual", "plotext"),
+    "recorder.recording.record": (*FRAMEWORKS, "matplotlib", "textual", "plotext", "tensorboard"),
     "recorder.adapters": (*FRAMEWORKS, "h5py"),
     "recorder.instruments": (*FRAMEWORKS, "h5py", "matplotlib", "textual"),
     "recorder.runfile.reader": (*FRAMEWORKS, "numba", "matplotlib", "textual"),

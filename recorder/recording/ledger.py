@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from functools import partial
+from itertools import chain
+
+import numpy as np
 
 from recorder.analysis.health import ANOMALIES, Finding, Monitor
+from recorder.recording.board import Board
 from recorder.recording.conductor import Row
 from recorder.recording.forecast import Budget, size
 from recorder.recording.scalars import EACH_STEP, Scalars
 from recorder.recording.warning import warn
 from recorder.runfile.footprint import VOLUME, Footprint, footprint, on_disk
-from recorder.runfile.schema import Event, Series, State
+from recorder.runfile.schema import Event, Kind, Series, State
 from recorder.runfile.writer import RunWriter
 from recorder.schedule import Moment
 
@@ -38,8 +42,12 @@ class Ledger:
         *,
         names: Iterable[str] = (),
         before: Mapping[str, Mapping[str, str]] | None = None,
+        board: Board | None = None,
     ) -> None:
-        """`names` are those of charts that are no scalars, `before` the scalars of a run that is resumed."""
+        """`names` are those of charts that are no scalars, `before` the scalars of a run that is resumed.
+
+        `board` is given every scalar as well.
+        """
         self.writer = writer
         self.latest: dict[str, float] = {}
         self.budget = Budget(max_size, used=VOLUME + on_disk(writer.path))  # what is there of a run that is resumed
@@ -48,7 +56,9 @@ class Ledger:
         self.scalars = Scalars(names, before)
         self.alarms: list[Finding] = []  # that nobody has taken up
         self._monitor = monitor
+        self._board = board
         self._items = {s.name: s.items for s in series}
+        self._of_instruments = {s.name: np.dtype(s.dtype).type for s in series if s.kind is Kind.SCALAR}
         self._split: set[str] = set()  # series with items that came later, which are in volumes of their own
         self._waiting: list[Callable[[], None]] = []
         self._declared: dict[str, list[Series]] = {}  # axis -> what is recorded on it
@@ -78,6 +88,9 @@ class Ledger:
         for axis in rows | beside:
             values = {**rows.get(axis, {}), "scalars": beside[axis]} if axis in beside else rows[axis]
             self._append(axis, values, moment, at)
+        if self._board is not None:
+            totals = (self._totals(row) for row in rows.values())
+            self._show({**self.scalars.recorded("step", numbers), **dict(chain.from_iterable(totals))}, moment, at)
         self._judge_scalars(numbers, moment)
 
     def epoch(self, numbers: Mapping[str, float], moment: Moment, at: float) -> None:
@@ -119,11 +132,38 @@ class Ledger:
             said = self.writer.close(state, error=error)
         return said
 
+    def close_board(self) -> str:
+        """Write what TensorBoard does not have yet; what there is to say, or ""."""
+        if self._board is None:
+            return ""
+        self._board.close()
+        return f"tensorboard: {self._board.problem}" if self._board.problem else ""
+
     def _epoch(self, numbers: Mapping[str, float], moment: Moment, at: float) -> None:
         self._take_in("epoch", numbers)
         for axis, row in self._kept("epoch", numbers).items():
             self._append(axis, {"scalars": row}, moment, at)
+        if self._board is not None:
+            self._show(self.scalars.recorded("epoch", numbers), moment, at)
         self._judge_scalars(numbers, moment, each_step=False)
+
+    def _show(self, numbers: Mapping[str, float], moment: Moment, at: float) -> None:
+        """Give scalars to the board, unless it failed: then say so once."""
+        assert self._board is not None
+        self._board.put(numbers, moment.step, at)
+        if self._board.problem:
+            text = f"tensorboard: {self._board.problem}; nothing more is written for it, the run goes on"
+            self._board.close()
+            self._board = None
+            self.note("warning", text, moment)
+            warn(text)
+
+    def _totals(self, row: Row) -> Iterator[tuple[str, float]]:
+        """(name, value as it is stored) of the scalars that instruments measured."""
+        for name, values in row.items():
+            if (stored := self._of_instruments.get(name)) is not None:
+                pairs = values.items() if isinstance(values, Mapping) else zip(self._items[name], values, strict=False)
+                yield from ((item, float(stored(value))) for item, value in pairs)
 
     def _take_in(self, where: str, numbers: Mapping[str, float]) -> None:
         self.latest.update(numbers)

@@ -21,6 +21,7 @@ from recorder.number import is_number
 from recorder.reading import Facts
 from recorder.recording.anomaly import Anomaly
 from recorder.recording.batch import Batch
+from recorder.recording.board import check
 from recorder.recording.checkpoint import Checkpoints
 from recorder.recording.conductor import players
 from recorder.recording.flight import FlightRecorder
@@ -54,6 +55,7 @@ def record(
     health: Health = Health(),  # noqa: B008  frozen
     flight_recorder: FlightRecorder | int = FlightRecorder(),  # noqa: B008  frozen
     on_anomaly: Callable[[Anomaly], object] | None = None,
+    tensorboard: str | os.PathLike[str] | None = None,
     progress: bool = True,
     resume: bool = False,
     step: int | None = None,
@@ -76,6 +78,7 @@ def record(
                  how many of the last steps are kept in memory, to go into the run with a checkpoint when the training
                  goes wrong: at a NaN, a spike of the loss, an exploding gradient or an exception
     on_anomaly   called then with an Anomaly, on the training thread, at the end of run.step() or of the block
+    tensorboard  a folder in which TensorBoard finds the scalars as they are recorded; "tb/" holds a folder for each run
     progress     a line under the training's output, in a terminal only
     resume       go on in the run at `path`, which an earlier process began; where there is none, begin it
     step         with resume: iterations done when your checkpoint was saved, 0 without one; what was recorded from
@@ -91,6 +94,7 @@ def record(
     adapter = adapters.adapter_for(model, optimizer=optimizer, probe=probe, layers=layers)
     if not here.writes:
         return _inert(os.fspath(path), resuming)
+    check(tensorboard, resume=resume)
     facts = adapter.facts()
     playing = players(chosen(instruments, facts), facts)
     schedules = {p.instrument.name: str(p.schedule) for p in playing}
@@ -101,7 +105,7 @@ def record(
     return Recording(
         Setup(
             adapter, facts, playing, origin, checkpoints, limit, strict, health, progress, resuming,
-            FlightRecorder.of(flight_recorder), on_anomaly,
+            FlightRecorder.of(flight_recorder), on_anomaly, tensorboard,
         ),
         os.fspath(path),
     )  # fmt: skip

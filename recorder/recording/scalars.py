@@ -58,6 +58,11 @@ class Scalars:
         """The recorded names, in the order in which they first came."""
         return tuple(self._names[where].values())
 
+    def recorded(self, where: str, given: Mapping[str, float]) -> dict[str, float]:
+        """The same numbers under the names that they have in the run."""
+        names = self._names[where]
+        return {names[name]: value for name, value in given.items() if name in names}
+
     def new(self, where: str, given: Mapping[str, Any]) -> Group | None:
         """The group that these names make necessary, if any, to be declared before their row."""
         names = self._names[where]

@@ -23,6 +23,7 @@ from recorder.number import as_float
 from recorder.reading import AVERAGED, Adapter, Collected, Facts, Need, Plan, TensorFacts
 from recorder.recording.anomaly import Alarms, Anomaly
 from recorder.recording.batch import Batch
+from recorder.recording.board import Board, folder_of
 from recorder.recording.checkpoint import Checkpointer, Checkpoints
 from recorder.recording.conductor import Conductor, Player
 from recorder.recording.cost import Cost
@@ -63,6 +64,7 @@ class Setup:
     resume: Resume | None = None
     flight: FlightRecorder = FlightRecorder()  # noqa: RUF009  frozen
     on_anomaly: Callable[[Anomaly], object] | None = None
+    tensorboard: str | os.PathLike[str] | None = None
 
 
 class _Iteration(NamedTuple):
@@ -87,7 +89,12 @@ class Session:
         self.cost = Cost()
         series = tuple(s for p in setup.players for s in p.series)
         names = frozenset[str]().union(*(p.names for p in setup.players))
-        self.ledger = Ledger(writer, series, monitor, setup.max_size, names=names, before=start.scalars)
+        board = None
+        if setup.tensorboard is not None:
+            board = Board(folder_of(setup.tensorboard, writer.path), begin_at=start.moment.step)
+        self.ledger = Ledger(
+            writer, series, monitor, setup.max_size, names=names, before=start.scalars, board=board
+        )  # fmt: skip
         self._monitor = monitor
         self._setup = setup
         self._start = start
@@ -254,6 +261,7 @@ class Session:
             self._adapter.detach,
             self._checkpointer.close,
             partial(self.ledger.close, state, error),
+            self.ledger.close_board,
         )
         said = []
         for leave in leaving:
