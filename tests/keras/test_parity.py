@@ -13,6 +13,8 @@ import pytest
 from recorder import open_run, record
 from tests.keras.nets import WAYS
 from tests.keras.parity import EPOCHS, MOMENTUM, RATE, assert_same_runs, data, empty, everything, reference
+from tests.recording.section_b import assert_by_definition
+from tests.recording.section_b import everything as section_b
 
 ROOT = Path(__file__).parents[2]
 TORCH = Path(os.environ.get("TORCH_PYTHON", ROOT / ".venv" / "bin" / "python"))  # it shares no process with TensorFlow
@@ -32,7 +34,7 @@ def runs(tmp_path_factory):
     return reference(folder / "numpy.h5", net, x, probe), open_run(folder / "torch.h5")
 
 
-def trained(path, **compiled):
+def trained(path, instruments=None, **compiled):
     """The run of the training by Keras, and its names of the tensors."""
     net, x, probe = data()
     model = keras.Sequential(
@@ -45,7 +47,7 @@ def trained(path, **compiled):
     )
     model.set_weights([w.T for w in net.parameters.values()])
     model.compile(keras.optimizers.SGD(RATE, momentum=MOMENTUM), loss="mse", **compiled)
-    options = {"probe": probe, "instruments": everything(), "progress": False, "strict": True}
+    options = {"probe": probe, "instruments": instruments or everything(), "progress": False, "strict": True}
     with record(model, path, **options) as run:
         model.fit(x, np.zeros((len(x), 2)), batch_size=16, epochs=EPOCHS, shuffle=False, verbose=0,
                   callbacks=[run.callback()])  # fmt: skip
@@ -64,6 +66,11 @@ def test_keras_is_the_reference_and_torch(way, runs, tmp_path):
     found, names = trained(tmp_path / "keras.h5", **compiled)
     for expected in runs:
         assert_same_runs(found, expected, names, looser=5 if "xla" in way else 1)
+
+
+@pytest.mark.parametrize("way", ["graph", "xla"])
+def test_every_number_is_what_plain_numpy_makes_of_the_raw_vectors(way, tmp_path):
+    assert_by_definition(trained(tmp_path / "keras.h5", section_b(), **WAYS[way])[0])
 
 
 def test_it_is_no_comparison_of_nothing(runs):
