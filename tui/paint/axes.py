@@ -79,7 +79,7 @@ def _named(scale: Scale, axis: Axis, centres: np.ndarray, *, each: int | None) -
     if not inside:
         return []
     room = axis.cells / len(inside)
-    wanted = each if each is not None else min(max(len(scale.names[k]) for k in inside) + 2, 8)
+    wanted = each if each is not None else min(max(len(printable(scale.names[k])) for k in inside) + 2, 8)
     stride = max(1, int(np.ceil(wanted / room - 1e-9)))
     shown = [(int(cells[k]), printable(scale.names[k])) for k in inside[::stride]]
     return shown if each == 1 else [(cell, clip(name, max(int(room * stride) - 1, 1))) for cell, name in shown]

@@ -16,6 +16,7 @@ from tui.paint.palette import colour_code, rgb, tinted
 from tui.words import clip, plain
 
 BOLD, DIM, REVERSE = 1, 2, 4
+SECOND = "\u200b"  # in the second cell of a wide character: of no width itself, and never sent
 BRAILLE = 0x2800
 # Braille is numbered column by column, its lowest row last: the bit of the dot in row r (0 on top), column c.
 DOT_BITS = np.array([[0x01, 0x08], [0x02, 0x10], [0x04, 0x20], [0x40, 0x80]], dtype=np.uint32)
@@ -45,7 +46,7 @@ class Canvas:
         room = self.width - x if width is None else min(width, self.width - x)
         if not 0 <= y < self.height or x < 0 or room <= 0:
             return 0
-        codes = np.array([ord(c) for c in clip(printable(text), room)], dtype=np.uint32)
+        codes = np.array([ord(c) for c in clip(printable(text), room)][:room], dtype=np.uint32)
         here = slice(x, x + len(codes))
         self.glyph[y, here] = codes
         self.fg[y, here] = rgb(colour)
@@ -55,8 +56,7 @@ class Canvas:
     def strips(self) -> list[Strip]:
         """One strip a row; neighbouring cells that look the same share a segment."""
         glyph = self.glyph
-        if self.look.ascii:
-            glyph = in_ascii(glyph)
+        glyph = in_ascii(glyph) if self.look.ascii else paired(glyph)
         code = colour_code(np.stack([self.fg, self.bg]), self.look.depth)
         ink, attributes = self._inherited(code[0], code[1])
         key = (ink.astype(np.int64) + 1 << 36) | (code[1].astype(np.int64) + 1 << 8) | attributes
@@ -71,7 +71,10 @@ class Canvas:
             ends = [*cuts[1:], self.width]
             strips.append(
                 Strip(
-                    [Segment(line[a:b], style(k, self.look.depth)) for a, b, k in zip(cuts, ends, styles, strict=True)],
+                    [
+                        Segment(line[a:b].replace(SECOND, ""), style(k, self.look.depth))
+                        for a, b, k in zip(cuts, ends, styles, strict=True)
+                    ],
                     self.width,
                 )
             )
@@ -121,8 +124,22 @@ def in_ascii(glyph: np.ndarray) -> np.ndarray:
 
 
 def printable(text: str) -> str:
-    """Text from a file in one cell a character: nothing that controls, nothing wide ("□"), nothing without width."""
+    """Text from a file with a character for each of its cells: nothing that controls, nothing without width."""
     if text.isascii() and text.isprintable():
         return text
     cells = ((c, cell_len(c)) for c in plain(text))
-    return "".join(c if width == 1 else "□" for c, width in cells if width > 0)
+    return "".join(c + SECOND * (width - 1) for c, width in cells if width > 0)
+
+
+def paired(glyph: np.ndarray) -> np.ndarray:
+    """Glyphs (row, column) in which each wide character has both of its cells; of one that was cut a box is left."""
+    codes = np.unique(glyph)
+    wide_ones = [code for code in codes[codes > 0xFF].tolist() if cell_len(chr(code)) == 2]
+    if not wide_ones and ord(SECOND) not in codes:
+        return glyph
+    wide, second = np.isin(glyph, wide_ones), glyph == ord(SECOND)
+    whole = np.zeros(glyph.shape, dtype=bool)
+    whole[:, :-1] = wide[:, :-1] & second[:, 1:]
+    behind = np.zeros(glyph.shape, dtype=bool)
+    behind[:, 1:] = whole[:, :-1]
+    return np.where(wide & ~whole, ord("□"), np.where(second & ~behind, ord(" "), glyph)).astype(glyph.dtype)

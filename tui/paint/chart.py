@@ -187,7 +187,7 @@ def _stamp(plot: Plot, drawn: frame.Frame, labels: int, palette: list[int]) -> N
 
 
 def _title_width(chart: Chart) -> int:
-    return len(chart.title) + len(_y_words(chart.y, chart.title)) + 2
+    return len(printable(chart.title)) + len(printable(_y_words(chart.y, chart.title))) + 2
 
 
 def _y_words(scale: Scale, title: str) -> str:

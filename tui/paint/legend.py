@@ -66,7 +66,7 @@ def entries(chart: Chart, look: Look, *, plain: bool, ground: int) -> list[Entry
         found += [e for e in _of_mark(mark, place, look, plain=plain, ground=ground) if e not in found]
     if any(isinstance(mark, Heat) for mark in chart.marks):  # words beside a rule would hide cells
         found += [_of_rule(mark, look) for mark in chart.marks if isinstance(mark, Rule) and mark.label]
-    said = (chart.title, chart.y.label)
+    said = (printable(chart.title), printable(chart.y.label))
     swatches = [entry for entry in found if 0 < len(entry.swatch) <= 2]
     if len(swatches) == 1 and swatches[0].text in said:
         found.remove(swatches[0])  # one series, named by the title
