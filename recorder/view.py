@@ -84,6 +84,8 @@ class RunView(Protocol):
     ) -> tuple[Clock, np.ndarray]:
         """At most `points` rows of one item, evenly chosen and with both ends: for distributions over steps.
 
+        Fewer where rows are so large that they would not fit into 64 MiB; `sys.maxsize` points are every row.
+
         Of each row everything, or from entry `part[0]` up to `part[1]` of its first dimension: only that is read.
         """
         ...

@@ -12,6 +12,7 @@ KINDS = {
     "dropped": ("loss of rows", "losses of rows"),
     "thinned": ("schedule thinned", "schedules thinned"),
     "skipped": ("update skipped", "updates skipped"),
+    "unread": ("list of events cut short", "lists of events cut short"),
     "off": ("instrument switched off", "instruments switched off"),
 }
 

@@ -11,7 +11,7 @@ import numpy as np
 from recorder.runfile.guard import clean
 from recorder.runfile.schema import Series
 from recorder.runfile.stored import NO_STEP, StoredVolume
-from recorder.runfile.window import Group, Segment
+from recorder.runfile.window import SLAB_BYTES, Group, Segment
 
 
 def merged_series(volumes: Sequence[StoredVolume]) -> dict[str, Series]:
@@ -63,13 +63,20 @@ def last_row(group: Group, step: int | None) -> tuple[int, np.ndarray] | None:
     return None
 
 
-def read_rows(segment: Segment, rows: np.ndarray, part: tuple[int, int] | None = None) -> np.ndarray:
-    """Some rows of an item, or a part of each, in order: at once where they are dense, else one by one."""
-    if not len(rows):
-        return segment.read(0, 0, part)
-    if rows[-1] - rows[0] < 4 * len(rows):
-        return segment.read(int(rows[0]), int(rows[-1]) + 1, part)[rows - rows[0]]
-    return np.concatenate([segment.read(int(k), int(k) + 1, part) for k in rows])
+def read_rows(segment: Segment, rows: np.ndarray, part: tuple[int, int] | None, *, row: int) -> np.ndarray:
+    """Some rows of an item, or a part of each, in order: at once where they are dense, else one by one.
+
+    A row has `row` bytes, and no more than SLAB_BYTES are read at once.
+    """
+    most = max(1, SLAB_BYTES // max(1, row))
+    stretches = np.split(rows, np.flatnonzero(np.diff(rows // most)) + 1)
+    found = [segment.read(0, 0, part)]
+    for stretch in filter(len, stretches):
+        if stretch[-1] - stretch[0] < 4 * len(stretch):
+            found.append(segment.read(int(stretch[0]), int(stretch[-1]) + 1, part)[stretch - stretch[0]])
+        else:
+            found += [segment.read(int(k), int(k) + 1, part) for k in stretch]
+    return np.concatenate(found)
 
 
 def epoch_knots(volumes: Sequence[StoredVolume], last_step: int) -> tuple[np.ndarray, np.ndarray]:

@@ -48,7 +48,7 @@ def visible_events(volumes: Iterable[StoredVolume]) -> list[Event]:
         dict.fromkeys(
             event
             for volume in volumes
-            for event in volume.events[: volume.visible("events")]
+            for event in volume.events
             # What was found in iteration N is a matter of its rows, and goes with them.
             if event.kind != "health" or event.step < volume.hidden_from
         )

@@ -10,8 +10,11 @@ import contextlib
 import difflib
 import os
 import re
+import stat
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
+from math import prod
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -29,9 +32,12 @@ from recorder.runfile.processes import Process, completed, hide, last_time, merg
 from recorder.runfile.recorded import Recorded
 from recorder.runfile.schema import Clock, Event, Kind, Series, State
 from recorder.runfile.stored import StoredVolume
+from recorder.runfile.unpack import allocated
 from recorder.runfile.window import Group, bucket_steps, summary
 from recorder.view import Envelope, Window
 
+ROWS_BYTES = 64 << 20  # of rows that are read at once
+GAIN = 8  # where every row is wanted, it may be so many times what the run takes of the disk
 PART = re.compile(r"\d{4,9}")  # of a packed run, by its volume's number
 
 
@@ -152,11 +158,7 @@ class Run:
     @property
     def size(self) -> int:
         """Bytes on disk, without checkpoints."""
-        total = 0
-        for path in (self.path, *(self._folder.iterdir() if self._folder.is_dir() else ())):
-            with contextlib.suppress(OSError):
-                total += path.stat().st_size if path.is_file() else 0
-        return total
+        return sum(status.st_size for status in self._files())
 
     @property
     def volumes(self) -> tuple[StoredVolume, ...]:
@@ -264,14 +266,17 @@ class Run:
         segments = [s for group in self._groups(series, item) for s in group.segments]
         spans = [s.bounds(window.lo, window.hi) for s in segments]
         total = sum(b - a for a, b in spans)
-        chosen = np.unique(
-            np.linspace(0, max(0, total - 1), min(total, max(1, window.points))).round().astype(np.int64)
-        )
+        row, points = self._row_bytes(series, item, part), max(1, window.points)
+        if points == sys.maxsize:
+            self._check_size(total * row, f"all {total:,} rows of {series!r}, {item!r}: ask for a stretch of them")
+        else:
+            points = min(points, max(1, ROWS_BYTES // row))
+        chosen = np.unique(np.linspace(0, max(0, total - 1), min(total, points)).round().astype(np.int64))
         clocks, values, before = [], [], 0
         for segment, (a, b) in zip(segments, spans, strict=True):
             rows = chosen[(chosen >= before) & (chosen < before + b - a)] - before + a
             before += b - a
-            values.append(read_rows(segment, rows, part))
+            values.append(read_rows(segment, rows, part, row=row))
             clock = segment.volume.clock(segment.series.axis)
             clocks.append(Clock(clock.step[rows], clock.epoch[rows], clock.time[rows]))
         if not segments:
@@ -293,6 +298,8 @@ class Run:
         steps = self.clock(series, item).step
         blank = np.nan if np.dtype(declared.dtype).kind == "f" else 0
         shape = declared.shape_of(item) if item is not None else (len(declared.items), *declared.shape)
+        size = len(steps) * prod(shape) * np.dtype(declared.dtype).itemsize
+        self._check_size(size, f"all items of {series!r} in one array: ask for one of {_some(declared)}")
         values = np.full((len(steps), *shape), blank, declared.dtype)
         for group in groups:
             for s in group.segments:
@@ -461,6 +468,25 @@ class Run:
                 raise NotRecordedError(f"{series!r} has no item {item!r}; near are {', '.join(map(repr, near))}")
             self._cache[key] = groups_of(self.volumes, declared, item)
         return self._cache[key]
+
+    def _row_bytes(self, series: str, item: str, part: tuple[int, int] | None) -> int:
+        """Of a row of an item, or of a part of it."""
+        declared = self._declared(series)
+        shape = declared.shape_of(item)
+        if part is not None:
+            shape = (max(0, min(part[1], shape[0]) - max(part[0], 0)), *shape[1:])
+        return max(1, prod(shape) * np.dtype(declared.dtype).itemsize)
+
+    def _check_size(self, size: int, what: str) -> None:
+        """Raise NotRecordedError where that takes much more memory than the run takes of the disk."""
+        if size > max(ROWS_BYTES, GAIN * sum(map(allocated, self._files()))):
+            raise NotRecordedError(f"{self.name!r}: {size >> 20:,} MiB are too much to read {what}")
+
+    def _files(self) -> Iterator[os.stat_result]:
+        for path in (self.path, *(self._folder.iterdir() if self._folder.is_dir() else ())):
+            with contextlib.suppress(OSError):
+                if stat.S_ISREG((status := path.stat()).st_mode):
+                    yield status
 
     @staticmethod
     def _rows_within(groups: Sequence[Group], window: Window) -> int:

@@ -21,6 +21,7 @@ from recorder.runfile.guard import close, open_checked
 from recorder.runfile.layout import run_paths
 from recorder.runfile.listing import read_record
 from recorder.runfile.reader import volumes_in
+from recorder.runfile.unpack import allocated
 
 SECONDS = 1.0  # of CPU for a question, and more for each dataset that was found sound
 SECONDS_PER_DATASET = 0.002
@@ -91,12 +92,12 @@ def _earn(seconds: float) -> None:
 
 
 def _on_disk(path: Path) -> int:
-    """Bytes that a run, or one file of it, really takes: holes cost nothing and justify nothing."""
+    """Bytes that a run, or one file of it, really takes."""
     main, folder = run_paths(path)
     total = 0
     for one in (main, *(folder.iterdir() if folder.is_dir() else ())):
         with contextlib.suppress(OSError):
-            total += 512 * os.lstat(one).st_blocks
+            total += allocated(os.lstat(one))
     return total
 
 

@@ -226,10 +226,15 @@ class StoredVolume:
 
     @property
     def events(self) -> list[Event]:
-        """The newest MAX_EVENTS of them."""
-        count, clock = self.count("events"), self.clock("events")
+        """The newest MAX_EVENTS of those that count, behind one that says how many there are before them."""
+        count, clock = self.visible("events"), self.clock("events")
+        first = max(0, count - MAX_EVENTS)
         found = []
-        for start in range(max(0, count - MAX_EVENTS), count, EVENTS_AT_ONCE):
+        if first:
+            text = f"{first:,} older events are in the file and are not read, only the newest {MAX_EVENTS:,}"
+            step, epoch, time = (getattr(clock, name)[first - 1] for name in CLOCK)
+            found.append(Event("unread", text, int(step), int(epoch), float(time)))
+        for start in range(first, count, EVENTS_AT_ONCE):
             rows = range(start, min(start + EVENTS_AT_ONCE, count))
             kinds, texts = (self.read("events", rows.start, rows.stop, k) for k in range(2))
             found += [

@@ -19,12 +19,17 @@ import numpy as np
 
 from recorder.errors import RunFileError
 
-GAIN = 32  # what is read at once may be so many times the file where it was packed
-SMALL = 16 << 20  # bytes that may always be read at once
+GAIN = 32  # what is read at once may be so many times the file, where it was packed or the file system packs
+SMALL = 16 << 20  # and so many bytes more
 MANY = 100_000  # chunks that may always be read at once: half a second
 SCATTERED = 4096  # bytes of the file for each chunk beyond those
 CHECKSUM = 4  # bytes of Fletcher-32 behind a chunk
 HARM = "it is damaged, or made to do harm"
+
+
+def allocated(status: os.stat_result) -> int:
+    """Bytes that a file really takes: holes cost nothing and justify nothing. Some file systems do not say."""
+    return min(status.st_size, 512 * status.st_blocks) or status.st_size
 
 
 def read_chunks(dataset: h5py.Dataset, start: int, stop: int, pick: tuple[Any, ...], where: str) -> np.ndarray:
@@ -39,8 +44,9 @@ def read_chunks(dataset: h5py.Dataset, start: int, stop: int, pick: tuple[Any, .
         if isinstance(picked, int | slice):
             spans[axis] = spans[axis][slice(picked, picked + 1) if isinstance(picked, int) else picked]
     size = prod(map(len, spans)) * dataset.dtype.itemsize
-    packed, file = dataset.compression is not None, _file_bytes(dataset)
-    if size > (max(SMALL, GAIN * file) if packed else file):
+    status = os.fstat(dataset.file.id.get_vfd_handle())
+    packed, file = dataset.compression is not None, allocated(status)
+    if size > SMALL + GAIN * file or (size > status.st_size and not packed):
         raise RunFileError(f"{where}: promises {size} bytes in a file of {file}: {HARM}")
     chunk = dataset.chunks
     corners = [range(s.start // c * c, s.stop, c) for s, c in zip(spans, chunk, strict=True)]
@@ -81,8 +87,9 @@ def check_chunks(dataset: h5py.Dataset, where: str) -> None:
     filters = _filters(dataset)
     for size, mask in sizes:
         _check_size(filters, _chunk_bytes(dataset), size, mask, where)
-    if end > _file_bytes(dataset):
-        raise RunFileError(f"{where}: its chunks reach to byte {end} of a file of {_file_bytes(dataset)}: {HARM}")
+    file = os.fstat(dataset.file.id.get_vfd_handle()).st_size
+    if end > file:
+        raise RunFileError(f"{where}: its chunks reach to byte {end} of a file of {file}: {HARM}")
     corners = (_corner(dataset, number) for number in range(count + 1 if count < _places(dataset) else 0))
     absent = (corner for corner in corners if dataset.id.get_chunk_info_by_coord(corner).byte_offset is None)
     missing = next(absent, None)
@@ -143,8 +150,3 @@ def _corner(dataset: h5py.Dataset, number: int) -> tuple[int, ...]:
 
 def _chunk_bytes(dataset: h5py.Dataset) -> int:
     return prod(dataset.chunks) * int(dataset.dtype.itemsize)
-
-
-def _file_bytes(dataset: h5py.Dataset) -> int:
-    """Bytes of its file."""
-    return os.fstat(dataset.file.id.get_vfd_handle()).st_size
