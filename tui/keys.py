@@ -23,11 +23,12 @@ class Key:
     text: str  # in help and palette
     short: str = ""  # on the key line; empty: not there
     group: str = "Chart"
+    typed: bool = False  # opens a line to type into: what follows in the same burst is meant for that
 
     def binding(self) -> Binding:
         """As Textual wants it; the key line is our own, so none is shown by Textual."""
         names = ",".join(_NAMES.get(key, key) for key in self.keys)
-        return Binding(names, self.action, self.text, show=False)
+        return Binding(names, self.action, self.text, show=False, priority=self.typed)  # before the next key is read
 
     @property
     def shown(self) -> str:
@@ -53,13 +54,13 @@ LIST = (
     Key(("PgDn",), "page(1)", "a page down", "", "Lists"),
     Key(("PgUp",), "page(-1)", "a page up", "", "Lists"),
     Key(("Enter",), "open", "open the row, or maximise its chart", "open", "Lists"),
-    Key(("/",), "filter", "filter names: words, gl*b, /regex/, !not", "filter", "Lists"),
+    Key(("/",), "filter", "filter names: words, gl*b, /regex/, !not", "filter", "Lists", typed=True),
     Key(("a",), "arrange", "order of the list: as recorded, by name, by value, who went bad first", "", "Lists"),
     Key(("n",), "match(1)", "next match, from any pane", "", "Lists"),
     Key(("N",), "match(-1)", "previous match", "", "Lists"),
 )
 
-RUNS = (Key(("f",), "filter_settings", "filter by settings: lr>0.01 optimizer=adam", "settings", "Lists"),)
+RUNS = (Key(("f",), "filter_settings", "filter by settings: lr>0.01 optimizer=adam", "settings", "Lists", typed=True),)
 
 CHART = (
     Key(("←",), "column(-1)", "cursor a column to the left (pans when zoomed)"),
@@ -70,7 +71,7 @@ CHART = (
     Key((">",), "record(10)", "10 recorded rows on"),
     Key(("Home",), "end('first')", "first step"),
     Key(("End",), "end('last')", "last step; a growing run is followed"),
-    Key((":",), "go_to_step", "go to a step", "step"),
+    Key((":",), "go_to_step", "go to a step", "step", typed=True),
     Key(("!",), "next_finding", "go to the next health finding", "finding"),
     Key(("[",), "entry(-1)", "previous entry"),
     Key(("]",), "entry(1)", "next entry", "entry"),
@@ -82,7 +83,7 @@ CHART = (
     Key(("s",), "smooth(1)", "smoother, the raw line stays behind", "smooth"),
     Key(("S",), "smooth(-1)", "less smooth"),
     Key(("o",), "outliers", "leave outliers outside the limits", "outliers"),
-    Key(("L",), "limits", "set the limits of the values"),
+    Key(("L",), "limits", "set the limits of the values", typed=True),
     Key(("m",), "colours", "next colour map"),
     Key(("v",), "normalise", "normalise colours: global, per row, per step"),
     Key(("z",), "maximise", "maximise the chart and back", "maximise"),

@@ -59,6 +59,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument("--from", dest="lo", type=int, metavar="STEP", help="begin at this step")
     how.add_argument("--until", dest="hi", type=int, metavar="STEP", help="end at this step")
     how.add_argument("--x", choices=("step", "epoch", "time"), default="step", help="the horizontal axis")
+    how.add_argument(
+        "--parameters", nargs=2, type=int, metavar=("A", "B"), help="of a sign map: from the A-th up to the B-th"
+    )
     scale = how.add_mutually_exclusive_group()
     scale.add_argument("--log", dest="log", action="store_true", default=None, help="values by factors")
     scale.add_argument(
@@ -177,7 +180,7 @@ def _request(opened: Run, entry: Entry, args: argparse.Namespace, step: int | No
         normalise=args.normalise,
     )
     item = args.item if args.item in entry.items else None
-    window = Window(args.lo, args.hi, POINTS, args.x)
+    window = Window(args.lo, args.hi, POINTS, args.x, tuple(args.parameters) if args.parameters else None)
     return Draw(opened.path, entry.name, item=item, step=step, window=window, options=options)
 
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from tui.screens.gradients import Gradients
 from tui.screens.layers import Layers
 from tui.screens.overview import Overview
 from tui.screens.page import Page
 from tui.screens.runs import Runs
 
-SCREENS: tuple[type[Page], ...] = (Runs, Overview, Layers)
+SCREENS: tuple[type[Page], ...] = (Runs, Overview, Layers, Gradients)

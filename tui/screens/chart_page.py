@@ -88,11 +88,15 @@ class ChartPage(Page):
         if facts is None or entry is None:
             return
         step = p.step if depends_on_step(entry) else None
-        window = Window(p.lo, p.hi, max(2 * (self.chart.size.width or self.size.width), 80), p.x)
-        draw = Draw(facts.path, entry.name, self.item, step, window, p.options, facts.version)
+        draw = Draw(facts.path, entry.name, self.item, step, self.window(), p.options, facts.version)
         if draw != self._asked:
             self._asked = draw
             self.explorer.ask(draw)
+
+    def window(self) -> Window:
+        """What of the run is shown, in as many columns as there is room for."""
+        p = self.place
+        return Window(p.lo, p.hi, max(2 * (self.chart.size.width or self.size.width), 80), p.x)
 
     def receive(self, message: Message) -> None:
         """A view, or why there is none, or news of the run."""
@@ -333,6 +337,7 @@ def command(draw: Draw) -> str:
         (w.lo is not None, ["--from", str(w.lo)]),
         (w.hi is not None, ["--until", str(w.hi)]),
         (w.x != "step", ["--x", w.x]),
+        (w.parameters, ["--parameters", *map(str, w.parameters or ())]),
         (o.log is not None, ["--log" if o.log else "--linear"]),
         (o.smoothing, ["--smooth", f"{o.smoothing:g}"]),
         (o.outliers, ["--hide-outliers"]),

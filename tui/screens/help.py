@@ -12,7 +12,7 @@ from textual.widgets import Static
 
 from tui.health import rules
 from tui.ink import Ink
-from tui.keys import CHART, GLOBAL, LIST, RUNS, Key
+from tui.keys import CHART, GLOBAL, GRADIENTS, LIST, RUNS, Key
 
 
 class Help(ModalScreen[None]):
@@ -52,6 +52,7 @@ class Help(ModalScreen[None]):
             ("Everywhere", (screens, *GLOBAL, palette)),
             ("Lists", (*LIST, *RUNS)),
             ("Charts", CHART),
+            ("Gradients", GRADIENTS),
         )
         sheet = Table.grid(padding=(0, 1), expand=True)
         sheet.add_column(no_wrap=True, width=10)
