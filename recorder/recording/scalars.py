@@ -81,7 +81,7 @@ class Scalars:
         return {
             group.axis: [given.get(name, nan) for name in group.given]
             for group in self._groups[where]
-            if any(name in given for name in group.given)
+            if not given.keys().isdisjoint(group.given)
         }
 
     def _told_apart(self, where: str, name: str) -> str:

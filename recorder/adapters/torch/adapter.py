@@ -170,14 +170,16 @@ class TorchAdapter:
     def _measure(self, optimizer: Optimizer) -> None:
         began = perf_counter()
         try:
-            members = self._optimizers.members(optimizer)
+            seen = self._optimizers.seen(optimizer)
             if self._optimizers.notes:
                 self._notes += [("warning", text) for text in self._optimizers.take_notes()]
             self._grow()
-            if members:
+            if seen.members:
                 self._fired.add(id(optimizer))
-                self._rates.update(self._optimizers.learning_rates(optimizer))
-                self._update(members, getattr(optimizer, "grad_scale", None), getattr(optimizer, "found_inf", None))
+                self._rates.update(seen.learning_rates(optimizer))
+                self._update(
+                    seen.members, getattr(optimizer, "grad_scale", None), getattr(optimizer, "found_inf", None)
+                )
         except Exception as problem:
             self._problem = problem
         self._seconds += perf_counter() - began
@@ -232,7 +234,7 @@ class TorchAdapter:
             self._clips[label] = float(max_norm), shards.number(total_norm.detach())
 
     def _scaled(self, _result: Any, _scaler: Any, optimizer: Optimizer, *_args: Any, **_kwargs: Any) -> None:
-        if self._here() and self._problem is None and self._optimizers.members(optimizer):
+        if self._here() and self._problem is None and self._optimizers.seen(optimizer).members:
             if id(optimizer) not in self._fired:
                 self._notes.append(("skipped", SKIPPED))
             self._fired.discard(id(optimizer))

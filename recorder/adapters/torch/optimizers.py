@@ -19,12 +19,21 @@ from recorder.reading import TensorFacts
 
 
 @dataclass(frozen=True)
-class _Seen:
+class Seen:
     """What was found out about an optimizer while it had these parameters."""
 
     ids: list[int]
     parameters: list[torch.Tensor]  # keeps the ids from being used again
-    members: Members
+    members: Members  # the recorded tensors that it updates, with their positions; none if it is not watched
+    rates: list[str]  # the names of its groups' learning rates
+
+    def learning_rates(self, optimizer: Optimizer) -> dict[str, Any]:
+        """-> {"learning_rate": ...}, with the optimizer's name and the group's number where there are several."""
+        groups = optimizer.param_groups
+        return {name: group["lr"] for name, group in zip(self.rates, groups, strict=True) if "lr" in group}
+
+
+NOBODY = Seen([], [], (), [])
 
 
 class Optimizers:
@@ -39,8 +48,8 @@ class Optimizers:
         self.parameters: dict[str, torch.Tensor] = dict(named_parameters(models))
         self.arrived: list[TensorFacts] = []  # until the adapter takes note of them
         self._index = {id(p): i for i, p in enumerate(self.parameters.values())}
-        self._seen: WeakKeyDictionary[Optimizer, _Seen] = WeakKeyDictionary()
-        self._rates: WeakKeyDictionary[Optimizer, tuple[str, list[str]]] = WeakKeyDictionary()  # label, names
+        self._seen: WeakKeyDictionary[Optimizer, Seen] = WeakKeyDictionary()
+        self._labels: WeakKeyDictionary[Optimizer, str] = WeakKeyDictionary()  # of those that are watched
         self._finds = optimizer is None
         self._strangers: WeakSet[Optimizer] = WeakSet()  # those that were not named
         self.notes: list[str] = []  # what there is to say of optimizers since it was taken
@@ -62,30 +71,27 @@ class Optimizers:
         notes, self.notes = self.notes, []
         return notes
 
-    def members(self, optimizer: Optimizer) -> Members:
-        """The recorded tensors that this optimizer updates, with their positions; none if it is not watched."""
-        seen = self._seen.get(optimizer)
-        if seen is not None and seen.ids == [id(p) for g in optimizer.param_groups for p in g["params"]]:
-            return seen.members
-        if optimizer in self._rates:
-            return self._look(optimizer, before=seen).members
+    def seen(self, optimizer: Optimizer) -> Seen:
+        """What this optimizer updates, as it is now; asked before each update, so it looks for changes only."""
+        seen, ids = self._seen.get(optimizer), list[int]()
+        for group in optimizer.param_groups:
+            ids += map(id, group["params"])
+        if seen is not None and seen.ids == ids and len(seen.rates) == len(optimizer.param_groups):
+            return seen
+        if optimizer in self._labels:
+            return self._look(optimizer, before=seen)
         if self._finds:
-            return self._watch(optimizer, self._unused_label()).members
+            return self._watch(optimizer, self._unused_label())
         self._pass_over(optimizer)
-        return ()
+        return NOBODY
 
     def learning_rates(self, optimizer: Optimizer) -> dict[str, Any]:
         """-> {"learning_rate": ...}, with the optimizer's name and the group's number where there are several."""
-        label, names = self._rates[optimizer]
-        groups = optimizer.param_groups
-        while len(names) < len(groups):
-            name = f"learning_rate/{label}" if label else "learning_rate"
-            names.append(name if len(groups) == 1 else f"{name}/{len(names)}")
-        return {name: group["lr"] for name, group in zip(names, groups, strict=False) if "lr" in group}
+        return self._seen[optimizer].learning_rates(optimizer)
 
     def watched(self) -> list[Optimizer]:
         """Those known so far."""
-        return list(self._rates)
+        return list(self._labels)
 
     def _pass_over(self, optimizer: Optimizer) -> None:
         """Say once of an optimizer that was not named that it updates the model all the same."""
@@ -98,23 +104,23 @@ class Optimizers:
                     "its updates are not recorded; name it in run.phase(name, optimizer=...), or name none"
                 )
 
-    def _watch(self, optimizer: Optimizer, label: str) -> _Seen:
-        seen = self._look(optimizer, before=None)
+    def _watch(self, optimizer: Optimizer, label: str) -> Seen:
+        seen = self._look(optimizer, label=label)
         if seen.members:
-            self._rates[optimizer] = label, []
-            self.learning_rates(optimizer)  # a group that comes later does not change the names of those that are there
+            self._labels[optimizer] = label
         return seen
 
     def _unused_label(self) -> str:
-        used = {label for label, _ in self._rates.values()}
+        used = set(self._labels.values())
         return next(label for label in ("", *(f"optimizer{k + 1}" for k in range(len(used)))) if label not in used)
 
-    def _look(self, optimizer: Optimizer, before: _Seen | None) -> _Seen:
+    def _look(self, optimizer: Optimizer, *, before: Seen | None = None, label: str = "") -> Seen:
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         if any(id(p) not in self._index for p in parameters):
             self._learn(parameters, {} if before is None else dict.fromkeys(before.ids))
         members = [(self._index[id(p)], p) for p in parameters if id(p) in self._index]
-        seen = self._seen[optimizer] = _Seen([id(p) for p in parameters], parameters, members)
+        rates = _rates(before.rates if before else [], len(optimizer.param_groups), self._labels.get(optimizer, label))
+        seen = self._seen[optimizer] = Seen([id(p) for p in parameters], parameters, members, rates)
         return seen
 
     def _learn(self, parameters: list[torch.Tensor], before: Mapping[int, None]) -> None:
@@ -154,6 +160,13 @@ def _labelled(optimizer: Any) -> Iterator[tuple[str, Optimizer]]:
             )
         inner = getattr(one, "optimizer", None)  # Accelerate and others wrap an optimizer in one
         yield label, inner if isinstance(inner, Optimizer) else one
+
+
+def _rates(known: list[str], groups: int, label: str) -> list[str]:
+    """The names of so many learning rates; a group that comes later does not change those of the groups before."""
+    name = f"learning_rate/{label}" if label else "learning_rate"
+    named = known or ([name] if groups == 1 else [])
+    return [*named, *(f"{name}/{k}" for k in range(len(named), groups))][:groups]
 
 
 def dtype_name(tensor: torch.Tensor) -> str:
