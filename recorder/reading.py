@@ -125,6 +125,7 @@ class Facts:
     probe_samples: int = 0
     gradient_point: str = ""  # which gradient is seen: "before the update, after clipping, ..."
     device: str = "cpu"
+    spread: bool = False  # each tensor has parts in several processes; see `adapters.parts`
 
 
 @dataclass(frozen=True)
@@ -244,6 +245,31 @@ class Foreseeing(Protocol):
 
     def bytes_for(self, wants: Callable[[int], bool]) -> int:
         """The memory that it takes for these updates, also before it takes it."""
+        ...
+
+
+class Together(Adapter, Protocol):
+    """What an adapter also has that measures parts of tensors, of which other processes have the others.
+
+    All processes call the same verbs in the same order, and one of them writes the run.
+    """
+
+    leads: bool  # whether this process does
+
+    def tell(self, text: str) -> None:
+        """To all other processes, once."""
+        ...
+
+    def hear(self) -> str:
+        """What the one that writes told."""
+        ...
+
+    def hurry(self) -> None:
+        """Wait for no process any more that may be gone."""
+        ...
+
+    def gather(self) -> None:
+        """Take the whole weights from all processes; `save` follows where this one writes."""
         ...
 
 

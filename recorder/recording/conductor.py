@@ -276,7 +276,7 @@ class Conductor:
         within = not (moment.epoch_begins or moment.ended)
         if within and self._no_looks.holds(moment.step):
             return {}
-        due = [p for p in self._at(moment, self._between) if p.last != moment.step]
+        due = self._looking(moment)
         if not due:
             if within:
                 self._no_looks.find(moment.step, lambda step: bool(self._at(moment._replace(step=step), self._between)))
@@ -290,6 +290,16 @@ class Conductor:
         for player in due:
             player.last = moment.step
         return self._measure(due, Reading(moment.step, moment.epoch, time.time(), **seen))
+
+    def look(self, moment: Moment) -> frozenset[Need]:
+        """What those need who look at the network between updates now; at each step once."""
+        due = self._looking(moment)
+        for player in due:
+            player.last = moment.step
+        return frozenset[Need]().union(*(p.instrument.needs for p in due))
+
+    def _looking(self, moment: Moment) -> list[Player]:
+        return [p for p in self._at(moment, self._between) if p.last != moment.step]
 
     def _at(self, moment: Moment, players: Iterable[Player]) -> list[Player]:
         return [p for p in players if not p.resting and p.schedule.due(moment, thin=self._thin.get(p.axis, 1))]

@@ -14,6 +14,7 @@ from recorder.analysis.health import ANOMALIES, Finding, Monitor
 from recorder.recording.board import Board
 from recorder.recording.conductor import Row
 from recorder.recording.forecast import Budget, size
+from recorder.recording.nowhere import Nowhere
 from recorder.recording.scalars import EACH_STEP, Scalars
 from recorder.recording.warning import warn
 from recorder.runfile.footprint import VOLUME, Footprint, footprint, on_disk
@@ -35,7 +36,7 @@ class Ledger:
 
     def __init__(
         self,
-        writer: RunWriter,
+        writer: RunWriter | Nowhere,
         series: tuple[Series, ...],
         monitor: Monitor,
         max_size: int | None,

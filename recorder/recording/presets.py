@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 
+from recorder.adapters.parts import adds_up
 from recorder.errors import RecordError
 from recorder.instruments import INSTRUMENTS
 from recorder.instruments.activation_histogram import ActivationHistogram
@@ -102,20 +103,39 @@ DEFAULT_SCHEDULES: Mapping[str, Schedule] = {
 def chosen(asked: Ask | Sequence[Ask], facts: Facts) -> tuple[Scheduled, ...]:
     """Presets, names, instruments and schedules as one list; of two with the same name the later one counts.
 
-    What needs a probe batch is left out of a preset where there is none, and refused where it was asked for by itself.
+    What needs a probe batch is left out of a preset where there is none, and refused where it was asked for by itself;
+    as is what needs whole tensors where each process has parts of them.
     """
     found: dict[str, Scheduled] = {}
     for ask in [asked] if isinstance(asked, str) or not isinstance(asked, Sequence) else asked:
         if isinstance(ask, str) and ask in PRESETS:
-            found |= {
-                s.instrument.name: s for s in PRESETS[ask]() if facts.layers or Need.PROBE not in s.instrument.needs
-            }
+            found |= {s.instrument.name: s for s in PRESETS[ask]() if not _lacking(s.instrument, facts)}
             continue
         one = _one(ask)
-        if Need.PROBE in one.instrument.needs and not facts.layers:
-            raise RecordError(f"{one.instrument.name!r} looks at a probe batch; give one: record(..., probe=images)")
+        if lacking := _lacking(one.instrument, facts):
+            raise RecordError(f"{one.instrument.name!r} {lacking}")
         found[one.instrument.name] = one
     return tuple(found.values())
+
+
+def left_out(asked: Ask | Sequence[Ask], facts: Facts) -> tuple[str, ...]:
+    """The names of what presets leave out since tensors are spread over processes."""
+    asks = [asked] if isinstance(asked, str) or not isinstance(asked, Sequence) else asked
+    presets = [PRESETS[ask]() for ask in asks if isinstance(ask, str) and ask in PRESETS]
+    names = dict.fromkeys(s.instrument.name for preset in presets for s in preset if not adds_up(s.instrument))
+    return tuple(names) if facts.spread else ()
+
+
+def _lacking(instrument: Instrument, facts: Facts) -> str:
+    """What the instrument needs and this training has not; "" if nothing."""
+    if Need.PROBE in instrument.needs and not facts.layers:
+        return "looks at a probe batch; give one: record(..., probe=images)"
+    if facts.spread and not adds_up(instrument):
+        return (
+            "needs whole tensors, and here each process has a part of them; leave it out, or record this training in "
+            "one process or under DistributedDataParallel"
+        )
+    return ""
 
 
 def _one(ask: Ask) -> Scheduled:

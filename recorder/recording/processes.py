@@ -6,11 +6,16 @@ it is looked up where torch has put it, and never imported.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from recorder.errors import RecordError
+from recorder.recording.nowhere import Nowhere
+from recorder.recording.resume import Start
+from recorder.schedule import Moment
 
 
 @dataclass(frozen=True)
@@ -54,3 +59,21 @@ def hint() -> str:
         f"This is process {os.environ.get('RANK', '?')} of {os.environ['WORLD_SIZE']}: call "
         "torch.distributed.init_process_group() before record(...), and one of them writes the run"
     )
+
+
+def beginning(start: Start, path: Path) -> str:
+    """What the process that writes tells the others of the run, where all of them take part."""
+    return json.dumps({"path": str(path), "moment": start.moment})
+
+
+def refusal(problem: Exception) -> str:
+    """What it tells them where there is no run."""
+    return json.dumps({"refused": f"{type(problem).__name__}: {problem}"})
+
+
+def followed(told: str) -> tuple[Start, Nowhere]:
+    """What another process makes of that; RecordError where there is no run."""
+    found = json.loads(told)
+    if "refused" in found:
+        raise RecordError(f"the process that writes the run could not begin it: {found['refused']}")
+    return Start(Moment(*found["moment"])), Nowhere(Path(found["path"]))

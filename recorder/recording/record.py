@@ -12,13 +12,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from types import TracebackType
-from typing import Any
+from typing import Any, cast
 
 from recorder import adapters
 from recorder.analysis.health import Health
 from recorder.errors import LayerscopeError, RecordError, RunExistsError
 from recorder.number import is_number
-from recorder.reading import Facts
+from recorder.reading import Adapter, Facts, Together
 from recorder.recording.anomaly import Anomaly
 from recorder.recording.batch import Batch
 from recorder.recording.board import check
@@ -27,10 +27,11 @@ from recorder.recording.conductor import players
 from recorder.recording.flight import FlightRecorder
 from recorder.recording.forecast import limit_of
 from recorder.recording.naming import file_at, writer_at
-from recorder.recording.presets import Ask, chosen
-from recorder.recording.processes import hint, place
+from recorder.recording.nowhere import Nowhere
+from recorder.recording.presets import Ask, chosen, left_out
+from recorder.recording.processes import Place, beginning, followed, hint, place, refusal
 from recorder.recording.provenance import model_facts, provenance
-from recorder.recording.resume import Resume, start_of
+from recorder.recording.resume import Resume, Start, start_of
 from recorder.recording.scalars import EACH_STEP
 from recorder.recording.session import Session, Setup
 from recorder.recording.summary import ProgressLine, Summary
@@ -38,6 +39,7 @@ from recorder.recording.unwatched import Unwatched
 from recorder.recording.warning import warn
 from recorder.runfile.guard import clean
 from recorder.runfile.schema import State
+from recorder.runfile.writer import RunWriter
 
 
 def record(
@@ -92,20 +94,25 @@ def record(
     resuming = Resume.asked(os.fspath(path), resume, step, epoch)
     here = place(rank)
     adapter = adapters.adapter_for(model, optimizer=optimizer, probe=probe, layers=layers)
-    if not here.writes:
+    together = _together(adapter, here)
+    if together is None and not here.writes:
         return _inert(os.fspath(path), resuming)
-    check(tensorboard, resume=resume)
+    adapter = together or adapter
+    leads = together is None or together.leads
+    if leads:
+        check(tensorboard, resume=resume)
     facts = adapter.facts()
     playing = players(chosen(instruments, facts), facts)
     schedules = {p.instrument.name: str(p.schedule) for p in playing}
     limit = limit_of(max_size, [EACH_STEP.series, *(s for player in playing for s in player.series)])
     origin = {
-        **provenance(meta), **model_facts(facts), "schedules": schedules, "max_size": limit, "processes": here.size
+        **provenance(meta), **model_facts(facts), "schedules": schedules, "max_size": limit, "processes": here.size,
     }  # fmt: skip
     return Recording(
         Setup(
-            adapter, facts, playing, origin, checkpoints, limit, strict, health, progress, resuming,
-            FlightRecorder.of(flight_recorder), on_anomaly, tensorboard,
+            adapter, facts, playing, origin, checkpoints, limit, strict, health, progress and leads, resuming,
+            FlightRecorder.of(flight_recorder), on_anomaly if leads else None, tensorboard if leads else None,
+            together, left_out(instruments, facts),
         ),
         os.fspath(path),
     )  # fmt: skip
@@ -227,13 +234,7 @@ class Recording:
             raise RecordError(f"{self.path}: this recording was already used; call record(...) again")
         if self._pid < 0:
             return self
-        start = start_of(file_at(self._asked), self._setup.resume)
-        try:
-            writer = writer_at(self._asked, meta=self._setup.meta or {}, start=start)
-        except RunExistsError as problem:
-            if advice := hint():
-                raise RunExistsError(f"{problem}. {advice}") from None
-            raise
+        start, writer = self._begun()
         self.path, self._pid = writer.path, os.getpid()
         try:
             self._session = Session(self._setup, writer, start)
@@ -249,6 +250,29 @@ class Recording:
                 self._session.leave(State.FAILED, _said(problem))
             raise
         return self
+
+    def _begun(self) -> tuple[Start, RunWriter | Nowhere]:
+        """Where the run begins, and who writes it: this process, or one that tells it what it found."""
+        together = self._setup.together
+        if together is not None and not together.leads:
+            try:
+                return followed(together.hear())
+            except Exception:
+                together.detach()
+                raise
+        try:
+            start = start_of(file_at(self._asked), self._setup.resume)
+            writer = writer_at(self._asked, meta=self._setup.meta or {}, start=start)
+        except Exception as problem:
+            if together is not None:
+                together.tell(refusal(problem))
+                together.detach()
+            if isinstance(problem, RunExistsError) and (advice := hint()):
+                raise RunExistsError(f"{problem}. {advice}") from None
+            raise
+        if together is not None:
+            together.tell(beginning(start, writer.path))
+        return start, writer
 
     def __exit__(
         self, kind: type[BaseException] | None, problem: BaseException | None, trace: TracebackType | None
@@ -385,6 +409,19 @@ class Recording:
         if key not in self._warned:
             self._warned.add(key)
             warn(text)
+
+
+def _together(adapter: Adapter, here: Place) -> Together | None:
+    """The adapter of a training whose tensors have parts in several processes; None where each has all of them."""
+    if getattr(adapter, "processes", 0) <= 1:
+        return None
+    if not here.together:
+        raise RecordError(
+            "record(rank=None): the tensors are spread over several processes, so none can record them by itself; "
+            "leave rank= out, and call record(...) on each of them"
+        )
+    joined: Together = cast(Any, adapter).together(rank=here.rank, size=here.size, writer=here.writer)
+    return joined
 
 
 def _said(problem: BaseException) -> str:

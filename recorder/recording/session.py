@@ -9,6 +9,7 @@ import os
 import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
@@ -20,7 +21,7 @@ from recorder.analysis.health import ANOMALIES, Health, Monitor
 from recorder.charting.captions import many
 from recorder.errors import RecordError
 from recorder.number import as_float
-from recorder.reading import AVERAGED, Adapter, Collected, Facts, Need, Plan, TensorFacts
+from recorder.reading import AVERAGED, Adapter, Collected, Facts, Need, Plan, TensorFacts, Together
 from recorder.recording.anomaly import Alarms, Anomaly
 from recorder.recording.batch import Batch
 from recorder.recording.board import Board, folder_of
@@ -31,6 +32,7 @@ from recorder.recording.flight import Flight, FlightRecorder, Step
 from recorder.recording.forecast import Forecast, Growth, size
 from recorder.recording.ledger import Ledger
 from recorder.recording.memory import gradient_bytes, memory
+from recorder.recording.nowhere import Nowhere
 from recorder.recording.provenance import model_facts
 from recorder.recording.resume import Resume, Start
 from recorder.recording.summary import Summary
@@ -65,6 +67,8 @@ class Setup:
     flight: FlightRecorder = FlightRecorder()  # noqa: RUF009  frozen
     on_anomaly: Callable[[Anomaly], object] | None = None
     tensorboard: str | os.PathLike[str] | None = None
+    together: Together | None = None  # the adapter, where other processes have parts of the tensors
+    left_out: tuple[str, ...] = ()  # instruments that need whole ones then
 
 
 class _Iteration(NamedTuple):
@@ -82,7 +86,7 @@ class _Iteration(NamedTuple):
 class Session:
     """One training, from the entry of its block to the exit: adapter -> conductor -> ledger."""
 
-    def __init__(self, setup: Setup, writer: RunWriter, start: Start = Start()) -> None:  # noqa: B008  frozen
+    def __init__(self, setup: Setup, writer: RunWriter | Nowhere, start: Start = Start()) -> None:  # noqa: B008  frozen
         facts = setup.facts
         monitor = Monitor(setup.health, *_sizes(facts))
         self.moment = start.moment
@@ -104,6 +108,14 @@ class Session:
         self._bytes_for = getattr(setup.adapter, "bytes_for", None)
         self._each_update = setup.flight.statistics(setup.players)
         self._conductor = Conductor(setup.players, self.ledger.note, strict=setup.strict, always=self._each_update)
+        # What all processes do at the same moment, whatever becomes of an instrument in one of them.
+        self._agreed = self._conductor
+        if (together := setup.together) is not None:
+            self._agreed = Conductor([replace(p) for p in setup.players], lambda *_: None, always=self._each_update)
+            self._agreed.move_to(start.moment)
+            if not together.leads:
+                self._conductor.rest()
+        self._gathered = -1  # the step at which weights were last taken from all processes
         self._conductor.move_to(start.moment)
         self._iterations: deque[_Iteration] = deque()
         self._flight = Flight(setup.flight.steps)
@@ -119,6 +131,11 @@ class Session:
         self._told_aimless = False
 
     @property
+    def _leads(self) -> bool:
+        """Whether this process writes the run."""
+        return self._setup.together is None or self._setup.together.leads
+
+    @property
     def watched(self) -> bool:
         """Whether the framework is (still) watched."""
         return not isinstance(self._adapter, Unwatched)
@@ -129,6 +146,13 @@ class Session:
             self.note("resumed", self._start.said + self._anew)
         if self._start.doubt:
             warn(self._start.doubt)
+        if self._setup.left_out and self._leads:
+            names = ", ".join(self._setup.left_out)
+            text = (
+                f"each process has parts of the tensors, and these need whole ones, so they are not recorded: {names}"
+            )
+            self.note("note", text)
+            warn(text)
         self._adapter.attach(self._plan)
         self._foresee()
         self._between()
@@ -160,6 +184,11 @@ class Session:
 
     def finish(self, *, well: bool) -> None:
         """Take in what is on its way and, after a training that went well, what is due at its end."""
+        if self._setup.together is not None and not well:
+            self._setup.together.hurry()
+            with suppress(RecordError):  # the others may be gone, and with them their parts of the last rows
+                self._settle()
+            self._iterations.clear()
         self._settle()
         self._count_again()
         if not well:
@@ -169,9 +198,10 @@ class Session:
         self._aim()
         # No update follows: what is due at the first update of an epoch is measured now as well.
         self._move_to(self.moment._replace(epoch_begins=True, ended=True))
-        if due := [player for player in self._conductor.due if player.at_rest]:
-            collected = self._adapter.read(self._conductor.plan())
+        if any(player.at_rest for player in self._agreed.due):
+            collected = self._adapter.read(self._agreed.plan())
             self._welcome(collected.arrived, self.moment)
+            due = [player for player in self._conductor.due if player.at_rest]
             self.ledger.between(
                 self._conductor.update(due, collected, self.moment, time.time()), self.moment, time.time()
             )
@@ -200,15 +230,20 @@ class Session:
         if self._checkpointer.saved(self.moment.step):
             self._settle()
             self._checkpointer.refresh(epoch=self.moment.epoch, scalars=self.ledger.latest)
-        else:
+        elif self._gathered != self.moment.step:
             self.checkpoint()
         if self.moment.epoch:  # before, the score may be a number of the epoch
             self._aim()
 
-    def checkpoint(self) -> Path:
-        """Save the weights now."""
+    def checkpoint(self) -> Path | None:
+        """Save the weights now; None where another process does."""
         self._settle()  # the score of the best checkpoint may be on its way
         step, epoch = self.moment.step, self.moment.epoch
+        if (together := self._setup.together) is not None and self.watched:
+            self._gathered = step
+            together.gather()
+            if not together.leads:
+                return None
         saved = self._checkpointer.save(self._adapter.save, step=step, epoch=epoch, scalars=self.ledger.latest)
         self.note("checkpoint", saved.file)
         return self._checkpointer.folder / saved.file
@@ -229,6 +264,8 @@ class Session:
     def anomaly_checkpoint(self) -> Path | None:
         """Save the weights as they are after an anomaly, apart from the checkpoints of the schedule."""
         if not (self._setup.flight.steps and self._setup.flight.checkpoint and self.watched and self._since.step):
+            return None
+        if self._setup.together is not None:  # the others do not know of it, and have parts of the weights
             return None
         step, epoch = self.moment.step, self.moment.epoch
         saved = self._checkpointer.save_apart(self._adapter.save, "anomaly", step=step, epoch=epoch)
@@ -319,10 +356,12 @@ class Session:
         if self._left or self._pid != os.getpid():
             return Plan()
         self._updated = True
-        return self._conductor.plan()
+        return self._agreed.plan()
 
     def _miss(self) -> None:
         """Warn of a training whose updates pass unseen, or whose iterations do."""
+        if not self._leads:
+            return
         step, waiting, text = self._since.step, [p for p in self._conductor.players if not p.between], ""
         seen = UPDATES.get(self._facts.framework, "a torch.optim optimizer of its parameters steps")
         told = STEPS.get(self._facts.framework, "call it at the end of each iteration of the training loop")
@@ -378,6 +417,8 @@ class Session:
     def _grow(self, moment: Moment, what: str, names: Sequence[str]) -> None:
         self.ledger.writer.learn(model_facts(self._facts))
         self.ledger.more(self._conductor.welcome(self._facts, moment))
+        if self._agreed is not self._conductor:
+            self._agreed.welcome(self._facts, moment)
         came = many(len(names), what, f"{what}s")
         self.ledger.note("note", f"{came} came during the run: {', '.join(names)}", moment)
 
@@ -413,8 +454,24 @@ class Session:
         return tuple(tensor.name for tensor in self._facts.tensors)
 
     def _between(self) -> None:
-        if rows := self._conductor.between(self.moment, self._look):
+        look: Callable[[frozenset[Need]], Mapping[str, Any]] = self._look
+        if self._agreed is not self._conductor and (needs := self._agreed.look(self.moment)):
+            look = self._seen_by_all(needs)
+        if rows := self._conductor.between(self.moment, look):
             self.ledger.between(rows, self.moment, time.time())
+
+    def _seen_by_all(self, needs: frozenset[Need]) -> Callable[[frozenset[Need]], Mapping[str, Any]]:
+        """What every process has to look at, whether somebody measures it here or not."""
+        try:
+            seen = self._look(needs)
+        except Exception as problem:
+            trouble = problem
+
+            def fail(_: frozenset[Need]) -> Mapping[str, Any]:
+                raise trouble
+
+            return fail
+        return lambda _: seen
 
     def _look(self, needs: frozenset[Need]) -> dict[str, Any]:
         seen: dict[str, Any] = {}
@@ -429,6 +486,8 @@ class Session:
     def _move_to(self, moment: Moment) -> None:
         self.moment = moment
         self._conductor.move_to(moment, thin=self.ledger.budget.thin)
+        if self._agreed is not self._conductor:
+            self._agreed.move_to(moment)
         self._foresee()
 
     def _foresee(self) -> None:

@@ -59,8 +59,11 @@ def fsdp2(model: nn.Module) -> nn.Module:
 
 
 def train(wrap: Wrap, path: Path | None, *, rank: int = 0, size: int = 1, each: Callable[[int], None] = lambda _: None,
-          told: bool = True, **options: Any) -> dict[str, torch.Tensor]:  # fmt: skip
-    """-> the weights; each process has its share of every batch. `path` None: not recorded; `told`: of steps."""
+          told: bool = True, epochs: bool = True, **options: Any) -> dict[str, torch.Tensor]:  # fmt: skip
+    """-> the weights; each process has its share of every batch.
+
+    `path` None: not recorded; `told`: whether the run is told of steps, `epochs`: and of epochs.
+    """
     model = wrap(network())
     optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
     options = {"probe": probe(), "instruments": "full", "progress": False, **options}
@@ -75,7 +78,7 @@ def train(wrap: Wrap, path: Path | None, *, rank: int = 0, size: int = 1, each: 
             each(step)
             if run is not None and told:
                 run.step(loss=loss)
-                if step % 3 == 2:
+                if step % 3 == 2 and epochs:
                     run.epoch(val_loss=1.0)
     return {name: x.full_tensor() if hasattr(x, "full_tensor") else x for name, x in model.state_dict().items()}
 

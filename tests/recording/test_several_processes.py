@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import warnings
 
 import numpy as np
 import pytest
 import torch
 
-from recorder import open_run, record
-from recorder.errors import RecordError, RunExistsError
+from recorder import Checkpoints, open_run, record
+from recorder.adapters.torch import team
+from recorder.adapters.torch.adapter import TorchAdapter
+from recorder.errors import LayerscopeError, RecordError, RunExistsError
+from recorder.recording.forecast import Budget
 from recorder.runfile.schema import State
-from tests.recording.several import alone, distributed_data_parallel, killed, network, same, started, train
+from tests.recording.several import (
+    PATIENCE,
+    alone,
+    distributed_data_parallel,
+    fsdp2,
+    killed,
+    network,
+    same,
+    started,
+    train,
+)
 
 TIMES = {"step_time", "overhead_time"}
 OWN = TIMES | {"loss"}  # of one process: its clock, and its share of the batch
@@ -115,23 +130,125 @@ def test_a_process_group_that_is_made_too_late_is_told(tmp_path, monkeypatch):
 # -- a process dies ------------------------------------------------------------------------------------------------
 
 
-def dies(folder, rank, size, victim):
+def dies(folder, rank, size, victim, wrap):
     def each(step):
         if step == 4 and rank == victim:
             killed()
 
     try:
-        train(distributed_data_parallel, folder / "run.h5", rank=rank, size=size, each=each)
+        train(wrap, folder / "run.h5", rank=rank, size=size, each=each)
     except RuntimeError:  # of torch: the other process is gone
         os._exit(3)
 
 
-@pytest.mark.parametrize("victim", [0, 1])
-def test_a_process_that_is_killed_leaves_a_readable_run(tmp_path, reference, victim):
-    codes = started(dies, tmp_path, victim)
+@pytest.mark.parametrize(("victim", "wrap"), [(0, distributed_data_parallel), (1, fsdp2)])
+def test_a_process_that_is_killed_leaves_a_readable_run(tmp_path, reference, victim, wrap):
+    codes = started(dies, tmp_path, victim, wrap)
     assert codes[victim] == -9
     assert codes[1 - victim] == 3
     run = open_run(tmp_path / "run.h5")
     assert run.state is (State.KILLED if victim == 0 else State.FAILED)
-    assert run["gradient_norm"].step.tolist() == [0, 1, 2, 3, 4][: 4 + victim]
+    assert run["gradient_norm"].step.tolist()[:4] == [0, 1, 2, 3]
     np.testing.assert_allclose(run["gradient_norm"].values[:4], reference[0]["gradient_norm"].values[:4], rtol=1e-4)
+
+
+# -- every process has a part of each tensor -----------------------------------------------------------------------
+
+OF_WHOLES = ["secant_curvature", "near_zero_movement", "near_zero_relative", "moving_averages", "sign_map"]
+
+
+def sharded(folder, rank, size):
+    weights = train(fsdp2, folder / "run.h5", rank=rank, size=size, checkpoints=Checkpoints(every=4))
+    bare = train(fsdp2, None, rank=rank, size=size)
+    assert all(torch.equal(x, bare[name]) for name, x in weights.items())
+    torch.save(weights, folder / f"weights-{rank}.pth")
+
+
+def test_fsdp2_is_one_run_equal_to_that_of_one_process(tmp_path, reference):
+    run, weights = reference
+    assert started(sharded, tmp_path) == [0, 0]
+    found = open_run(tmp_path / "run.h5")
+    left_out = [name for name, s in run.series.items() if s.instrument in OF_WHOLES]
+    assert len(left_out) > 10
+    same_series(found, run, without=left_out)
+    note, checkpoint = found.events
+    assert note.text.endswith(f"not recorded: {', '.join(OF_WHOLES)}")
+    for rank in range(2):
+        assert same(torch.load(tmp_path / f"weights-{rank}.pth"), weights)
+    network().load_state_dict(torch.load(tmp_path / "run.d" / "checkpoints" / checkpoint.text))  # of whole tensors
+    assert [path.name for path in tmp_path.glob("*.h5")] == ["run.h5"]
+
+
+def troubled(folder, rank, size):
+    """Whatever fails in one process, and whatever is called in one only, the others go on."""
+    bare = train(fsdp2, None, rank=rank, size=size)
+
+    def goes_on(name, **options):
+        torch.distributed.barrier()
+        team.PATIENCE = PATIENCE
+        weights = train(fsdp2, folder / f"{name}.h5", rank=rank, size=size, **options)
+        assert all(torch.equal(x, bare[key]) for key, x in weights.items()), name
+
+    def impatient(_=0):  # from the first step on: who is waited for then does not come
+        team.PATIENCE = 0.5
+
+    def breaks(patch):
+        update, steps = TorchAdapter._update, itertools.count()
+
+        def fails(*given):
+            if next(steps) == 2:
+                raise OSError("of the recorder")
+            update(*given)
+
+        patch.setattr(TorchAdapter, "_update", fails)
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for victim in range(size):
+            with pytest.MonkeyPatch.context() as patch:
+                if rank == victim:
+                    breaks(patch)
+                goes_on(f"broken-{victim}")
+        goes_on("silent", told=rank == 0, each=impatient)
+        goes_on("epochs", epochs=rank == 0, each=impatient)
+        goes_on("otherwise", instruments="full" if rank == 0 else "light")
+        with pytest.MonkeyPatch.context() as patch:
+            if rank == 0:
+                patch.setattr(Budget, "spend", lambda budget, axis: budget.thin.__setitem__(axis, 2))
+            goes_on("thinned", instruments="dynamics", max_size="1 GB")
+        with pytest.raises(LayerscopeError, match="could not begin it: RunExistsError" if rank else "already there"):
+            record(fsdp2(network()), folder / "thinned.h5", progress=False).__enter__()
+        with pytest.raises(RecordError, match=r"rank=None.*leave rank= out"):
+            record(fsdp2(network()), folder / "none.h5", rank=None)
+        with pytest.raises(RecordError, match="'sign_map' needs whole tensors"):
+            record(fsdp2(network()), folder / "none.h5", instruments=["sign_map"])
+        torch.distributed.barrier()
+        if rank == 0:
+            impatient()
+            with pytest.raises(RecordError, match=r"process 1 did not come within 0.5 s.*called on each of them"):
+                record(fsdp2(network()), folder / "none.h5")
+        torch.distributed.barrier()
+
+
+def test_trouble_in_one_process_stops_no_other(tmp_path, reference):
+    assert started(troubled, tmp_path) == [0, 0]
+    found = {path.stem: open_run(path) for path in tmp_path.glob("*.h5")}
+    for run in found.values():
+        assert run.state is State.DONE
+        assert run.steps == 6
+    off = {name: " ".join(e.text for e in run.events if e.kind == "off") for name, run in found.items()}
+    assert off.pop("thinned") == ""
+    assert "OSError: of the recorder" in off.pop("broken-0")
+    assert "process 1 records no more" in off.pop("broken-1")
+    assert "process 1 did not come within 0.5 s" in off.pop("silent")
+    assert "the probe's forward pass: process 1 did not come within 0.5 s" in off["epochs"]
+    for name in ("epochs", "otherwise"):
+        assert "measured something else than process 0 at this step" in off.pop(name)
+    assert not off
+    np.testing.assert_array_equal(found["thinned"]["gradient_norm"].step, [0, 1, 2, 4])
+    expected = reference[0]["gradient_norm"].values[[0, 1, 2, 4]]
+    np.testing.assert_allclose(found["thinned"]["gradient_norm"].values, expected, rtol=1e-4)
+    for name in ("broken-0", "broken-1"):  # what was on its way is lost, scalars go on
+        np.testing.assert_array_equal(found[name]["loss"].step[-3:], [3, 4, 5])
+        np.testing.assert_allclose(found[name]["gradient_norm"].values[0], expected[0], rtol=1e-4)
+        assert np.isnan(found[name]["gradient_norm"].values[-3:]).all()

@@ -10,11 +10,11 @@ hooks of its own, which run after the global one and may change gradients, has o
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -33,6 +33,9 @@ from recorder.adapters.torch.taps import clipping, scaled_step
 from recorder.analysis import statistics
 from recorder.number import as_float
 from recorder.reading import Collected, Facts, LayerFacts, Plan, Statistic, TensorFacts
+
+if TYPE_CHECKING:
+    from recorder.adapters.torch.sharded import Sharded
 
 GRADIENT_POINT = "before the update, after reduction and clipping, without the loss scale"
 SKIPPED = "update skipped by the gradient scaler: a gradient was not finite"
@@ -75,6 +78,8 @@ class TorchAdapter:
         self._ended: list[Callable[[], Rows]] = []  # measured in this iteration before more tensors came
         self._arrived: tuple[TensorFacts, ...] = ()
         self._wanted: frozenset[Statistic] = frozenset()  # by the last update of this iteration
+        self.several = False  # updates of a tensor that has parts, in this iteration
+        self._moved: set[int] = set()  # such tensors that were updated in it
         self._fired: set[int] = set()  # ids of the optimizers whose update was seen in this iteration
         self._seconds = 0.0
 
@@ -192,6 +197,9 @@ class TorchAdapter:
         if not plan and not any(there.keeps for there in self._passes.values()):
             return
         if self.processes:
+            moved = {i for i, _ in members}
+            self.several |= not moved.isdisjoint(self._moved)
+            self._moved |= moved
             members, scale, skipped = self._parts(members), shards.number(scale), shards.number(skipped)
         for device, there in _by_device(members).items():
             if device.type == "cuda" and torch.cuda.is_current_stream_capturing():
@@ -257,6 +265,7 @@ class TorchAdapter:
         skipped = numbers_later({str(k): s for k, s in enumerate(skips)}) if skips else dict
         self._clips, self._skips, self._notes, self._ended, self._arrived = {}, [], [], [], ()
         self._fired.clear()
+        self._moved, self.several = set(), False
 
         def read() -> Collected:
             found = numbers()
@@ -318,11 +327,22 @@ class TorchAdapter:
             self._note_once("note", f"layer {name!r} has no part in the probe's pass any more: no values, and counts 0")
         return found
 
-    def state(self) -> Any:
-        """The weights; of DTensors all entries, and then every process has to call this."""
+    @property
+    def parameters(self) -> Collection[torch.Tensor]:
+        """Of the run's tensors, in their order."""
+        return self._optimizers.parameters.values()
+
+    def together(self, *, rank: int, size: int, writer: int) -> Sharded:
+        """The adapter of one of the processes that have parts of the tensors."""
+        from recorder.adapters.torch.sharded import Sharded  # it needs torch.distributed, which not every torch has
+
+        return Sharded(self, rank=rank, size=size, writer=writer)
+
+    def state(self, *, keep: bool = True) -> Any:
+        """The weights; of DTensors all entries, and then every process has to call this, also one that keeps none."""
         states: dict[str, Any] = {name: model.state_dict() for name, model in self._models.items()}
         if self.processes:
-            states = {name: {key: shards.whole(x) for key, x in state.items()} for name, state in states.items()}
+            states = {name: dict(_wholes(state, keep=keep)) for name, state in states.items()}
         return states.get("", states)
 
     def save(self, path: Path) -> None:
@@ -355,6 +375,13 @@ def numbers_later(values: Mapping[str, Any]) -> Callable[[], dict[str, float]]:
         return ready
 
     return read
+
+
+def _wholes(state: Mapping[str, Any], *, keep: bool) -> Iterator[tuple[str, Any]]:
+    for key, x in state.items():
+        found = shards.whole(x)
+        if keep:
+            yield key, found
 
 
 def _kind(modules: Mapping[str, torch.nn.Module], layer: str) -> str:
