@@ -161,13 +161,47 @@ class OwnStep(keras.Model):
         return {"own": loss}
 
 
-@pytest.mark.parametrize("block", [1, 3])
-def test_a_train_step_of_the_users_own_with_two_optimizers(block, tmp_path):
+@pytest.mark.parametrize("way", ["graph", "xla"])
+def test_a_second_fit_goes_on_in_the_same_run(way, tmp_path):
+    x, w, norms = inputs(24), np.ones((3, 2)), []
+    for batch in 2 * np.split(x.astype(float), 6):
+        norms.append(np.linalg.norm(gradient(batch, w)))
+        w = w - 0.1 * gradient(batch, w)
+    model = linear(keras.optimizers.SGD(0.1), **WAYS[way])
+    with record(model, tmp_path / "run.h5", instruments="full", progress=False, strict=True) as run:
+        for _ in range(2):
+            model.fit(x, zeros(x), batch_size=4, shuffle=False, verbose=0, callbacks=[run.callback()])
+    steps, found = updates(open_run(tmp_path / "run.h5"), "gradient_norm")
+    assert steps == list(range(12))
+    np.testing.assert_allclose(found, norms, rtol=1e-5)
+
+
+@pytest.mark.parametrize("way", ["graph", "xla"])
+def test_the_policy_of_mixed_precision_as_users_set_it(way, tmp_path):
+    """Keras then wraps the optimizer of model.compile itself."""
+    keras.config.set_dtype_policy("mixed_float16")
+    try:
+        x = 0.1 * inputs(16)  # 32,768 times their gradients are float16 still
+        model = linear(keras.optimizers.SGD(0.1), **WAYS[way])
+        assert isinstance(model.optimizer, keras.optimizers.LossScaleOptimizer)
+        run = recorded(model, tmp_path / "run.h5", x, zeros(x), EVERYTHING, batch_size=4)
+    finally:
+        keras.config.set_dtype_policy("float32")
+    expected = np.linalg.norm(gradient(x[:4].astype(float), np.ones((3, 2))))
+    steps, found = updates(run, "gradient_norm")
+    assert steps == [0, 1, 2, 3]
+    np.testing.assert_allclose(found[0], expected, rtol=1e-2)
+    assert run.meta["tensors"][0]["dtype"] == "float32"
+    assert run["learning_rate"].values.tolist() == pytest.approx([0.1] * 4)
+
+
+@pytest.mark.parametrize(("block", "way"), [(1, "graph"), (3, "graph"), (3, "xla")])
+def test_a_train_step_of_the_users_own_with_two_optimizers(block, way, tmp_path):
     x = inputs(20)
     model = OwnStep()
     model(x[:1])
     model.first, model.second = keras.optimizers.SGD(0.1), keras.optimizers.Adam(0.2)
-    model.compile(loss="mse", steps_per_execution=block, jit_compile=False)
+    model.compile(loss="mse", steps_per_execution=block, **WAYS[way])
     options = {"optimizer": {"first": model.first, "second": model.second}, **EVERYTHING}
     run = recorded(model, tmp_path / "run.h5", x, zeros(x), options, batch_size=4, epochs=2)
     assert run.steps == 10
