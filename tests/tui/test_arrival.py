@@ -80,9 +80,23 @@ def test_it_opens_at_the_first_bad_step_with_who_went_bad_first(exploded: Path, 
     drive(Disk(exploded), test, size=size)
 
 
+def test_the_order_is_one_of_tensors_alone(exploded: Path) -> None:
+    async def test(driven: Driven) -> None:
+        await driven.press("2")
+        assert "bad first" not in driven.lines[4]
+        await driven.press("3", "a")
+        assert (driven.app.place.order, "bad from" in driven.text) == ("recorded", False)
+        await driven.press("a", "a", "a")
+        assert tensors(driven) == ["middle", "last", "first"]
+        await driven.press("2", "a", "a", "a")
+        assert driven.app.place.order == "recorded"  # which it was here all along, and round
+
+    drive(Disk(exploded), test)
+
+
 def test_the_list_of_runs_shows_it_and_opens_it_there(exploded: Path) -> None:
     async def test(driven: Driven) -> None:
-        assert "exploding +1" in driven.text
+        assert await driven.until(lambda: "exploding +1" in driven.text)
         await driven.press("enter")
         assert (driven.app.place.screen, driven.app.place.step) == ("layers", BAD)
 

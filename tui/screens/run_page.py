@@ -21,11 +21,13 @@ from tui.keys import CHART, LIST, Key, bindings
 from tui.paint.look import Look
 from tui.screens.chart_page import ChartPage, StepChart, following
 from tui.screens.prompt import Prompt
+from tui.state import Order
 from tui.widgets.line import Line, Span
 from tui.widgets.rows import Rows
 from tui.words import clip, fit, number, plain
 
-ORDERS = ("recorded", "name", "value", "first bad")
+TENSORS = "tensors"
+ORDERS: tuple[Order, ...] = ("recorded", "name", "value", "first bad")
 ORDERED = {"recorded": "", "name": " by name", "value": " by value", "first bad": " by who went bad first"}
 STEPS = Key(("←→",), "", "", "step")
 
@@ -105,6 +107,11 @@ class RunPage(ChartPage):
         entry = self.entry
         return nearest_item(self.place.item, entry.items) if entry is not None and entry.items else None
 
+    @property
+    def order(self) -> Order:
+        """That of the list; of tensors alone it is known who went bad first."""
+        return "recorded" if self.place.order == "first bad" and self.NOUN != TENSORS else self.place.order
+
     def show_entry(self, name: str) -> None:
         """Chart another entry."""
         self.explorer.go(chosen={**self.place.chosen, self.NAME: name})
@@ -144,7 +151,7 @@ class RunPage(ChartPage):
 
     def _list(self) -> None:
         """Show the list again where something in it is new; filter and sort it only where its names may be others."""
-        entry, wanted, order, narrow = self.entry, self.place.filters.get(self.NAME, ""), self.place.order, self.narrow
+        entry, wanted, order, narrow = self.entry, self.place.filters.get(self.NAME, ""), self.order, self.narrow
         facts, values, current = self.explorer.facts, self._values, self.current()
         named = (id(facts), entry and entry.name, wanted, order, id(values) if order == "value" else 0)
         if named != self._named:
@@ -181,7 +188,7 @@ class RunPage(ChartPage):
         shown = len(self._names)
         wanted = plain(self.place.filters.get(self.NAME, ""))
         of = f" of {self._known}" if shown != self._known else ""
-        return f"{shown}{of} {self.NOUN}{f' /{wanted}' if wanted else ''}{ORDERED[self.place.order]}"
+        return f"{shown}{of} {self.NOUN}{f' /{wanted}' if wanted else ''}{ORDERED[self.order]}"
 
     def _head(self, width: int, i: Ink) -> Sequence[Span]:
         return [(f" {clip(self.heading(), width - 1)}", i.muted)]
@@ -235,7 +242,7 @@ class RunPage(ChartPage):
         self.action_open()
 
     def action_arrange(self) -> None:
-        self.explorer.go(order=following(ORDERS, self.place.order))
+        self.explorer.go(order=following(ORDERS if self.NOUN == TENSORS else ORDERS[:-1], self.order))
 
     def action_entry(self, by: int) -> None:
         """The entry before or after the charted one."""
