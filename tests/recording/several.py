@@ -8,6 +8,7 @@ from __future__ import annotations
 import multiprocessing
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from contextlib import nullcontext
@@ -21,7 +22,7 @@ from torch.distributed.fsdp import fully_shard
 
 from recorder import record
 
-PATIENCE = 120.0  # seconds until a test gives up on its processes
+PATIENCE = 300.0  # seconds until a test gives up on its processes
 STEPS, SAMPLES = 6, 8
 
 Wrap = Callable[[nn.Module], nn.Module]
@@ -117,3 +118,24 @@ def same(weights: dict[str, torch.Tensor], others: dict[str, torch.Tensor]) -> b
     return mine.keys() == others.keys() and all(
         np.allclose(mine[name].numpy(), x.numpy(), rtol=1e-5, atol=1e-6) for name, x in others.items()
     )
+
+
+def main(folder: Path) -> None:
+    """The script of a user: it does not say in how many processes it runs."""
+    rank, size = int(os.environ.get("RANK", 0)), int(os.environ.get("WORLD_SIZE", 1))
+    if size > 1:
+        torch.distributed.init_process_group("gloo")
+    torch.set_num_threads(1)
+    train(alone if size == 1 else distributed_data_parallel, folder / "data-parallel.h5", rank=rank, size=size)
+    train(alone if size == 1 else fsdp2, folder / "sharded.h5", rank=rank, size=size)
+    if size > 1:
+
+        def each(step: int) -> None:
+            if step == 4 and rank == 1:
+                killed()
+
+        train(fsdp2, folder / "killed.h5", rank=rank, size=size, each=each)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import itertools
 import os
+import subprocess
+import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -28,6 +31,7 @@ from tests.recording.several import (
     train,
 )
 
+ROOT = Path(__file__).parents[2]
 TIMES = {"step_time", "overhead_time"}
 OWN = TIMES | {"loss"}  # of one process: its clock, and its share of the batch
 
@@ -252,3 +256,20 @@ def test_trouble_in_one_process_stops_no_other(tmp_path, reference):
         np.testing.assert_array_equal(found[name]["loss"].step[-3:], [3, 4, 5])
         np.testing.assert_allclose(found[name]["gradient_norm"].values[0], expected[0], rtol=1e-4)
         assert np.isnan(found[name]["gradient_norm"].values[-3:]).all()
+
+
+# -- the same under torchrun ---------------------------------------------------------------------------------------
+
+
+def test_the_same_script_under_torchrun(tmp_path, reference):
+    run, _ = reference
+    script = ["-m", "tests.recording.several", str(tmp_path)]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2", *script]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE, cwd=ROOT)
+    assert ended.returncode != 0  # of the third training one process was killed
+    left_out = [name for name, s in run.series.items() if s.instrument in OF_WHOLES]
+    same_series(open_run(tmp_path / "data-parallel.h5"), run)
+    same_series(open_run(tmp_path / "sharded.h5"), run, without=left_out)
+    dead = open_run(tmp_path / "killed.h5")
+    assert dead.state in (State.KILLED, State.FAILED)
+    assert dead["gradient_norm"].step.tolist()[:3] == [0, 1, 2]
