@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from recorder.recording.record import record as record
     from recorder.schedule import at_end as at_end
     from recorder.schedule import each_epoch as each_epoch
+    from recorder.schedule import epoch_ends as epoch_ends
     from recorder.schedule import every as every
     from recorder.schedule import pairs as pairs
 
@@ -38,6 +39,7 @@ _HOMES = {
     "at_end": "recorder.schedule",
     "classification": "recorder.analysis.classification",
     "each_epoch": "recorder.schedule",
+    "epoch_ends": "recorder.schedule",
     "every": "recorder.schedule",
     "open_run": "recorder.notebook",
     "pairs": "recorder.schedule",
@@ -53,6 +55,7 @@ __all__ = [
     "at_end",
     "classification",
     "each_epoch",
+    "epoch_ends",
     "every",
     "instruments",
     "open_run",

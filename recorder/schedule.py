@@ -21,6 +21,7 @@ class Moment(NamedTuple):
     updates: int = 0  # iterations so far that updated the network; fewer than `step` where gradients are accumulated
     epoch_begins: bool = False  # the training's start, or the first moment after an epoch was completed
     ended: bool = False  # nothing follows
+    closing: bool = False  # an update that may turn out to be the last one of its epoch
 
 
 class Schedule(Protocol):
@@ -112,6 +113,37 @@ class EachEpoch:
 
 
 @dataclass(frozen=True)
+class EpochEnds:
+    """The last recorded update of each epoch.
+
+    Which one it is shows when `run.epoch()` comes. So from the second epoch on the update is measured at which the
+    epoch before ended, and some on the way, in case this one ends sooner; the last of them is kept.
+    """
+
+    @property
+    def axis(self) -> str:
+        return "epoch_ends"
+
+    def __str__(self) -> str:
+        return "end of each epoch"
+
+    def due(self, moment: Moment, *, thin: int = 1) -> bool:
+        return moment.closing and not moment.ended and moment.epoch % thin == 0
+
+    @property
+    def rates(self) -> tuple[float, float]:
+        return 0.0, 1.0
+
+
+def may_close(update: int, length: int | None) -> bool:
+    """Whether this update of an epoch, from 0, is measured for its end; `length` is that of the epoch before.
+
+    The first four, then one in ten, or in a tenth of the length where it is known, and the expected last one.
+    """
+    return update < 4 or update % max(10, (length or 0) // 10) == 0 or update + 1 == length
+
+
+@dataclass(frozen=True)
 class AtEnd:
     """Once, when the `with` block is left without an error."""
 
@@ -190,6 +222,17 @@ def each_epoch(instrument: str) -> Named: ...
 def each_epoch(instrument: Instrument | str | None = None) -> EachEpoch | Scheduled | Named:
     """Measure at the start and after each `run.epoch()`."""
     return EachEpoch() if instrument is None else _around(EachEpoch(), instrument)
+
+
+@overload
+def epoch_ends() -> EpochEnds: ...
+@overload
+def epoch_ends(instrument: Instrument) -> Scheduled: ...
+@overload
+def epoch_ends(instrument: str) -> Named: ...
+def epoch_ends(instrument: Instrument | str | None = None) -> EpochEnds | Scheduled | Named:
+    """Measure the last recorded update before each `run.epoch()`: a gradient has no later one."""
+    return EpochEnds() if instrument is None else _around(EpochEnds(), instrument)
 
 
 @overload

@@ -39,11 +39,12 @@ from recorder.reading import (
 from recorder.recording.lull import Lull
 from recorder.recording.warning import warn
 from recorder.runfile.schema import Kind, Series
-from recorder.schedule import AtEnd, EachEpoch, Every, Moment, Pairs, Schedule, Scheduled
+from recorder.schedule import AtEnd, EachEpoch, EpochEnds, Every, Moment, Pairs, Schedule, Scheduled, may_close
 
 NOTHING = Plan()
 OF_WEIGHTS = frozenset({Statistic.WEIGHT_NORM, Statistic.WEIGHT_NONFINITE, Statistic.WEIGHT_HISTOGRAM})
 BETWEEN = frozenset({Need.PROBE, Need.MODEL})
+EPOCH_ENDS = EpochEnds().axis
 Row = dict[str, Any]  # series -> (item, *shape) array, or {item: array}
 Note = Callable[[str, str, Moment], None]  # (event kind, text, when)
 
@@ -94,10 +95,12 @@ def players(scheduled: Iterable[Scheduled], facts: Facts) -> tuple[Player, ...]:
             raise RecordError(f"{name!r} wants both the probe batch and numbers of an update; make it two instruments")
         raw = s.instrument.raw(facts) if isinstance(s.instrument, WantsRaw) else frozenset()
         player = Player(s.instrument, s.schedule, s.schedule.axis, (), raw)
+        if between and isinstance(s.schedule, EpochEnds):
+            raise RecordError(f"{name!r} looks between updates, and epoch_ends is one; use each_epoch")
         if between:
             player.axis += "_probe"
         elif not player.at_rest and isinstance(s.schedule, AtEnd):
-            raise RecordError(f"{name!r} measures an update, and none follows the end; use each_epoch, every or pairs")
+            raise RecordError(f"{name!r} measures an update, and none follows the end; use epoch_ends, every or pairs")
         elif not player.at_rest and isinstance(s.schedule, EachEpoch):
             player.axis += "_gradient"  # the last epoch has no row there
         player.series = declared(s.instrument, facts, player.axis)
@@ -175,9 +178,18 @@ class Conductor:
         self._thin: Mapping[str, int] = {}
         self._no_updates, self._no_looks = Lull(), Lull()  # nobody wants anything of these updates, of these steps
         self._previous: tuple[int, Mapping[Statistic, np.ndarray]] = (-1, {})  # the last measured update
+        self._epoch_from: int | None = None  # updates before this epoch
+        self._epoch_length: int | None = None  # updates of the epoch before
+        self._closing: tuple[dict[str, Row], Moment, float] | None = None  # the latest rows that may be an epoch's last
 
     def move_to(self, moment: Moment, *, thin: Mapping[str, int] | None = None) -> None:
         """The next update is the one of this moment; of some axes only one row in `thin[axis]` is wanted."""
+        if self._epoch_from is None:
+            self._epoch_from = moment.updates
+        elif moment.epoch != self._moment.epoch:
+            self._epoch_length = moment.updates - self._epoch_from or None
+            self._epoch_from = moment.updates
+            self._no_updates = Lull()
         waits = self._epoch_begins and moment.updates == self._moment.updates
         self._epoch_begins = moment.epoch_begins or waits
         self._moment, self._thin = moment, thin or {}
@@ -224,7 +236,9 @@ class Conductor:
     def _coming(self, ahead: int = 0) -> Moment:
         """The coming update as schedules see it: they count updates, so that an iteration without one is no gap."""
         m = self._moment
-        return Moment(m.updates + ahead, m.epoch, epoch_begins=self._epoch_begins and not ahead, ended=m.ended)
+        update = m.updates + ahead
+        closing = may_close(update - (self._epoch_from or 0), self._epoch_length)
+        return Moment(update, m.epoch, epoch_begins=self._epoch_begins and not ahead, ended=m.ended, closing=closing)
 
     def plan(self) -> Plan:
         """What the pass before the coming update has to compute: what is due, and what the next step needs."""
@@ -257,7 +271,7 @@ class Conductor:
         return self._at(self._coming(ahead=1), self._comparing) if self._comparing else []
 
     def update(self, due: Sequence[Player], collected: Collected, moment: Moment, at: float) -> dict[str, Row]:
-        """{axis: row} of everyone who was due at this update."""
+        """{axis: row} of everyone who was due at this update; what may be an epoch's last is held back."""
         before_update, before = self._previous
         self._previous = (moment.updates, collected.table)
         if not due:
@@ -266,7 +280,15 @@ class Conductor:
             moment.step, moment.epoch, at, collected.table, collected.stepped, raw=collected.raw,
             scalars=collected.scalars, previous=before if before_update == moment.updates - 1 else {},
         )  # fmt: skip
-        return self._measure(due, reading)
+        rows = self._measure(due, reading)
+        if (row := rows.pop(EPOCH_ENDS, None)) is not None:
+            self._closing = {EPOCH_ENDS: row}, moment, at
+        return rows
+
+    def take_closing(self) -> tuple[dict[str, Row], Moment, float] | None:
+        """An epoch has ended: the rows of its last recorded update, when that was, and its time."""
+        closing, self._closing = self._closing, None
+        return closing
 
     def between(self, moment: Moment, look: Callable[[frozenset[Need]], Mapping[str, Any]]) -> dict[str, Row]:
         """{axis: row} of everyone who looks at the network between updates and has not yet done so at this step.

@@ -30,7 +30,7 @@ from recorder.instruments.weight_change import WeightChange
 from recorder.instruments.weight_histogram import WeightHistogram
 from recorder.instruments.weight_norm import WeightNorm
 from recorder.reading import Facts, Instrument, Need
-from recorder.schedule import Named, Schedule, Scheduled, each_epoch, every, pairs
+from recorder.schedule import Named, Schedule, Scheduled, each_epoch, epoch_ends, every, pairs
 
 Ask = str | Instrument | Scheduled | Named
 
@@ -65,7 +65,7 @@ PRESETS: Mapping[str, Callable[[], tuple[Scheduled, ...]]] = {
         pairs(10, NearZeroMovement()),
         every(1, NearZeroRelative()),
         pairs(10, MovingAverages()),
-        each_epoch(SignMap()),
+        epoch_ends(SignMap()),
         each_epoch(ActivationStatistics()),
         each_epoch(WeightHistogram()),
         each_epoch(GradientHistogram()),
@@ -89,7 +89,7 @@ DEFAULT_SCHEDULES: Mapping[str, Schedule] = {
     NearZeroMovement.name: pairs(10),
     NearZeroRelative.name: every(1),
     MovingAverages.name: pairs(10),
-    SignMap.name: each_epoch(),
+    SignMap.name: epoch_ends(),
     ActivationStatistics.name: each_epoch(),
     WeightHistogram.name: each_epoch(),
     GradientHistogram.name: each_epoch(),

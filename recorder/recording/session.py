@@ -92,6 +92,7 @@ class Session:
         self.moment = start.moment
         self.cost = Cost()
         series = tuple(s for p in setup.players for s in p.series)
+        monitor.recall(start.judged, {s.name: s.items for s in series})
         names = frozenset[str]().union(*(p.names for p in setup.players))
         board = None
         if setup.tensorboard is not None:
@@ -179,6 +180,7 @@ class Session:
         """End an epoch at this moment."""
         self._move_to(self.moment._replace(epoch=self.moment.epoch + 1, epoch_begins=True))
         self._settle()
+        self._close_epoch()
         self.ledger.epoch({name: as_float(value) for name, value in given.items()}, self.moment, time.time())
         self._between()
 
@@ -190,6 +192,7 @@ class Session:
                 self._settle()
             self._iterations.clear()
         self._settle()
+        self._close_epoch()
         self._count_again()
         if not well:
             return
@@ -395,6 +398,11 @@ class Session:
             text = f"Checkpoints(best={best!r}): no such scalar was given so far, so all checkpoints are kept; {hint}"
             self.note("warning", text)
             warn(text)
+
+    def _close_epoch(self) -> None:
+        """Write what was measured at the last recorded update of the epoch."""
+        if (closing := self._conductor.take_closing()) is not None:
+            self.ledger.between(*closing)
 
     def _settle(self) -> None:
         """Wait for the iterations whose numbers are still on their way."""
