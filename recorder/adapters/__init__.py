@@ -31,6 +31,10 @@ def adapter_for(model: Any, *, optimizer: Any = None, probe: Any = None, layers:
     sample = next(iter(model.values()), None) if isinstance(model, Mapping) else model
     for framework, (models, home, name) in ADAPTERS.items():
         if framework in sys.modules and isinstance(sample, _attribute(models)):
+            if (
+                framework == "keras"
+            ):  # before its adapter, which imports TensorFlow; on another backend that may be missing
+                import_module("recorder.adapters.keras.model").check_backend()
             adapter: type = getattr(import_module(home), name)
             return adapter(model, optimizer=optimizer, probe=probe, layers=layers)
     if _is_keras_2(sample):

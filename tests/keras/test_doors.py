@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -34,6 +36,25 @@ def test_mistakes_at_the_door(tmp_path, monkeypatch):
     refused(path, model, "layers: nothing matches 'conv'; the model has dense", probe=X, layers=["conv"])
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     refused(path, model, "Keras runs on the backend 'jax'; only 'tensorflow' can be watched: set KERAS_BACKEND")
+
+
+def test_another_backend_is_told_also_where_there_is_no_tensorflow(tmp_path, monkeypatch):
+    model = linear("sgd")
+    monkeypatch.setattr(keras.backend, "backend", lambda: "torch")
+    monkeypatch.setitem(sys.modules, "tensorflow", None)
+    for module in ("adapter", "tape", "probe"):
+        monkeypatch.delitem(sys.modules, f"recorder.adapters.keras.{module}", raising=False)
+    refused(tmp_path / "run.h5", model, "Keras runs on the backend 'torch'; only 'tensorflow' can be watched")
+
+
+def test_an_optimizer_that_takes_the_place_of_the_watched_one_is_refused_by_fit(tmp_path):
+    model = linear("sgd")
+    with record(model, tmp_path / "run.h5", progress=False) as run:
+        model.fit(X, Y, verbose=0, callbacks=[run.callback()])
+        model.optimizer = keras.optimizers.Adam()
+        with pytest.raises(RecordError, match=r"the optimizer of 'sequential.*' is not the one that it had at record"):
+            model.fit(X, Y, verbose=0, callbacks=[run.callback()])
+    assert open_run(tmp_path / "run.h5")["gradient_norm"].step.tolist() == [0]
 
 
 def test_another_optimizer_or_model_in_the_block(tmp_path):

@@ -21,7 +21,6 @@ import tensorflow as tf
 
 from recorder.adapters.keras.callback import RunCallback
 from recorder.adapters.keras.model import (
-    check_backend,
     checked,
     innermost,
     labelled_optimizers,
@@ -59,7 +58,6 @@ class KerasAdapter:
     lag = 0
 
     def __init__(self, model: Any, *, optimizer: Any = None, probe: Any = None, layers: Any = None) -> None:
-        check_backend()
         self._model = checked(model)
         self._optimizers = labelled_optimizers(model, optimizer)
         self._compiled = model.optimizer if optimizer is None else None
