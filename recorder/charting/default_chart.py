@@ -14,6 +14,7 @@ import numpy as np
 
 from recorder.analysis.signs import unpacked
 from recorder.chart import Band, Bars, Chart, Heat, Limits, Line, Mark, Picture, Plate, Points, Scale, Table, View
+from recorder.charting import quantiles
 from recorder.charting.captions import about, many, stretch
 from recorder.charting.gaps import counted, not_finite, shaded
 from recorder.charting.rules import explained, rules
@@ -205,6 +206,8 @@ def _outside(series: Series, counts: np.ndarray) -> str:
 
 def _vector(run: RunView, series: Series, at: At, window: Window) -> View:
     item = series.items[0] if at.item is None else at.item
+    if quantiles.has_quantiles(series):
+        return quantiles.chart(run, series, item, window)
     clock, values = run.rows(series.name, item, Window(window.lo, window.hi, min(window.points, COLUMNS), window.x))
     title = f"{words(series.name)}: {item}"
     if not len(clock):
