@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from textual.events import Key
 
 from tests.tui.driving import NAMES, Driven, drive

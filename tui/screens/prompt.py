@@ -7,7 +7,6 @@ from collections.abc import Callable
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal
-from textual.events import Event, Key
 from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
@@ -38,27 +37,12 @@ class Prompt(ModalScreen[None]):
         super().__init__()
         self._label, self._value, self._placeholder = label, value, placeholder
         self._check, self._changed, self._entered = check, changed, entered
-        self._early: list[Key] | None = []  # keys that came before there was a line to type into
 
     def compose(self) -> ComposeResult:
         with Horizontal():
             yield Static(self._label, classes="label", markup=False)
             yield Input(self._value, placeholder=self._placeholder, select_on_focus=False)
             yield Static("", classes="note", markup=False)
-
-    def on_mount(self) -> None:
-        """From now on keys go to the line; those that came before it go first."""
-        line, early, self._early = self.query_one(Input), self._early or [], None
-        self.set_focus(line)
-        for key in early:
-            line.post_message(key)
-
-    def _forward_event(self, event: Event) -> None:
-        if isinstance(event, Key) and self._early is not None:
-            event._set_forwarded()
-            self._early.append(event)
-        else:
-            super()._forward_event(event)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         wrong = self._check(event.value)
