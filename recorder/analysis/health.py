@@ -84,6 +84,15 @@ def findings(events: Iterable[HealthEvent]) -> tuple[Finding, ...]:
     return tuple(sorted(found, key=lambda f: f.step))
 
 
+@dataclass(frozen=True)
+class Judged:
+    """What was judged of a training before it was resumed."""
+
+    findings: tuple[Finding, ...] = ()
+    rows: tuple[tuple[int, Mapping[str, Mapping[str, float]]], ...] = ()  # (step, {series: {item: value}}), the last
+    losses: Mapping[str, Sequence[float]] = field(default_factory=dict)  # the last of each
+
+
 @dataclass
 class Monitor:
     """Watches the rows as they are recorded and says each finding once.
@@ -104,6 +113,19 @@ class Monitor:
     _weights: np.ndarray | None = None  # (tensor,) the last weight norms
     _weak: np.ndarray | None = None  # (tensor,) rows in a row under the vanishing limit
     _weak_since: np.ndarray | None = None  # (tensor,) the step at which that stretch began
+
+    def recall(self, judged: Judged, items: Mapping[str, Sequence[str]]) -> None:
+        """Go on as if all of this had been judged here; what was said before is not said again."""
+        for step, row in judged.rows:
+            values = {s: np.array([row[s].get(item, np.nan) for item in items[s]]) for s in row if s in items}
+            self.row(step, items, values)
+        for name, losses in judged.losses.items():
+            past = self._losses.setdefault(name, Past(self.limits.rows))
+            for loss in losses:
+                past.take_in(loss)
+        self._said = {(finding.finding, finding.item) for finding in judged.findings}
+        self._met.clear()
+        self.again.clear()
 
     def scalars(self, step: int, values: Mapping[str, float], *, each_step: bool = True) -> tuple[Finding, ...]:
         """Findings in the scalars of a step: every loss has to be finite, and those of `each_step` without a spike."""

@@ -28,10 +28,11 @@ class Past:
         if len(self._values) >= at_least and value > self._peaks[0]:
             found = _limit(list(self._values), deviations)
             limit = found if value > found else None
-        self._take_in(value)
+        self.take_in(value)
         return limit
 
-    def _take_in(self, value: float) -> None:
+    def take_in(self, value: float) -> None:
+        """A finite value that is not judged."""
         if len(self._values) == self._values.maxlen and self._values[0] == self._peaks[0]:
             self._peaks.popleft()
         while self._peaks and self._peaks[-1] < value:

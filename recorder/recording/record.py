@@ -261,7 +261,7 @@ class Recording:
                 together.detach()
                 raise
         try:
-            start = start_of(file_at(self._asked), self._setup.resume)
+            start = start_of(file_at(self._asked), self._setup.resume, remember=self._setup.health.rows)
             writer = writer_at(self._asked, meta=self._setup.meta or {}, start=start)
         except Exception as problem:
             if together is not None:

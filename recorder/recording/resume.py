@@ -13,11 +13,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from recorder.analysis.health import Judged, findings
 from recorder.charting.captions import many
 from recorder.errors import LayerscopeError, RecordError
 from recorder.runfile.layout import log_of, part_of, run_paths
 from recorder.runfile.reader import Run
 from recorder.schedule import Moment
+from recorder.view import Envelope, Window
+
+JUDGED = ("weight_norm", "gradient_norm")
 
 
 @dataclass(frozen=True)
@@ -57,6 +63,7 @@ class Start:
     said: str = ""  # of what is hidden or missing, as an event
     doubt: str = ""  # as a warning
     scalars: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # step, epoch -> as given -> as recorded
+    judged: Judged = Judged()  # noqa: RUF009  frozen
 
 
 def is_folder(path: str | os.PathLike[str]) -> bool:
@@ -64,8 +71,11 @@ def is_folder(path: str | os.PathLike[str]) -> bool:
     return os.fspath(path).endswith(("/", os.sep)) or Path(path).is_dir()
 
 
-def start_of(path: Path, resume: Resume | None) -> Start:
-    """Where the recording at NAME.h5 begins; RecordError where the run there cannot be continued."""
+def start_of(path: Path, resume: Resume | None, *, remember: int = 0) -> Start:
+    """Where the recording at NAME.h5 begins; RecordError where the run there cannot be continued.
+
+    Health remembers so many rows of what was judged before.
+    """
     if resume is None:
         return Start()
     main, folder = run_paths(path)
@@ -73,7 +83,7 @@ def start_of(path: Path, resume: Resume | None) -> Start:
         return _begun(resume, extends=folder.exists())
     try:
         with Run.open(main, trusted=True) as run:
-            return _continued(run, resume)
+            return _continued(run, resume, remember)
     except (LayerscopeError, OSError) as error:
         raise RecordError(
             f"{main}: cannot be resumed: {error}. Move it away, or choose another path. Nothing was touched"
@@ -89,7 +99,7 @@ def _begun(resume: Resume, *, extends: bool) -> Start:
     return Start(moment, extends, step, f"begins at step {step:,}; nothing is recorded of the steps before")
 
 
-def _continued(run: Run, resume: Resume) -> Start:
+def _continued(run: Run, resume: Resume, remember: int) -> Start:
     step, steps = resume.step, run.steps
     epoch = run.epochs_at(step) if resume.epoch is None else resume.epoch
     begins = step == 0 or epoch > run.epochs_at(step - 1)
@@ -100,7 +110,29 @@ def _continued(run: Run, resume: Resume) -> Start:
         missing = f"steps {steps:,} to {step - 1:,} were" if step > steps + 1 else f"step {steps:,} was"
         said += f"; {missing} not recorded"
         doubt = f"{run.path}: resumed {said}; step= is what run.steps was when the checkpoint was saved"
-    return Start(Moment(step, epoch, updates=step, epoch_begins=begins), True, step, said, doubt, _scalars(run))
+    scalars = _scalars(run)
+    judged = _judged(run, step, scalars["step"], remember)
+    return Start(Moment(step, epoch, updates=step, epoch_begins=begins), True, step, said, doubt, scalars, judged)
+
+
+def _judged(run: Run, stop: int, names: Mapping[str, str], rows: int) -> Judged:
+    """What health has found before this step, and the last rows that it remembers of what it looks at."""
+    norms: dict[int, dict[str, dict[str, float]]] = {}
+    for series in JUDGED:
+        if series in run.series:
+            e = _last(run, series, stop, rows)
+            for step, row in zip(e.step.tolist(), e.mean, strict=True):
+                norms.setdefault(step, {})[series] = dict(zip(run.series[series].items, row.tolist(), strict=True))
+    losses = {given: _last(run, "scalars", stop, rows, name).mean for given, name in names.items() if "loss" in given}
+    finite = {name: values[np.isfinite(values)].tolist() for name, values in losses.items()}
+    return Judged(findings(e for e in run.events if e.step < stop), tuple(sorted(norms.items())), finite)
+
+
+def _last(run: Run, series: str, stop: int, rows: int, item: str | None = None) -> Envelope:
+    """The last rows before a step, each as it is."""
+    steps = run.clock(series, item).step
+    steps = steps[steps < stop][-rows:]
+    return run.window(series, Window(int(steps[0]) if len(steps) else stop, stop - 1, max(rows, 1)), item)
 
 
 def _scalars(run: Run) -> dict[str, dict[str, str]]:

@@ -153,3 +153,32 @@ def test_a_tensor_that_comes_later_is_judged_without_a_past():
             found += monitor.row(step, items, {"weight_norm": np.ones(n)})
         found += monitor.row(step, items, {"gradient_norm": norms})
     assert [(f.finding, f.item, f.step) for f in found] == [("exploding", "late", 55)]
+
+
+def test_a_resumed_training_is_judged_as_if_it_had_not_stopped(tmp_path):
+    def train(path, stops, **options):
+        model, losses = Quadratic(rate=0.05), np.ones(100)
+        losses[[30, 70]] = 5.0, 9.0
+        for step, stop in zip(stops, [*stops[1:], 100], strict=True):
+            resume = {"resume": True, "step": step} if step or len(stops) > 1 else {}
+            with record(model, path, instruments="full", progress=False, **resume, **options) as run:
+                for t in range(step, stop):
+                    if t == 60:
+                        model.weights["b"] = model.weights["b"] * 1e4
+                    model.update()
+                    run.step(loss=losses[t])
+        return [(f.finding, f.item, f.step) for f in findings(open_run(path).events)]
+
+    health = Health(rows=20, vanish_ratio=2.0, dead_share=1.0, saturated_share=1.0)
+    whole = train(tmp_path / "whole.h5", [0], health=health)
+    assert {f[0] for f in whole} == {"loss_spike", "exploding", "vanishing"}
+    assert train(tmp_path / "parts.h5", [0, 12, 31, 55, 61, 69], health=health) == whole
+
+
+def test_what_was_found_in_the_hidden_part_is_found_again(tmp_path):
+    path, model = tmp_path / "q.h5", Quadratic()
+    for begin, bad in ((0, 22), (20, 25)):
+        with record(model, path, instruments=[], progress=False, resume=True, step=begin) as run:
+            for t in range(begin, 30):
+                run.step(loss=9.0 if t == bad else 1.0)
+    assert [(f.finding, f.step) for f in findings(open_run(path).events)] == [("loss_spike", 25)]
