@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import lzma
 import os
 import signal
 import subprocess
@@ -119,6 +120,16 @@ def test_the_list_goes_on_after_what_ends_the_child(tmp_path: Path, monkeypatch:
     }  # fmt: skip
     assert "HDF5 crashes over it (SIGABRT)" in found["b"].error
     sandbox._sandbox.close()
+
+
+def test_a_forged_file_that_crashes_hdf5(tmp_path: Path) -> None:
+    """Found by benchmarks/hostile.py --forged: HDF5 2.0 dies of it, another version may only refuse it."""
+    (tmp_path / "a.h5").write_bytes(lzma.decompress((ROOT / "tests/fixtures/crashes-hdf5-2.0.h5.xz").read_bytes()))
+    write(tmp_path / "b.h5", 5)
+    with pytest.raises(RunFileError, match="is damaged"):
+        Run.open(tmp_path / "a.h5")
+    found = {record.name: record.state for record in list_runs(tmp_path)}
+    assert found == {"a": State.DAMAGED, "b": State.DONE}
 
 
 def test_where_no_child_can_be_started_a_file_is_checked_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
