@@ -39,7 +39,7 @@ format: $(READY)
 readme: $(READY)  # the parts of the README that are made from the code
 	$(BIN)/python assets/readme.py
 
-assets: $(READY)  # figures and screenshots of the README, from a fresh recording of the demo
+assets: $(READY) $(KERAS)/.ready  # figures and screenshots of the README, from fresh recordings of the demos
 	$(BIN)/python assets/make.py
 
 bench: $(READY) $(H5PY_OTHER)/.ready $(KERAS)/.ready  # every number that the README quotes; takes an hour
@@ -47,6 +47,7 @@ bench: $(READY) $(H5PY_OTHER)/.ready $(KERAS)/.ready  # every number that the RE
 	$(KERAS)/bin/python benchmarks/overhead_keras.py
 	$(BIN)/python benchmarks/painting.py
 	$(BIN)/python benchmarks/explorer.py
+	$(BIN)/python benchmarks/sign_map.py
 	$(BIN)/python benchmarks/soak.py
 	$(BIN)/python benchmarks/long.py
 	$(BIN)/python benchmarks/torn.py 2000

@@ -1,6 +1,7 @@
-"""Which pictures show the product? Records the demo afresh, exports its figures, takes the explorer's screenshots.
+"""Which pictures show the product? Records the demos afresh, exports their figures, takes the explorer's screenshots.
 
-python assets/make.py            everything; or with RUN.h5: from a run that is there already
+python assets/make.py                    everything
+python assets/make.py MLP.h5 CNN.h5      from runs of mnist_mlp and photo_cnn that are there already
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from html import unescape
 from pathlib import Path
@@ -24,7 +25,8 @@ from tui.paint.look import Look
 from tui.source import Disk
 from tui.state import Place
 
-ASSETS = Path(__file__).parent
+ASSETS = Path(__file__).resolve().parent
+KERAS = ASSETS.parent / ".venv-keras" / "bin" / "python"  # TensorFlow and PyTorch do not share a process well
 WIDE, SMALL = (120, 40), (80, 24)
 SPACE = "&#160;"
 PATIENCE = 15.0  # seconds until a screen must have come to rest
@@ -70,27 +72,30 @@ OPTIMIZATION_INSIGHT = {
 }
 
 
-def main(given: str | None = None) -> None:
+def main(mlp: str | None = None, cnn: str | None = None) -> None:
     """Write all pictures."""
     with tempfile.TemporaryDirectory() as folder:
-        run = Path(given) if given else record(Path(folder))
-        figures(run)
+        run = Path(cnn) if cnn else record(Path(folder) / "keras", "photo_cnn", python=KERAS)
+        figures(run, OPTIMIZATION_INSIGHT, ASSETS / "optimization-insight")
+        run = Path(mlp) if mlp else record(Path(folder) / "torch", "mnist_mlp", python=Path(sys.executable))
+        figures(run, FIGURES, ASSETS / "figures")
         for screenshot in SCREENSHOTS:
             asyncio.run(shoot(run, screenshot))
 
 
-def record(folder: Path) -> Path:
-    """Train and record the demo; the command that the pictures show names no path of this machine."""
-    environment = os.environ | {"PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])}
-    command = ["python", "-m", "recorder", "demo", "mnist_mlp", "--path", "runs/mnist_mlp.h5"]
+def record(folder: Path, recipe: str, *, python: Path) -> Path:
+    """Train and record a demo; the command that the pictures show names no path of this machine."""
+    environment = os.environ | {"PATH": os.pathsep.join([str(python.parent), os.environ["PATH"]])}
+    folder.mkdir()
+    command = ["python", "-m", "recorder", "demo", recipe, "--path", f"runs/{recipe}.h5"]
     subprocess.run(command, check=True, cwd=folder, env=environment)
-    return folder / "runs" / "mnist_mlp.h5"
+    return folder / "runs" / f"{recipe}.h5"
 
 
-def figures(run: Path) -> None:
+def figures(run: Path, wanted: Mapping[str, Sequence[str]], folder: Path) -> None:
     """Export as a user does."""
-    for name, arguments in FIGURES.items():
-        out = ASSETS / "figures" / f"{name}.svg"
+    for name, arguments in wanted.items():
+        out = folder / f"{name}.svg"
         command = [sys.executable, "-m", "tui.cli", "export", str(run), *arguments, "-o", str(out), "--force"]
         subprocess.run(command, check=True)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from assets.make import self_contained
+from assets.make import ASSETS, OPTIMIZATION_INSIGHT, self_contained
 
 TEXT = '<text class="r1" x="24.4" y="20" textLength="61" clip-path="url(#l)">&#160;&#160;a&amp;b</text>'
 PLAIN = '<text class="r2" x="0" y="40" textLength="12.2" clip-path="url(#l)">c</text>'
@@ -19,3 +19,12 @@ def test_leading_spaces_become_a_place() -> None:
 def test_nothing_is_fetched_from_the_network() -> None:
     font = '@font-face {\n  font-family: "Fira Code";\n  src: url("https://example.org/font.woff2");\n}'
     assert re.findall(r"https?://", self_contained(f"<style>{font}</style>{TEXT}")) == []
+
+
+def test_the_readme_shows_the_figures_of_a_keras_run() -> None:
+    readme = (ASSETS.parent / "README.md").read_text()
+    assert len(OPTIMIZATION_INSIGHT) == 7
+    for name in OPTIMIZATION_INSIGHT:
+        path = f"assets/optimization-insight/{name}.svg"
+        assert f"]({path})" in readme
+        assert (ASSETS.parent / path).stat().st_size < 500_000

@@ -1,7 +1,7 @@
 """What does a network do at every step while it learns to see? A small Keras CNN on patches of ten photographs.
 
-Two blocks of two 3 x 3 convolutions (16, then 32 channels) and a maximum over 2 x 2, a layer of 64, one of 10; ReLU,
-Adam; 0.15 M parameters. It is recorded as any user would record it.
+Three 3 x 3 convolutions (16, 32 and 64 channels), a maximum over 2 x 2 behind each, a layer of 64, one of 10; ReLU,
+Adam; 90 k parameters. It is recorded as any user would record it.
 """
 
 from __future__ import annotations
@@ -30,19 +30,14 @@ PROBE = 256  # validation images that are watched
 
 def network(classes: int = 10) -> keras.Model:
     """The CNN, untrained; it takes pixels from -1 to 1."""
-    layers = [keras.Input((photos.PATCH, photos.PATCH, 3))]
-    for block, channels in enumerate((16, 32), start=1):
-        layers += [
-            keras.layers.Conv2D(channels, 3, padding="same", activation="relu", name=f"conv{block}a"),
-            keras.layers.Conv2D(channels, 3, padding="same", activation="relu", name=f"conv{block}b"),
-            keras.layers.MaxPooling2D(name=f"pool{block}"),
-        ]
-    layers += [
-        keras.layers.Flatten(name="flatten"),
-        keras.layers.Dense(64, activation="relu", name="dense"),
-        keras.layers.Dense(classes, name="output"),
-    ]
-    return keras.Sequential(layers, name="photo_cnn")
+    pixels = x = keras.Input((photos.PATCH, photos.PATCH, 3), name="pixels")
+    for k, channels in enumerate((16, 32, 64), start=1):
+        x = keras.layers.Conv2D(channels, 3, padding="same", activation="relu", name=f"conv{k}")(x)
+        x = keras.layers.MaxPooling2D(name=f"pool{k}")(x)
+    x = keras.layers.Flatten(name="flatten")(x)
+    above = keras.initializers.Constant(0.1)  # fewer units die in the first steps
+    x = keras.layers.Dense(64, activation="relu", bias_initializer=above, name="dense")(x)
+    return keras.Model(pixels, keras.layers.Dense(classes, name="output")(x), name="photo_cnn")
 
 
 def load(source: Source = "photos") -> photos.Patches:
