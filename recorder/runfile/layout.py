@@ -123,7 +123,7 @@ def chunk_shape(
 
 def is_packed(series: Series) -> bool:
     """Whether its values are packed with gzip: what holds many zeros or blanks, and is read by whole rows."""
-    return series.kind in (Kind.DISTRIBUTION, Kind.SIGN_MAP) or np.dtype(series.dtype).kind == "S"
+    return series.kind is Kind.DISTRIBUTION or np.dtype(series.dtype).kind == "S"
 
 
 def level_chunk(items: int) -> tuple[int, int, int]:
