@@ -49,7 +49,7 @@ def entries(run: RunView) -> tuple[Entry, ...]:
             for item in s.items:
                 scalars.setdefault(item, Entry(item, name, s.kind, s.unit, s.doc, item=item, item_dim=s.item_dim))
             continue
-        if name in (flight.NUMBERS, flight.BATCH):  # columns of one table
+        if name == flight.BATCH:  # texts, which the table has
             continue
         instrument = _instrument(s.instrument)
         if name in getattr(instrument, "inner", ()):
