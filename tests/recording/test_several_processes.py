@@ -215,6 +215,7 @@ def troubled(folder, rank, size):
                 goes_on(f"broken-{victim}")
         goes_on("silent", told=rank == 0, each=impatient)
         goes_on("epochs", epochs=rank == 0, each=impatient)
+        goes_on("saving", checkpoints=Checkpoints(every=3) if rank == 0 else None)
         goes_on("otherwise", instruments="full" if rank == 0 else "light")
         with pytest.MonkeyPatch.context() as patch:
             if rank == 0:
@@ -248,6 +249,10 @@ def test_trouble_in_one_process_stops_no_other(tmp_path, reference):
     assert "the probe's forward pass: process 1 did not come within 0.5 s" in off["epochs"]
     for name in ("epochs", "otherwise"):
         assert "measured something else than process 0 at this step" in off.pop(name)
+    assert "process 0 is at a checkpoint, process 1 is at the probe's forward pass" in " ".join(
+        event.text for event in found["saving"].events if event.kind == "warning"
+    )
+    off.pop("saving")
     assert not off
     np.testing.assert_array_equal(found["thinned"]["gradient_norm"].step, [0, 1, 2, 4])
     expected = reference[0]["gradient_norm"].values[[0, 1, 2, 4]]

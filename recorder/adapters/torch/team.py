@@ -38,6 +38,7 @@ class Team:
         self._read = 0
         self._stopped = False
         self._hurried = False
+        self._apart = ""  # why there are no more meetings: who missed one is at another
 
     @property
     def leads(self) -> bool:
@@ -49,16 +50,19 @@ class Team:
 
         Who comes last says "go"; whoever has waited too long says why not, unless "go" was faster. One answer stands.
         """
+        if self._apart:
+            raise RecordError(self._apart)
         self._meetings += 1
         here, answer = self._key("here", self._meetings), self._key("answer", self._meetings)
         self._store.set(f"{here}/{self.rank}", what)
         if self._store.add(here, 1) == self.size:
-            self._store.compare_set(answer, "", GO)
+            self._store.compare_set(answer, "", self._agreed([f"{here}/{r}" for r in range(self.size)]))
         try:
             self._wait([answer], what, arriving=[f"{here}/{r}" for r in self.others])
         except RecordError as problem:
             self._store.compare_set(answer, "", str(problem))
         if (said := self._store.get(answer).decode()) != GO:
+            self._apart = said
             raise RecordError(said)
 
     def send(self, content: bytes) -> None:
@@ -116,6 +120,16 @@ class Team:
                 )
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _agreed(self, keys: Sequence[str]) -> str:
+        """GO where all came for the same; two kinds of collectives at once would never end."""
+        reasons = [self._store.get(key).decode() for key in keys]
+        if len(set(reasons)) == 1:
+            return GO
+        told = ", ".join(f"process {rank} is at {reason}" for rank, reason in enumerate(reasons))
+        return (
+            f"{told}: call run.epoch() and run.checkpoint() on every process, and give record(...) the same arguments"
+        )
 
     def _missing(self, keys: Sequence[str]) -> str:
         ranks = [key.rpartition("/")[2] for key in keys if not self._store.check([key])]
