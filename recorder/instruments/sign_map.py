@@ -75,8 +75,9 @@ class SignMap:
                    tuple(t.name for t in tensors), dims=("byte",), dtype="uint8", item_dim="tensor",
                    ragged=tuple((-(-t.size // 4),) for t in tensors)),
             *(Series(name, Kind.SIGN_MAP, "count", f"Parameters of each colour, in blocks of {size}.",
-                     tuple(g.name for g in self._groups), dims=("block", "colour"), dtype="uint32",
-                     item_dim="first tensor", ragged=tuple((g.blocks(size), 4) for g in self._groups))
+                     tuple(g.name for g in self._groups), dims=("block", "colour"),
+                     dtype="uint16" if size <= SMALL else "uint32", item_dim="first tensor",
+                     ragged=tuple((g.blocks(size), 4) for g in self._groups))
               for name, size in self._blocks.items()),
         )  # fmt: skip
 
