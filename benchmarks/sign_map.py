@@ -129,9 +129,8 @@ def main() -> None:
     found = {"run": path.name, "mb": path.stat().st_size / 1e6, "view_ms": views(path, options.repeats)}
     found |= through_a_terminal(path)
     print(f"{found['run']}, {found['mb']:.0f} MB")
-    print(
-        f"{'screen opened, with the whole map':38} {found['screen_ms']:.0f} ms, CPU {found['screen_cpu_ms']:.0f} ms{'':14} < 300 ms"
-    )
+    opened = f"{found['screen_ms']:.0f} ms, CPU {found['screen_cpu_ms']:.0f} ms"
+    print(f"{'screen opened, with the whole map':38} {opened:36} < 300 ms")
     for wide, ms in found["view_ms"].items():
         print(f"{'run opened and view of ' + wide:38} {ms:.0f} ms")
     for name, k in found["keys"].items():
