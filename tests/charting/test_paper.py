@@ -414,3 +414,13 @@ def test_long_text_in_a_table_goes_on_below_and_none_of_it_is_left_out() -> None
     assert {"".join(long.split()), word, "12", "what"} <= shown
     boxes = [text.get_window_extent() for text in texts.values() if text.get_text().strip()]
     assert not any(a.overlaps(b) for k, a in enumerate(boxes) for b in boxes[:k])
+
+
+def test_a_band_that_begins_at_zero_reaches_the_bottom_of_a_logarithm():
+    x, lo, hi = np.arange(3.0), np.array([0.1, 0.0, 0.3]), np.array([1.0, 2.0, 3.0])
+    ax = Figure().add_subplot()
+    draw(Chart("", Scale("step"), Scale("share", log=True), (Band(x, lo, hi), Line(x, hi))), ax)
+    (area,) = ax.collections
+    corners = area.get_paths()[0].vertices
+    assert corners[corners[:, 0] == 1, 1].min() == 0.1
+    assert 0.01 < ax.get_ylim()[0] <= 0.1

@@ -89,6 +89,13 @@ def test_a_band_covers_the_points_between_its_edges(seed, points):
     assert (covered | ~dots).all()
 
 
+def test_a_band_reaches_from_below_the_frame():
+    x, hi = np.array([0.0, 0.5, 1.0]), np.full(3, 0.5)
+    dots = raster.band(Grid(9, 8), x, np.full(3, -np.inf), hi)
+    np.testing.assert_array_equal(dots, raster.band(Grid(9, 8), x, np.full(3, -1.0), hi))
+    assert dots[-4:].all()
+
+
 def test_a_band_breaks_where_it_is_not_finite():
     x = np.linspace(0, 1, 100)
     hi = np.where((x > 0.4) & (x < 0.6), np.nan, 0.8)

@@ -85,6 +85,7 @@ def scatter(dots: np.ndarray, grid: Grid, x: np.ndarray, y: np.ndarray) -> None:
 def band(grid: Grid, x: np.ndarray, lo: np.ndarray, hi: np.ndarray) -> np.ndarray:
     """Dots (row, column) of the area between lo and hi over x, all fractions; rising x."""
     dots = grid.empty()
+    lo = np.where(np.isneginf(lo), -1.0, lo)  # under a logarithm all of 0 and below is under the frame
     good = np.isfinite(x) & np.isfinite(lo) & np.isfinite(hi)
     centre = (np.arange(grid.columns) + 0.5) / grid.columns
     if not good.any():

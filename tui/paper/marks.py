@@ -98,8 +98,12 @@ def _line(m: Line, panel: Panel) -> None:
 def _band(m: Band, panel: Panel) -> None:
     colour = panel.colour(m.colour)
     thin = 0.4 * matplotlib.rcParams["lines.linewidth"]  # an outline, so that a spike of one step is seen
+    lo, hi = np.asarray(m.lo, dtype=float), np.asarray(m.hi, dtype=float)
+    if panel.ax.get_yscale() == "log":  # 0 lies below all that can be shown: such a side is where the lowest other is
+        sides = np.concatenate([lo, hi])
+        lo = np.where(lo <= 0, sides[sides > 0].min(initial=np.inf), lo)
     area = panel.ax.fill_between(
-        m.x, m.lo, m.hi, facecolor=colour, edgecolor=colour, alpha=0.25, linewidth=thin, zorder=2
+        m.x, lo, m.hi, facecolor=colour, edgecolor=colour, alpha=0.25, linewidth=thin, zorder=2
     )
     panel.explain(m.label, area)
 
