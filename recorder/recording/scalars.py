@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from math import nan
 from typing import Any
 
@@ -24,6 +25,11 @@ class Group:
     axis: str
     given: tuple[str, ...]  # as the user calls them
     names: tuple[str, ...]  # as they are recorded
+
+    @cached_property
+    def all(self) -> frozenset[str]:
+        """What is given of it at most."""
+        return frozenset(self.given)
 
     @property
     def series(self) -> Series:
@@ -78,11 +84,13 @@ class Scalars:
 
     def rows(self, where: str, given: Mapping[str, float]) -> dict[str, list[float]]:
         """{axis: (scalar,) values} of every group that has a value now; NaN for those of its names that have none."""
-        return {
-            group.axis: [given.get(name, nan) for name in group.given]
-            for group in self._groups[where]
-            if not given.keys().isdisjoint(group.given)
-        }
+        rows, there = {}, given.keys()
+        for group in self._groups[where]:
+            if there >= group.all:
+                rows[group.axis] = [*map(given.__getitem__, group.given)]
+            elif not there.isdisjoint(group.given):
+                rows[group.axis] = [given.get(name, nan) for name in group.given]
+        return rows
 
     def _told_apart(self, where: str, name: str) -> str:
         """run.step(loss=...) and run.epoch(loss=...) are two things: the later one is told apart by its name."""

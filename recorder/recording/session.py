@@ -13,7 +13,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import partial
-from math import prod
+from math import nan, prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -77,7 +77,7 @@ class _Iteration(NamedTuple):
     moment: Moment
     at: float
     due: tuple[Player, ...]
-    given: tuple[str, ...]  # names of the user's scalars
+    given: Mapping[str, float]  # the user's scalars, whose numbers are to come
     timing: Mapping[str, float]
     batch: Batch | None
     collect: Callable[[], Collected]
@@ -169,9 +169,14 @@ class Session:
             updated, self._updated = self._updated, False
             due = self._conductor.due if updated else ()
             self._move_to(Moment(moment.step + 1, moment.epoch, moment.updates + updated))
-        self._iterations.append(_Iteration(moment, time.time(), due, tuple(given), timing, batch, collect))
-        while len(self._iterations) > self._adapter.lag:
-            self._read(self._iterations.popleft())
+        names: dict[str, float] = dict.fromkeys(given, nan)  # not the values, which may hold a graph
+        iteration = _Iteration(moment, time.time(), due, names, timing, batch, collect)
+        if self._adapter.lag or self._iterations:
+            self._iterations.append(iteration)
+            while len(self._iterations) > self._adapter.lag:
+                self._read(self._iterations.popleft())
+        else:
+            self._read(iteration)
         self._between()
         if moment.step + 1 - self._start.moment.step == UNSEEN:
             self._miss()
@@ -439,8 +444,7 @@ class Session:
                 warn(text)
         moment, at = iteration.moment, iteration.at
         rows = self._conductor.update(iteration.due, collected, moment, at) if iteration.due or collected.table else {}
-        users = {name: collected.scalars[name] for name in iteration.given if name in collected.scalars}
-        numbers = {**users, **collected.scalars, **iteration.timing}
+        numbers = {**iteration.given, **collected.scalars, **iteration.timing}  # what the user gave comes first
         norms = {s.value: collected.table[s] for s in self._each_update if s in collected.table}
         self._flight.keep(Step(moment, at, numbers, iteration.batch, norms))
         self.ledger.step(rows, numbers, moment, at)

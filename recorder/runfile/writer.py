@@ -120,7 +120,8 @@ class RunWriter:
         with self._guard:
             if (whole := self._homes.whole(axis, values)) is not None:
                 part, home, row = whole
-                if (block := self._block(part, home, step)) is None:
+                block = home.block
+                if (block is None or step < home.step) and (block := self._block(part, home, step)) is None:
                     return
                 with contextlib.suppress(TypeError, ValueError, OverflowError, struct.error):  # said below, of which
                     block.fill((step, epoch, time, *row))

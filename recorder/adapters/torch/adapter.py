@@ -117,7 +117,7 @@ class TorchAdapter:
         self._notes += [("note", f"{words} cannot be seen with torch {torch.__version__}") for words in deaf]
         self._warm_up()
         for optimizer in self._optimizers.watched():
-            self._rates.update(self._optimizers.learning_rates(optimizer))
+            self._optimizers.seen(optimizer).put_rates(optimizer, self._rates)
         self._hook = register_optimizer_step_pre_hook(torch.compiler.disable(self._before_step))
         clipping.listen(self._clipped)
         scaled_step.listen(self._scaled)
@@ -181,7 +181,7 @@ class TorchAdapter:
             self._grow()
             if seen.members:
                 self._fired.add(id(optimizer))
-                self._rates.update(seen.learning_rates(optimizer))
+                seen.put_rates(optimizer, self._rates)
                 self._update(
                     seen.members, getattr(optimizer, "grad_scale", None), getattr(optimizer, "found_inf", None)
                 )
@@ -258,7 +258,7 @@ class TorchAdapter:
         rows = [*self._ended, *(p.rows() for p in self._passes.values())]
         tensors, arrived = len(self._names), self._arrived
         clips, skips, notes = self._clips, self._skips, self._notes
-        norms = {f"gradient_norm_before_clipping{label}": norm for label, (_, norm) in clips.items()}
+        norms = {f"gradient_norm_before_clipping{k}": norm for k, (_, norm) in clips.items()} if clips else {}
         if self.processes:
             scalars = {name: shards.number(value) for name, value in scalars.items()}
         numbers = numbers_later({**self._rates, **norms, **scalars})
@@ -272,7 +272,8 @@ class TorchAdapter:
             for label, (limit, _) in clips.items():
                 norm = found[f"gradient_norm_before_clipping{label}"]
                 found[f"clip_factor{label}"] = float(np.minimum(1.0, limit / (norm + 1e-6)))
-            notes.extend(("skipped", SKIPPED) for skip in skipped().values() if skip)
+            if skips:
+                notes.extend(("skipped", SKIPPED) for skip in skipped().values() if skip)
             whole = merged([r() for r in rows], wanted, tensors)
             return Collected(whole.table, whole.stepped, whole.raw, found, tuple(notes), arrived)
 
@@ -304,7 +305,7 @@ class TorchAdapter:
     def watch(self, optimizer: Any) -> None:
         """Optimizers that come with a phase, where those of the training were named."""
         for one in self._optimizers.add(optimizer):
-            self._rates.update(self._optimizers.learning_rates(one))
+            self._optimizers.seen(one).put_rates(one, self._rates)
 
     def probe(self) -> Mapping[str, np.ndarray]:
         if self._probe is None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import count
+from operator import is_
 from typing import Any
-from weakref import WeakKeyDictionary, WeakSet
+from weakref import WeakKeyDictionary, WeakSet, ref
 
 import torch
 from torch.optim import Optimizer
@@ -22,18 +23,28 @@ from recorder.reading import TensorFacts
 class Seen:
     """What was found out about an optimizer while it had these parameters."""
 
-    ids: list[int]
-    parameters: list[torch.Tensor]  # keeps the ids from being used again
+    parameters: list[torch.Tensor]
     members: Members  # the recorded tensors that it updates, with their positions; none if it is not watched
     rates: list[str]  # the names of its groups' learning rates
 
-    def learning_rates(self, optimizer: Optimizer) -> dict[str, Any]:
-        """-> {"learning_rate": ...}, with the optimizer's name and the group's number where there are several."""
-        groups = optimizer.param_groups
-        return {name: group["lr"] for name, group in zip(self.rates, groups, strict=True) if "lr" in group}
+    def put_rates(self, optimizer: Optimizer, into: dict[str, Any]) -> None:
+        """Put them there: "learning_rate", with the optimizer's name and the group's number where there are several."""
+        for name, group in zip(self.rates, optimizer.param_groups, strict=True):
+            if "lr" in group:
+                into[name] = group["lr"]
+
+    def still(self, optimizer: Optimizer) -> bool:
+        """Whether the optimizer has the same parameters as then."""
+        known, here = iter(self.parameters), 0
+        for group in optimizer.param_groups:
+            parameters = group["params"]
+            here += len(parameters)
+            if not all(map(is_, parameters, known)):
+                return False
+        return here == len(self.parameters) and len(self.rates) == len(optimizer.param_groups)
 
 
-NOBODY = Seen([], [], (), [])
+NOBODY = Seen([], (), [])
 
 
 class Optimizers:
@@ -49,6 +60,7 @@ class Optimizers:
         self.arrived: list[TensorFacts] = []  # until the adapter takes note of them
         self._index = {id(p): i for i, p in enumerate(self.parameters.values())}
         self._seen: WeakKeyDictionary[Optimizer, Seen] = WeakKeyDictionary()
+        self._last: tuple[Callable[[], Optimizer | None], Seen] = (lambda: None), NOBODY  # that was asked for
         self._labels: WeakKeyDictionary[Optimizer, str] = WeakKeyDictionary()  # of those that are watched
         self._finds = optimizer is None
         self._strangers: WeakSet[Optimizer] = WeakSet()  # those that were not named
@@ -73,10 +85,15 @@ class Optimizers:
 
     def seen(self, optimizer: Optimizer) -> Seen:
         """What this optimizer updates, as it is now; asked before each update, so it looks for changes only."""
-        seen, ids = self._seen.get(optimizer), list[int]()
-        for group in optimizer.param_groups:
-            ids += map(id, group["params"])
-        if seen is not None and seen.ids == ids and len(seen.rates) == len(optimizer.param_groups):
+        if self._last[0]() is optimizer and (seen := self._last[1]).still(optimizer):
+            return seen
+        seen = self._new(optimizer)
+        self._last = ref(optimizer), seen
+        return seen
+
+    def _new(self, optimizer: Optimizer) -> Seen:
+        seen = self._seen.get(optimizer)
+        if seen is not None and seen.still(optimizer):
             return seen
         if optimizer in self._labels:
             return self._look(optimizer, before=seen)
@@ -84,10 +101,6 @@ class Optimizers:
             return self._watch(optimizer, self._unused_label())
         self._pass_over(optimizer)
         return NOBODY
-
-    def learning_rates(self, optimizer: Optimizer) -> dict[str, Any]:
-        """-> {"learning_rate": ...}, with the optimizer's name and the group's number where there are several."""
-        return self._seen[optimizer].learning_rates(optimizer)
 
     def watched(self) -> list[Optimizer]:
         """Those known so far."""
@@ -117,10 +130,10 @@ class Optimizers:
     def _look(self, optimizer: Optimizer, *, before: Seen | None = None, label: str = "") -> Seen:
         parameters = [p for group in optimizer.param_groups for p in group["params"]]
         if any(id(p) not in self._index for p in parameters):
-            self._learn(parameters, {} if before is None else dict.fromkeys(before.ids))
+            self._learn(parameters, {} if before is None else dict.fromkeys(map(id, before.parameters)))
         members = [(self._index[id(p)], p) for p in parameters if id(p) in self._index]
         rates = _rates(before.rates if before else [], len(optimizer.param_groups), self._labels.get(optimizer, label))
-        seen = self._seen[optimizer] = Seen([id(p) for p in parameters], parameters, members, rates)
+        seen = self._seen[optimizer] = Seen(parameters, members, rates)
         return seen
 
     def _learn(self, parameters: list[torch.Tensor], before: Mapping[int, None]) -> None:
