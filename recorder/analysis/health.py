@@ -135,8 +135,12 @@ class Monitor:
                 continue
             if not math.isfinite(value):
                 self._say(found, "not_finite", name, step, value, 0.0)
-            elif each_step and (limit := self._spike(name, value)) is not None:
-                self._say(found, "loss_spike", name, step, value, limit)
+            elif each_step:
+                if (past := self._losses.get(name)) is None:
+                    past = self._losses[name] = Past(self.limits.rows)
+                limit = past.spike(value, deviations=self.limits.spike_deviations, at_least=self.limits.at_least)
+                if limit is not None:
+                    self._say(found, "loss_spike", name, step, value, limit)
         return tuple(found)
 
     def row(self, step: int, items: Mapping[str, Sequence[str]], row: Mapping[str, Any]) -> tuple[Finding, ...]:
@@ -165,12 +169,6 @@ class Monitor:
                 if share > limit:
                     self._say(found, finding, layer, step, share, limit)
         return tuple(found)
-
-    def _spike(self, name: str, value: float) -> float | None:
-        if name not in self._losses:
-            self._losses[name] = Past(self.limits.rows)
-        limits = self.limits
-        return self._losses[name].spike(value, deviations=limits.spike_deviations, at_least=limits.at_least)
 
     def _exploding(self, found: list[Finding], step: int, names: Sequence[str], norms: np.ndarray) -> None:
         if self._norms is None or self._lowest is None:

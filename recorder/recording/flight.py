@@ -68,26 +68,22 @@ class Flight:
     """The last steps, of which each goes into the run once."""
 
     def __init__(self, steps: int) -> None:
-        self._last: deque[Step] = deque(maxlen=steps)
+        self.last: deque[Step] = deque(maxlen=steps)  # each that is made is appended
         self._declared: dict[str, set[str]] = {}
         self._written = -1  # the last step that went into the run
 
-    def keep(self, step: Step) -> None:
-        """A step was made; it takes the place of the oldest."""
-        self._last.append(step)
-
     def batch_of(self, step: int) -> str:
         """What was in the batch of a step; "" where that is not known."""
-        return next((s.batch.text for s in self._last if s.moment.step == step and s.batch is not None), "")
+        return next((s.batch.text for s in self.last if s.moment.step == step and s.batch is not None), "")
 
     def write(self, ledger: Ledger, tensors: Sequence[str]) -> tuple[int, int] | None:
         """Put what is kept into the run; its first and last step, None where nothing is kept."""
-        rows = [(s, _row(s, tensors)) for s in self._last if s.moment.step > self._written]
+        rows = [(s, _row(s, tensors)) for s in self.last if s.moment.step > self._written]
         ledger.more(self._undeclared([row for _, row in rows]))
         for step, row in rows:
             ledger.row(FLIGHT, row, step.moment, step.at)
             self._written = step.moment.step
-        return (self._last[0].moment.step, self._last[-1].moment.step) if self._last else None
+        return (self.last[0].moment.step, self.last[-1].moment.step) if self.last else None
 
     def _undeclared(self, rows: Sequence[Row]) -> list[Series]:
         """What these rows have and no row before had."""

@@ -204,7 +204,8 @@ class Ledger:
         if not self.budget.affords(axis):
             self._refuse(axis, moment)
             return
-        self.writer.append(axis, step=moment.step, epoch=moment.epoch, time=at, values=self._by_item(row))
+        values = self._by_item(row) if self._split else row
+        self.writer.append(axis, step=moment.step, epoch=moment.epoch, time=at, values=values)
         if self.writer.news:
             for text in self.writer.take_news():
                 warn(text)

@@ -445,8 +445,10 @@ class Session:
         moment, at = iteration.moment, iteration.at
         rows = self._conductor.update(iteration.due, collected, moment, at) if iteration.due or collected.table else {}
         numbers = {**iteration.given, **collected.scalars, **iteration.timing}  # what the user gave comes first
-        norms = {s.value: collected.table[s] for s in self._each_update if s in collected.table}
-        self._flight.keep(Step(moment, at, numbers, iteration.batch, norms))
+        norms = (
+            {s.value: collected.table[s] for s in self._each_update if s in collected.table} if collected.table else {}
+        )
+        self._flight.last.append(Step(moment, at, numbers, iteration.batch, norms))
         self.ledger.step(rows, numbers, moment, at)
         if norms and not any(norms.keys() & row.keys() for row in rows.values()):
             self.ledger.judge(norms, dict.fromkeys(norms, self._tensors), moment)

@@ -115,7 +115,7 @@ class RunWriter:
         `values[name]` is an array (item, *shape), a mapping item -> value (others stay NaN or 0), or for a ragged
         series a sequence or mapping of arrays. InstrumentError where it is not what was declared.
         """
-        if self._absent:
+        if self._closed or os.getpid() != self._pid:  # absent, at each step
             return
         with self._guard:
             if (whole := self._homes.whole(axis, values)) is not None:
@@ -229,7 +229,7 @@ class RunWriter:
         axis.step, axis.next = step, axis.next + 1
         if (step, epoch) > self._mover.reached:
             self._mover.reached = step, epoch
-        if block.full:
+        if block.count == block.capacity:
             axis.block = None
             self._mover.full.append((part, axis, block))
             self._changed.notify_all()

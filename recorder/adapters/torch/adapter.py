@@ -81,6 +81,7 @@ class TorchAdapter:
         self.several = False  # updates of a tensor that has parts, in this iteration
         self._moved: set[int] = set()  # such tensors that were updated in it
         self._fired: set[int] = set()  # ids of the optimizers whose update was seen in this iteration
+        self._touched = False  # a pass was, in this iteration
         self._seconds = 0.0
 
     # -- before the first step ------------------------------------------------------------------------------------
@@ -206,6 +207,7 @@ class TorchAdapter:
                 self._note_once("note", "updates replayed from a CUDA graph are not recorded")
                 continue
             self._pass(device).update(plan, there, scale, skipped)
+            self._touched = True
 
     def _parts(self, members: Members) -> Members:
         parts = [(i, shards.with_gradient(p)) for i, p in members]
@@ -255,7 +257,7 @@ class TorchAdapter:
             raise self._problem
         wanted, self._wanted = self._wanted, frozenset()
         self._grow()
-        rows = [*self._ended, *(p.rows() for p in self._passes.values())]
+        rows = [*self._ended, *(p.rows() for p in self._passes.values())] if self._touched or self._ended else []
         tensors, arrived = len(self._names), self._arrived
         clips, skips, notes = self._clips, self._skips, self._notes
         norms = {f"gradient_norm_before_clipping{k}": norm for k, (_, norm) in clips.items()} if clips else {}
@@ -264,6 +266,7 @@ class TorchAdapter:
         numbers = numbers_later({**self._rates, **norms, **scalars})
         skipped = numbers_later({str(k): s for k, s in enumerate(skips)}) if skips else dict
         self._clips, self._skips, self._notes, self._ended, self._arrived = {}, [], [], [], ()
+        self._touched = False
         self._fired.clear()
         self._moved, self.several = set(), False
 
