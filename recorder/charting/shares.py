@@ -3,17 +3,42 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Any
 
 import numpy as np
 
+from recorder.chart import View
+from recorder.charting.default_chart import default_chart
 from recorder.errors import NotRecordedError
 from recorder.runfile.schema import Clock, Event, Series
-from recorder.view import Envelope, RunView, Window
+from recorder.view import At, Envelope, RunView, Window
 
 EVERYTHING = Window(points=sys.maxsize)
+
+
+@dataclass(frozen=True)
+class Share:
+    """How a share is derived from a series of counts, in any run that has it; called, it is an `Entry.draw`."""
+
+    counts: str
+    name: str
+    doc: str
+    wholes: Callable[[RunView], Mapping[str, int]]
+
+    def of(self, run: RunView) -> Shares:
+        """The shares of one run."""
+        return Shares(run, self.counts, self.name, self.doc, self.wholes(run))
+
+    def __call__(self, run: RunView, series: str, at: At, window: Window) -> View:  # noqa: ARG002  it knows its counts
+        return default_chart(self.of(run), self.name, at, window)
+
+
+def tensor_sizes(run: RunView) -> dict[str, int]:
+    """The entries of each tensor."""
+    return {tensor["name"]: prod(tensor["shape"]) for tensor in run.meta.get("tensors", ())}
 
 
 @dataclass(frozen=True)

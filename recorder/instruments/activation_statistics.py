@@ -15,8 +15,7 @@ import numpy as np
 from recorder.analysis.activation import BOUNDS, activation_statistics
 from recorder.analysis.activation import ActivationStatistics as Statistics
 from recorder.chart import View
-from recorder.charting.default_chart import default_chart
-from recorder.charting.shares import Shares
+from recorder.charting.shares import Share, Shares
 from recorder.reading import Facts, Need, Reading, Statistic
 from recorder.runfile.schema import Kind, Series
 from recorder.view import At, RunView, Window
@@ -33,29 +32,30 @@ SERIES = {
 SATURATED = ("count", "uint64", "Activations of a sigmoid- or tanh-like layer within 5 % of its bounds.")
 
 
-def zero_share(run: RunView) -> Shares:
-    """Exact zeros among the layer's activations on the probe batch."""
-    doc = "Share of the layer's activations that are exactly 0."
-    return Shares(run, "activation_zero_count", "activation_zero_share", doc, _numbers(run))
+def _numbers(run: RunView) -> dict[str, int]:
+    """How many activations each layer has on the probe batch, from what the run knows of its model."""
+    samples = int(run.meta.get("probe_samples", 0))
+    return {layer["name"]: samples * prod(layer["shape"]) for layer in run.meta.get("layers", ())}
 
 
-def dead_share(run: RunView) -> Shares:
-    """Dead units among the layer's units."""
-    doc = "Share of the layer's units with the same activation on every probe sample and position."
-    units = {layer["name"]: int((layer["shape"] or [1])[0]) for layer in run.meta.get("layers", ())}
-    return Shares(run, "activation_dead_units", "activation_dead_share", doc, units)
+def _units(run: RunView) -> dict[str, int]:
+    return {layer["name"]: int((layer["shape"] or [1])[0]) for layer in run.meta.get("layers", ())}
 
 
-def saturated_share(run: RunView) -> Shares:
-    """Saturated activations among the layer's activations."""
-    doc = "Share of the layer's activations within 5 % of its bounds."
-    return Shares(run, "activation_saturated_count", "activation_saturated_share", doc, _numbers(run))
-
-
-def chart_of_share(run: RunView, series: str, at: At, window: Window) -> View:
-    """The share that is derived from a series of counts."""
-    ((name, derive),) = ActivationStatistics.shares[series].items()
-    return default_chart(derive(run), name, at, window)
+SHARED = (
+    Share(
+        "activation_zero_count", "activation_zero_share", "Share of the layer's activations that are exactly 0.",
+        _numbers,
+    ),
+    Share(
+        "activation_dead_units", "activation_dead_share",
+        "Share of the layer's units with the same activation on every probe sample and position.", _units,
+    ),
+    Share(
+        "activation_saturated_count", "activation_saturated_share",
+        "Share of the layer's activations within 5 % of its bounds.", _numbers,
+    ),
+)  # fmt: skip
 
 
 class ActivationStatistics:
@@ -65,13 +65,9 @@ class ActivationStatistics:
     statistics: frozenset[Statistic] = frozenset()
     needs = frozenset({Need.PROBE})
     shares: ClassVar[Mapping[str, Mapping[str, Callable[[RunView], Shares]]]] = {
-        "activation_zero_count": {"activation_zero_share": zero_share},
-        "activation_dead_units": {"activation_dead_share": dead_share},
-        "activation_saturated_count": {"activation_saturated_share": saturated_share},
+        share.counts: {share.name: share.of} for share in SHARED
     }
-    derived: ClassVar[Mapping[str, Mapping[str, Drawer]]] = {
-        series: dict.fromkeys(derived, chart_of_share) for series, derived in shares.items()
-    }
+    derived: ClassVar[Mapping[str, Mapping[str, Share]]] = {share.counts: {share.name: share} for share in SHARED}
 
     def __init__(self) -> None:
         self._kinds: Mapping[str, str] = {}
@@ -111,9 +107,3 @@ def _absent(kind: str) -> Statistics:
 
 def _series(name: str, unit: str, dtype: str, doc: str, layers: tuple[str, ...]) -> Series:
     return Series(name, Kind.PER_ITEM, unit, doc, layers, dtype=dtype, item_dim="layer")
-
-
-def _numbers(run: RunView) -> dict[str, int]:
-    """How many activations each layer has on the probe batch, from what the run knows of its model."""
-    samples = int(run.meta.get("probe_samples", 0))
-    return {layer["name"]: samples * prod(layer["shape"]) for layer in run.meta.get("layers", ())}

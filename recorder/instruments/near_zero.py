@@ -15,14 +15,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from recorder.chart import View
-from recorder.charting.default_chart import default_chart
 from recorder.charting.per_epoch import Curve, Derived, PerEpoch
-from recorder.charting.shares import Shares
+from recorder.charting.shares import Share, Shares, tensor_sizes
 from recorder.errors import RecordError
 from recorder.reading import Facts, Need, Reading, Statistic
 from recorder.runfile.schema import Kind, Series
-from recorder.view import At, RunView, Window
+from recorder.view import RunView
 
 COUNTS = {
     "near_zero_count": "Entries of the gradient with |g| <= {tau:g}.",
@@ -40,18 +38,7 @@ SHARES = {
 }
 
 
-def near_zero_share(run: RunView) -> Shares:
-    """Near-zero entries among the tensor's entries."""
-    doc = "Share of the gradient's entries that are near zero."
-    sizes = {tensor["name"]: int(np.prod(tensor["shape"])) for tensor in run.meta.get("tensors", ())}
-    return Shares(run, "near_zero_count", "near_zero_share", doc, sizes)
-
-
-def chart_of_share(run: RunView, series: str, at: At, window: Window) -> View:  # noqa: ARG001  there is one
-    """The share that is derived from the counts."""
-    return default_chart(near_zero_share(run), "near_zero_share", at, window)
-
-
+SHARE = Share("near_zero_count", "near_zero_share", "Share of the gradient's entries that are near zero.", tensor_sizes)
 COUNT_PER_EPOCH = PerEpoch(
     "zero gradients per epoch", "count",
     (
@@ -81,11 +68,9 @@ class NearZero:
         Statistic.NEAR_ZERO_FLIPS, Statistic.NEAR_ZERO_MINIMA, Statistic.NEAR_ZERO_MAXIMA, Statistic.COMPARED,
     })  # fmt: skip
     needs: frozenset[Need] = frozenset()
-    shares: ClassVar[Mapping[str, Mapping[str, Callable[[RunView], Shares]]]] = {
-        "near_zero_count": {"near_zero_share": near_zero_share}
-    }
+    shares: ClassVar[Mapping[str, Mapping[str, Callable[[RunView], Shares]]]] = {SHARE.counts: {SHARE.name: SHARE.of}}
     derived: ClassVar[Derived] = {
-        "near_zero_count": {"near_zero_share": chart_of_share, "near_zero_count_per_epoch": COUNT_PER_EPOCH},
+        "near_zero_count": {SHARE.name: SHARE, "near_zero_count_per_epoch": COUNT_PER_EPOCH},
         "near_zero_released_share": {"near_zero_released_per_epoch": RELEASED_PER_EPOCH},
         "near_zero_minima": {"near_zero_extrema_per_epoch": EXTREMA_PER_EPOCH},
     }

@@ -14,25 +14,16 @@ from typing import ClassVar
 import numpy as np
 
 from recorder.analysis.signs import RELATIVE_TAU
-from recorder.chart import View
-from recorder.charting.default_chart import default_chart
-from recorder.charting.shares import Shares
+from recorder.charting.shares import Share, Shares, tensor_sizes
 from recorder.errors import RecordError
 from recorder.reading import Facts, Need, Reading, Statistic
 from recorder.runfile.schema import Kind, Series
-from recorder.view import At, RunView, Window
+from recorder.view import RunView
 
-
-def near_zero_relative_share(run: RunView) -> Shares:
-    """Relatively small entries among the tensor's entries."""
-    doc = "Share of the gradient's entries that are small beside the others of their tensor."
-    sizes = {tensor["name"]: int(np.prod(tensor["shape"])) for tensor in run.meta.get("tensors", ())}
-    return Shares(run, "near_zero_relative_count", "near_zero_relative_share", doc, sizes)
-
-
-def chart_of_share(run: RunView, series: str, at: At, window: Window) -> View:  # noqa: ARG001  there is one
-    """The share that is derived from the counts."""
-    return default_chart(near_zero_relative_share(run), "near_zero_relative_share", at, window)
+SHARE = Share(
+    "near_zero_relative_count", "near_zero_relative_share",
+    "Share of the gradient's entries that are small beside the others of their tensor.", tensor_sizes,
+)  # fmt: skip
 
 
 class NearZeroRelative:
@@ -41,12 +32,8 @@ class NearZeroRelative:
     name = "near_zero_relative"
     statistics = frozenset({Statistic.NEAR_ZERO_RELATIVE})
     needs: frozenset[Need] = frozenset()
-    shares: ClassVar[Mapping[str, Mapping[str, Callable[[RunView], Shares]]]] = {
-        "near_zero_relative_count": {"near_zero_relative_share": near_zero_relative_share}
-    }
-    derived: ClassVar[Mapping[str, Mapping[str, Callable[[RunView, str, At, Window], View]]]] = {
-        "near_zero_relative_count": {"near_zero_relative_share": chart_of_share}
-    }
+    shares: ClassVar[Mapping[str, Mapping[str, Callable[[RunView], Shares]]]] = {SHARE.counts: {SHARE.name: SHARE.of}}
+    derived: ClassVar[Mapping[str, Mapping[str, Share]]] = {SHARE.counts: {SHARE.name: SHARE}}
 
     def __init__(self, *, tau: float = RELATIVE_TAU) -> None:
         if not 0 <= tau < np.inf:

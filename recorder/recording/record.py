@@ -149,23 +149,12 @@ class Recording:
             return
         given = scalars if loss is None else {"loss": loss, **scalars}
         ids = None if batch is None else self._batch(session, batch)
-        session.cost.enter()
-        try:
-            session.iteration(samples, self._numbers(session, given), ids)
-        except Exception as problem:
-            self._give_up(session, problem, strict=self._setup.strict)
-        self._afterwards(session)
+        self._guarded(session, lambda: session.iteration(samples, self._numbers(session, given), ids))
 
     def epoch(self, **scalars: Any) -> None:
         """End an epoch: validation results and the like; what is due each epoch is measured now."""
-        if (session := self._open("epoch")) is None:
-            return
-        session.cost.enter()
-        try:
-            session.epoch(self._numbers(session, scalars))
-        except Exception as problem:
-            self._give_up(session, problem, strict=self._setup.strict)
-        self._afterwards(session)
+        if (session := self._open("epoch")) is not None:
+            self._guarded(session, lambda: session.epoch(self._numbers(session, scalars)))
 
     def callback(self) -> Any:
         """For Keras: with model.fit(x, y, callbacks=[run.callback()]) batches are steps and epochs are epochs."""
@@ -320,8 +309,13 @@ class Recording:
             raise RecordError(f"run.{verb}(): the recording has not begun; write: with record(...) as run:")
         return self._session
 
-    def _afterwards(self, session: Session) -> None:
-        """The checkpoint that is due after a step or an epoch, and what there is to say and to show."""
+    def _guarded(self, session: Session, work: Callable[[], None]) -> None:
+        """Do the work of `run.step()` or `run.epoch()`, and what is due after it: a checkpoint, something to say."""
+        session.cost.enter()
+        try:
+            work()
+        except Exception as problem:
+            self._give_up(session, problem, strict=self._setup.strict)
         if session.checkpoint_due and session.watched:
             self._saved(session, session.scheduled_checkpoint)
         if session.ledger.alarms:

@@ -114,11 +114,6 @@ class Block:
         frame = self._memory[start : start + self._size]
         _CRC.pack_into(frame, _HEAD - _CRC.size, zlib.crc32(frame[_HEAD:]))
         self.count += 1
-        if self._fd >= 0 and self.logged == self.count - 1 and self.count < self.capacity:  # as a rule
-            with contextlib.suppress(OSError):
-                if os.pwrite(self._fd, frame, start) == self._size:
-                    self.logged = self.count
-                    return
         self.write()
 
     def write(self) -> None:

@@ -115,13 +115,12 @@ class RunWriter:
         `values[name]` is an array (item, *shape), a mapping item -> value (others stay NaN or 0), or for a ragged
         series a sequence or mapping of arrays. InstrumentError where it is not what was declared.
         """
-        if self._closed or os.getpid() != self._pid:  # absent, at each step
+        if self._absent:
             return
         with self._guard:
             if (whole := self._homes.whole(axis, values)) is not None:
                 part, home, row = whole
-                block = home.block
-                if (block is None or step < home.step) and (block := self._block(part, home, step)) is None:
+                if (block := self._block(part, home, step)) is None:
                     return
                 with contextlib.suppress(TypeError, ValueError, OverflowError, struct.error):  # said below, of which
                     block.fill((step, epoch, time, *row))
@@ -229,7 +228,7 @@ class RunWriter:
         axis.step, axis.next = step, axis.next + 1
         if (step, epoch) > self._mover.reached:
             self._mover.reached = step, epoch
-        if block.count == block.capacity:
+        if block.full:
             axis.block = None
             self._mover.full.append((part, axis, block))
             self._changed.notify_all()

@@ -445,16 +445,21 @@ def test_copying_says_what_was_copied() -> None:
     drive(one(opened()), test)
 
 
-def test_a_sign_appears_when_reading_takes_long() -> None:
+def gated() -> tuple[FakeOpened, threading.Event]:
+    """A run that reads nothing while the gate, open at first, is shut."""
     gate = threading.Event()
+    gate.set()
 
-    class Slow(FakeOpened):
+    class Gated(FakeOpened):
         def window(self, series: str, window: Window, item: str | None = None) -> Envelope:
             gate.wait(120)
             return super().window(series, window, item)
 
-    run = Slow(**vars(opened()))
-    gate.set()
+    return Gated(**vars(opened())), gate
+
+
+def test_a_sign_appears_when_reading_takes_long() -> None:
+    run, gate = gated()
 
     async def test(driven: Driven) -> None:
         assert "reading…" not in driven.text
@@ -469,15 +474,7 @@ def test_a_sign_appears_when_reading_takes_long() -> None:
 
 
 def test_keys_that_come_before_the_first_view_are_not_lost() -> None:
-    gate = threading.Event()
-
-    class Slow(FakeOpened):
-        def window(self, series: str, window: Window, item: str | None = None) -> Envelope:
-            gate.wait(120)
-            return super().window(series, window, item)
-
-    run = Slow(**vars(opened()))
-    gate.set()
+    run, gate = gated()
 
     async def test(driven: Driven) -> None:
         gate.clear()
