@@ -7,6 +7,7 @@ python assets/make.py MLP.h5 CNN.h5      from runs of mnist_mlp and photo_cnn th
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import re
 import subprocess
@@ -75,18 +76,18 @@ OPTIMIZATION_INSIGHT = {
 def main(mlp: str | None = None, cnn: str | None = None) -> None:
     """Write all pictures."""
     with tempfile.TemporaryDirectory() as folder:
-        run = Path(cnn) if cnn else record(Path(folder) / "keras", "photo_cnn", python=KERAS)
+        run = Path(cnn) if cnn else record(Path(folder), "photo_cnn", python=KERAS)
         figures(run, OPTIMIZATION_INSIGHT, ASSETS / "optimization-insight")
-        run = Path(mlp) if mlp else record(Path(folder) / "torch", "mnist_mlp", python=Path(sys.executable))
+        run = Path(mlp) if mlp else record(Path(folder), "mnist_mlp", python=Path(sys.executable))
         figures(run, FIGURES, ASSETS / "figures")
-        for screenshot in SCREENSHOTS:
-            asyncio.run(shoot(run, screenshot))
+        with contextlib.chdir(run.parent.parent):  # what the screens show names no path of this machine, either
+            for screenshot in SCREENSHOTS:
+                asyncio.run(shoot(run.relative_to(Path.cwd()), screenshot))
 
 
 def record(folder: Path, recipe: str, *, python: Path) -> Path:
     """Train and record a demo; the command that the pictures show names no path of this machine."""
     environment = os.environ | {"PATH": os.pathsep.join([str(python.parent), os.environ["PATH"]])}
-    folder.mkdir()
     command = ["python", "-m", "recorder", "demo", recipe, "--path", f"runs/{recipe}.h5"]
     subprocess.run(command, check=True, cwd=folder, env=environment)
     return folder / "runs" / f"{recipe}.h5"

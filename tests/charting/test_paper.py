@@ -424,3 +424,9 @@ def test_a_band_that_begins_at_zero_reaches_the_bottom_of_a_logarithm():
     corners = area.get_paths()[0].vertices
     assert corners[corners[:, 0] == 1, 1].min() == 0.1
     assert 0.01 < ax.get_ylim()[0] <= 0.1
+
+
+def test_there_are_no_halves_of_epochs():
+    ax = Figure(figsize=(4, 3)).add_subplot()
+    draw(Chart("", Scale("epoch"), Scale("loss"), (Line(np.arange(1.0, 11.0), np.arange(10.0)),)), ax)
+    assert all(tick == round(tick) for tick in ax.get_xticks())

@@ -22,6 +22,7 @@ NAMES = 0.36  # of the figure's width, at most, for the names of rows
 AIR = 0.02  # of the width, beside a curve: its ends are dots, which the frame would cut
 LINE = 1.12  # the height of a line in ems
 SMALLER = 0.77  # names shrink to this before some are left out
+WHOLE = ("step", "epoch")
 COUNTED = ("step", "time", "parameter", "unit", "draw", "entry")  # 200k rather than 2 x 10^5
 
 
@@ -121,13 +122,13 @@ def _title(panel: Panel, lines: int) -> Text | None:
 
 
 def _whole(chart: Chart) -> tuple[bool, bool]:
-    """Does a step or a cell stand at each whole number, along x and along y?"""
+    """Does a step, an epoch or a cell stand at each whole number, along x and along y?"""
     heats = [m for m in chart.marks if isinstance(m, Heat)]
     cells = [
         bool(heats) and all(e is None or np.array_equal(e, np.arange(len(e)) - 0.5) for e in edges)
         for edges in ([m.x for m in heats], [m.y for m in heats])
     ]
-    return cells[0] or chart.x.label == "step", cells[1] or chart.y.label == "step"
+    return cells[0] or chart.x.label in WHOLE, cells[1] or chart.y.label in WHOLE
 
 
 def _square(chart: Chart) -> bool:

@@ -116,7 +116,8 @@ class Runs(Page):
         """How many runs are shown, and by which filters."""
         i, filters = self.inks, self.place.filters
         shown, known = len(self._shown), len(self._records)
-        left: list[Span] = [(f" {known} runs" if shown == known else f" {shown} of {known} runs", i.text)]
+        there = f"{known} run{'' if known == 1 else 's'}"
+        left: list[Span] = [(f" {there}" if shown == known else f" {shown} of {there}", i.text)]
         if not self._complete:
             left.append(("  looking for more…", i.muted))
         for name, sign in (("runs", "/"), ("settings", "f ")):
