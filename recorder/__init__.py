@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from recorder.analysis.classification import classification as classification
     from recorder.analysis.health import Health as Health
     from recorder.notebook import open_run as open_run
+    from recorder.probe import Probe as Probe
     from recorder.recording.anomaly import Anomaly as Anomaly
     from recorder.recording.checkpoint import Checkpoints as Checkpoints
     from recorder.recording.flight import FlightRecorder as FlightRecorder
@@ -35,6 +36,7 @@ _HOMES = {
     "Checkpoints": "recorder.recording.checkpoint",
     "FlightRecorder": "recorder.recording.flight",
     "Health": "recorder.analysis.health",
+    "Probe": "recorder.probe",
     "Recording": "recorder.recording.record",
     "at_end": "recorder.schedule",
     "classification": "recorder.analysis.classification",
@@ -51,6 +53,7 @@ __all__ = [
     "Checkpoints",
     "FlightRecorder",
     "Health",
+    "Probe",
     "Recording",
     "at_end",
     "classification",

@@ -11,6 +11,8 @@ from typing import Any, Literal, NamedTuple, Protocol, runtime_checkable
 import numpy as np
 
 from recorder.analysis import signs
+from recorder.probe import LayerFacts as LayerFacts
+from recorder.probe import ProbeFacts as ProbeFacts
 from recorder.runfile.schema import Series
 
 Quantity = Literal["gradient", "weight", "update"]
@@ -102,20 +104,6 @@ class TensorFacts:
 
 
 @dataclass(frozen=True)
-class LayerFacts:
-    """A layer whose output can be probed: `shape` is that of one sample (unit, ...), `kind` the class of the module."""
-
-    name: str
-    kind: str  # the class name: "Linear", "Conv2d", "ReLU"
-    shape: tuple[int, ...]
-
-    @property
-    def units(self) -> int:
-        """Features of a vector layer, channels of a convolution."""
-        return self.shape[0] if self.shape else 1
-
-
-@dataclass(frozen=True)
 class Facts:
     """What is known of the training before its first step."""
 
@@ -126,6 +114,18 @@ class Facts:
     gradient_point: str = ""  # which gradient is seen: "before the update, after clipping, ..."
     device: str = "cpu"
     spread: bool = False  # each tensor has parts in several processes; see `adapters.parts`
+    probes: Mapping[str, ProbeFacts] = field(default_factory=dict)  # by name; the first is the default one
+
+    @property
+    def default_probe(self) -> str:
+        """The name of the first probe; "" without any."""
+        return next(iter(self.probes), "")
+
+    def seen_by(self, probe: str) -> Facts:
+        """The facts for an instrument that looks at this probe: `layers` and `probe_samples` are its own."""
+        if probe not in self.probes or probe == self.default_probe:
+            return self
+        return replace(self, layers=self.probes[probe].layers, probe_samples=self.probes[probe].samples)
 
 
 @dataclass(frozen=True)
@@ -141,6 +141,8 @@ class Reading:
     table: Mapping[Statistic, np.ndarray] = field(default_factory=dict)
     stepped: np.ndarray | None = None  # (tensor,) bool
     activations: Mapping[str, np.ndarray] = field(default_factory=dict)  # layer -> (sample, unit, ...)
+    probes: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)  # probe -> its activations
+    outputs: Mapping[str, np.ndarray] = field(default_factory=dict)  # probe -> (sample, ...) the model's predictions
     raw: Mapping[tuple[Quantity, str], np.ndarray] = field(default_factory=dict)
     scalars: Mapping[str, float] = field(default_factory=dict)
     model: Any = None
@@ -148,6 +150,10 @@ class Reading:
 
     def __getitem__(self, statistic: Statistic) -> np.ndarray:
         return self.table[statistic]
+
+    def seen_by(self, probe: str) -> Reading:
+        """The reading for an instrument that looks at this probe: `activations` are those of its own."""
+        return replace(self, activations=self.probes[probe]) if probe in self.probes else self
 
 
 @dataclass(frozen=True)
@@ -199,7 +205,8 @@ class Adapter(Protocol):
     """A framework behind a few verbs. All of it runs on the training thread; nothing of it changes the training.
 
     `lag` is how many iterations results trail their step: 0 on a CPU, 1 where the device is asynchronous. `collect`
-    then returns a thunk whose result is only asked for `lag` iterations later (or at the end).
+    then returns a thunk whose result is only asked for `lag` iterations later, or some more, or at the end: it stays
+    what it is, whatever comes after it.
     """
 
     lag: int
