@@ -1,7 +1,8 @@
 """What is a pair of layers called, and which layers do the items of a series of pairs name?
 
-The pairs (i, j) with i <= j of n layers in model order stand row by row: (0, 0), (0, 1), ... (0, n-1), (1, 1), ...
-The pair is the item "a | b"; a layer's own name is therefore the first half of its pair with itself.
+The pair of a and b, a at or before b in model order, is the item "a | b"; a layer's own name is therefore the first half
+of its pair with itself. Pairs come by their second layer: (0, 0), (0, 1), (1, 1), (0, 2), (1, 2), (2, 2), ... So the
+pairs of a layer that comes during the training follow all that are there, as items of a series must.
 """
 
 from __future__ import annotations
@@ -21,27 +22,36 @@ def pair_name(a: str, b: str) -> str:
 
 def pairs_of(layers: Sequence[str]) -> tuple[str, ...]:
     """The items of all pairs of layers, n (n + 1) / 2 of them."""
-    return tuple(pair_name(a, b) for k, a in enumerate(layers) for b in layers[k:])
+    return tuple(pair_name(a, b) for k, b in enumerate(layers) for a in layers[: k + 1])
 
 
 def layers_of(items: Sequence[str]) -> tuple[str, ...]:
-    """The layers whose pairs these items are; () where they are not all pairs of some layers, in that order."""
-    n = (isqrt(8 * len(items) + 1) - 1) // 2
-    if n * (n + 1) // 2 != len(items):
-        return ()
-    own = [items[k * n - k * (k - 1) // 2] for k in range(n)]
-    layers = tuple(item[: (len(item) - len(BETWEEN)) // 2] for item in own)
-    return layers if pairs_of(layers) == tuple(items) else ()
+    """The layers whose pairs these items are, in order; () where one of the items is no pair of them.
+
+    Not all of their pairs need be there: two heads that were never there together have none.
+    """
+    own = ((item[: (len(item) - len(BETWEEN)) // 2], item) for item in items)
+    layers = tuple(name for name, item in own if item == pair_name(name, name))
+    return layers if set(items) <= set(pairs_of(layers)) else ()
 
 
-def square(values: np.ndarray) -> np.ndarray:
-    """The symmetric matrix (..., layer, layer) of numbers (..., pair) in that order."""
+def square(values: np.ndarray, items: Sequence[str] | None = None) -> np.ndarray:
+    """The symmetric matrix (..., layer, layer) of numbers (..., pair); NaN where the items lack a pair.
+
+    Without items the values are those of all pairs, in order.
+    """
     pairs = values.shape[-1]
-    n = (isqrt(8 * pairs + 1) - 1) // 2
-    if n * (n + 1) // 2 != pairs:
+    layers = None if items is None else layers_of(items)
+    n = (isqrt(8 * pairs + 1) - 1) // 2 if layers is None else len(layers)
+    if layers is None and n * (n + 1) // 2 != pairs:
         raise ValueError(f"pairs of layers: expected n (n + 1) / 2 values, got {pairs}")
-    rows, columns = np.triu_indices(n)
-    matrix = np.empty((*values.shape[:-1], n, n), values.dtype)
-    matrix[..., rows, columns] = values
-    matrix[..., columns, rows] = values
+    later, earlier = np.tril_indices(n)
+    if layers is not None and items is not None and tuple(items) != (named := pairs_of(layers)):
+        place = {name: k for k, name in enumerate(named)}
+        there = [place[item] for item in items]
+        later, earlier = later[there], earlier[there]
+    missing = np.nan if values.dtype.kind == "f" else 0
+    matrix = np.full((*values.shape[:-1], n, n), missing, values.dtype)
+    matrix[..., earlier, later] = values
+    matrix[..., later, earlier] = values
     return matrix

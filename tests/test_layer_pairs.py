@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recorder.pairs import halves, layers_of, pair, pairs, square
+from recorder.layer_pairs import halves, layers_of, pair, pairs, square
 
 NAMES = st.lists(st.text(" |ab.", min_size=1, max_size=5), max_size=6, unique=True)
 
@@ -44,3 +44,9 @@ def test_values_as_a_square():
     items = pairs(["a", "b", "c"])
     np.testing.assert_array_equal(square(items, np.arange(6.0)), [[0, 1, 3], [1, 2, 4], [3, 4, 5]])
     np.testing.assert_array_equal(square(["a | a", "b | b"], np.array([1.0, 2])), [[1, np.nan], [np.nan, 2]])
+
+
+def test_the_module_does_not_hide_the_schedule_of_the_same_name():
+    import recorder
+
+    assert callable(recorder.pairs)
