@@ -1,7 +1,7 @@
 """What is a pair of layers called, and which layers do the items of a series of pairs name?
 
-The pair of a and b, a at or before b in model order, is the item "a | b"; a layer's own name is therefore the first half
-of its pair with itself. Pairs come by their second layer: (0, 0), (0, 1), (1, 1), (0, 2), (1, 2), (2, 2), ... So the
+The pair of a and b, a at or before b in model order, is the item "a | b"; so a layer's own name is the first half of
+its pair with itself. Pairs come by their second layer: (0, 0), (0, 1), (1, 1), (0, 2), (1, 2), (2, 2), ... Thus the
 pairs of a layer that comes during the training follow all that are there, as items of a series must.
 """
 
@@ -33,6 +33,13 @@ def layers_of(items: Sequence[str]) -> tuple[str, ...]:
     own = ((item[: (len(item) - len(BETWEEN)) // 2], item) for item in items)
     layers = tuple(name for name, item in own if item == pair_name(name, name))
     return layers if set(items) <= set(pairs_of(layers)) else ()
+
+
+def halves(items: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """{item: (earlier layer, later layer)} of pairs of layers; {} of anything else."""
+    layers, known = layers_of(items), set(items)
+    named = {pair_name(a, b): (a, b) for k, b in enumerate(layers) for a in layers[: k + 1]}
+    return {item: both for item, both in named.items() if item in known}
 
 
 def square(values: np.ndarray, items: Sequence[str] | None = None) -> np.ndarray:

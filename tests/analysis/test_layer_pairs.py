@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recorder.analysis.layer_pairs import layers_of, pair_name, pairs_of, square
+from recorder.analysis.layer_pairs import halves, layers_of, pair_name, pairs_of, square
 
 NAMES = st.lists(st.text("ab.: 1", max_size=6), max_size=7, unique=True).map(tuple)
 
@@ -62,3 +62,16 @@ def test_two_heads_that_were_never_there_together():
 def test_a_number_of_values_that_no_layers_have():
     with pytest.raises(ValueError, match=r"expected n \(n \+ 1\) / 2 values, got 4"):
         square(np.zeros(4))
+
+
+def test_a_pair_leads_back_to_its_layers_though_a_bar_be_in_a_name():
+    layers = ["x", "x | y", "y"]
+    assert halves(pairs_of(layers))["x | y | y"] == ("x | y", "y")
+    assert list(halves(pairs_of("ab"))) == ["a | a", "a | b", "b | b"]
+    assert halves(("fc1", "fc2")) == {}
+
+
+def test_the_schedule_of_pairs_of_steps_is_not_hidden():
+    import recorder
+
+    assert callable(recorder.pairs)
