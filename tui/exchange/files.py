@@ -14,7 +14,7 @@ from recorder.errors import ExportError
 from recorder.event_file import check_installed, event_files, file_name
 from recorder.runfile.reader import Run
 from recorder.runfile.schema import Event
-from tui.exchange import Tool, json_file, tables, tensorboard
+from tui.exchange import Tool, corr_means, json_file, tables, tensorboard
 from tui.exchange.quantities import EVENTS, Quantity, Span, quantities
 from tui.export import Written, check_free, stem, whole
 
@@ -52,6 +52,8 @@ def handed(
         NotRecordedError: no such name or item.
         ExportError: nothing to hand over, or a library that the tool needs is missing.
     """
+    if corr_means.asked(names):
+        return _corr_means(run, tool, names, item=item, span=span, output=output)
     chosen = quantities(run, [name for name in names if name != EVENTS], item=item, span=span)
     if list(names) == [EVENTS]:
         chosen = []
@@ -65,6 +67,16 @@ def handed(
     if tool == "tensorboard":
         return _event_file(run, chosen, told, _path(output or f"{stem(run.name)}-tensorboard"), asked=bool(names))
     return _tables(run, tool, chosen, told, output)
+
+
+def _corr_means(
+    run: Run, tool: Tool, names: Sequence[str], *, item: str | None, span: Span, output: str | None
+) -> Handed:  # fmt: skip
+    if tool != "json":
+        raise ExportError(f"{names[0]} is a JSON file: --to json; for --to {tool} export {corr_means.SERIES}")
+    found = corr_means.contents(run, names, span=span, item=item)
+    paths = corr_means.paths(output, stem(names[0]), list(found))
+    return Handed({path: partial(_write_text, text=text) for path, text in zip(paths, found.values(), strict=True)})
 
 
 def _event_file(run: Run, chosen: list[Quantity], told: list[Event], folder: Path, *, asked: bool) -> Handed:
@@ -101,11 +113,11 @@ def _tables(run: Run, tool: Tool, chosen: list[Quantity], told: list[Event], out
         files[path], paths[name] = content, path.name
     about = {q.name: {"file": paths[q.name], **json_file.header(q), "items": list(q.items)} for q in chosen}
     text = json.dumps({"run": json_file.about(run), "series": about}, indent=1, ensure_ascii=False, default=str)
-    return Handed({folder / SERIES: lambda file: _write_text(file, text), **files})
+    return Handed({folder / SERIES: partial(_write_text, text=f"{text}\n"), **files})
 
 
 def _write_text(file: BinaryIO, text: str) -> None:
-    file.write(f"{text}\n".encode())
+    file.write(text.encode())
 
 
 def _free(folder: Path, name: str, tool: Tool, files: dict[Path, Content]) -> Path:
