@@ -151,6 +151,14 @@ class Recording:
         ids = None if batch is None else self._batch(session, batch)
         self._guarded(session, lambda: session.iteration(samples, self._numbers(session, given), ids))
 
+    def log(self, **scalars: Any) -> None:
+        """Any numbers of the network as it is now, between two steps: a validation in the middle of an epoch.
+
+        They are recorded with the step that comes next, whose row describes this very network.
+        """
+        if (session := self._open("log")) is not None:
+            session.log(self._numbers(session, scalars))
+
     def epoch(self, **scalars: Any) -> None:
         """End an epoch: validation results and the like; what is due each epoch is measured now."""
         if (session := self._open("epoch")) is not None:

@@ -129,6 +129,7 @@ class Session:
         self._pid = os.getpid()
         self._updated = False  # in this iteration
         self._left = False
+        self._logged: dict[str, Any] = {}  # since the last iteration
         self._told_aimless = False
 
     @property
@@ -162,6 +163,8 @@ class Session:
     def iteration(self, samples: int | None, given: Mapping[str, Any], batch: Batch | None = None) -> None:
         """End the iteration at this moment; the next update is one step on."""
         moment = self.moment
+        if self._logged:
+            given, self._logged = {**self._logged, **given}, {}
         timing = self.cost.iteration(self._adapter, samples)
         try:
             collect = self._adapter.collect(given)
@@ -181,6 +184,10 @@ class Session:
         if moment.step + 1 - self._start.moment.step == UNSEEN:
             self._miss()
 
+    def log(self, given: Mapping[str, Any]) -> None:
+        """Numbers of the network as it is at this moment: those of the iteration that comes next, if one does."""
+        self._logged |= given
+
     def epoch(self, given: Mapping[str, Any]) -> None:
         """End an epoch at this moment."""
         self._move_to(self.moment._replace(epoch=self.moment.epoch + 1, epoch_begins=True))
@@ -198,6 +205,9 @@ class Session:
             self._iterations.clear()
         self._settle()
         self._close_epoch()
+        if self._logged:
+            logged = {name: as_float(value) for name, value in self._logged.items()}
+            self.ledger.step({}, logged, self.moment, time.time())
         self._count_again()
         if not well:
             return

@@ -97,6 +97,23 @@ def test_a_loss_of_the_epoch_is_not_the_loss_of_the_step(tmp_path):
     assert run["accuracy"].values.tolist() == [0.5]
 
 
+def test_numbers_between_two_steps_are_those_of_the_next_one(tmp_path):
+    with record(Quadratic(), tmp_path / "r.h5", instruments=[], progress=False) as run:
+        for step in range(6):
+            run.step(loss=float(step))
+            if step % 2:
+                run.log(val_loss=step / 10)
+                run.log(val_accuracy=0.5, val_loss=step / 100)  # again at the same moment: the last one counts
+            if step == 3:
+                run.epoch(val_f1=1.0)
+    found = open_run(tmp_path / "r.h5")
+    assert found["loss"].step.tolist() == [0, 1, 2, 3, 4, 5]
+    assert found["val_loss"].step.tolist() == found["val_accuracy"].step.tolist() == [2, 4, 6]  # none comes after step 5
+    assert found["val_loss"].values.tolist() == [0.01, 0.03, 0.05]
+    assert found.steps == 6
+    assert found["val_f1"].step.tolist() == [4]
+
+
 @pytest.mark.parametrize("name", ["gradient_norm", "activation_zero_share", "scalars", "events"])
 def test_a_scalar_does_not_hide_a_chart_of_the_same_name(tmp_path, name):
     model = Quadratic()
