@@ -47,6 +47,7 @@ class Status:
     steps: int = 0
     epochs: int = 0
     resumed: int | None = None  # the step that a resumed training went on at; said by its first volume only
+    measured: bool = False  # by `measure` at checkpoints: rows join those of the training in the order of steps
 
 
 @dataclass(frozen=True)
@@ -102,6 +103,7 @@ def parse_status(text: bytes, where: str) -> Status:
         return Status(
             State(entry["state"]), _moment(entry["started"]), None if ended is None else _moment(ended),
             str(entry["error"]), int(entry["steps"]), int(entry["epochs"]), None if resumed is None else int(resumed),
+            bool(entry.get("measured", False)),
         )  # fmt: skip
 
 

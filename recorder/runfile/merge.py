@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from functools import reduce
 from typing import Any
 
 import numpy as np
@@ -37,29 +38,63 @@ def groups_of(volumes: Sequence[StoredVolume], declared: Series, item: str | Non
         together.setdefault(tuple(k for k, (_, _, columns) in enumerate(homes) if name in columns), []).append(place)
     groups = []
     for members, places in together.items():
-        segments, hide = [], NO_STEP
+        trained: list[Segment] = []
+        measured: list[Segment] = []
+        hide = NO_STEP
         for k in reversed(members):
             volume, s, columns = homes[k]
-            steps = volume.clock_column(s.axis, "step")[: volume.visible(s.axis)]
-            stop = int(np.searchsorted(steps, hide, side="left"))
-            hide = min(hide, int(steps[0]))
+            stop = volume.visible(s.axis)
+            steps = volume.clock_column(s.axis, "step")[:stop]
             picked = np.array([columns[wanted[p]] for p in places])
             everything = len(picked) == len(s.items) and bool((picked == np.arange(len(picked))).all())
+            own = int(picked[0]) if item is not None else None if everything else picked
+            if volume.declaration.status.measured:
+                measured.insert(0, Segment(volume, s, own, stop))
+                continue
+            stop = int(np.searchsorted(steps, hide, side="left"))
+            hide = min(hide, int(steps[0]))
             if stop:
-                own = int(picked[0]) if item is not None else None if everything else picked
-                segments.append(Segment(volume, s, own, stop))
+                trained.insert(0, Segment(volume, s, own, stop))
+        segments = reduce(woven, measured, trained)
         if segments or len(together) == 1:
-            groups.append(Group(np.array(places, dtype=np.int64), tuple(reversed(segments))))
+            groups.append(Group(np.array(places, dtype=np.int64), tuple(segments)))
     return groups
+
+
+def woven(older: Sequence[Segment], newer: Segment) -> list[Segment]:
+    """Rows of some segments and of one that was measured later, in the order of steps; at a step of both the later."""
+    found: list[Segment] = []
+    row, steps = newer.start, newer.steps
+    for segment in older:
+        start = segment.start
+        firsts, lasts = segment.after(steps, "left"), segment.after(steps, "right")
+        while row < newer.stop and (first := int(firsts[row - newer.start])) < segment.stop:
+            found += [replace(segment, start=start, stop=first)] if first > start else []
+            start = int(lasts[row - newer.start])
+            found.append(replace(newer, start=row, stop=row + 1))
+            row += 1
+        found += [replace(segment, start=start)] if start < segment.stop else []
+    return _joined([*found, *([replace(newer, start=row)] if row < newer.stop else [])])
+
+
+def _joined(segments: Sequence[Segment]) -> list[Segment]:
+    """Neighbouring rows of one volume as one segment."""
+    found: list[Segment] = []
+    for segment in segments:
+        last = found[-1] if found else None
+        if last is not None and last.volume is segment.volume and last.stop == segment.start:
+            found[-1] = replace(last, stop=segment.stop)
+        else:
+            found.append(segment)
+    return found
 
 
 def last_row(group: Group, step: int | None) -> tuple[int, np.ndarray] | None:
     """(recorded step, values) of a group's last row at or before `step`."""
     for segment in reversed(group.segments):
-        steps = segment.steps
-        k = len(steps) if step is None else int(np.searchsorted(steps, step, side="right"))
-        if k:
-            return int(steps[k - 1]), segment.read(k - 1, k)[0]
+        _, k = segment.bounds(None, step)
+        if k > segment.start:
+            return int(segment.all_steps[k - 1]), segment.read(k - 1, k)[0]
     return None
 
 

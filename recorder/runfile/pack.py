@@ -147,7 +147,7 @@ def _carries_on(older: StoredVolume, newer: StoredVolume) -> bool:
 
 def _declared(run: Run, volumes: list[StoredVolume]) -> Declaration:
     """What the copy says of itself: of a run that goes on, that it is a copy."""
-    declaration, newest = volumes[0].declaration, run.volumes[-1].declaration.status
+    declaration, newest = volumes[0].declaration, run.newest.declaration.status
     status = run.status if declaration.status.started == newest.started else declaration.status
     if status.state is State.RECORDING:  # it ended without a word, or goes on in the original
         live = run.state is State.RECORDING

@@ -74,9 +74,10 @@ def merged_meta(volumes: Sequence[StoredVolume]) -> dict[str, Any]:
 def processes(volumes: Sequence[StoredVolume], newest: Status) -> tuple[Process, ...]:
     """Every process that trained, the oldest first; `newest` is what the writer of the last volume says."""
     found = []
-    for group in trained(volumes):
-        status = newest if volumes[-1] in group else group[0].refresh_status()
-        if status.state is State.RECORDING and volumes[-1] not in group:  # it ended without a word
+    groups = trained(volumes)
+    for group in groups:
+        status = newest if group is groups[-1] else group[0].refresh_status()
+        if status.state is State.RECORDING and group is not groups[-1]:  # it ended without a word
             status = Status(State.KILLED, status.started, last_time(group))
         first = group[0].declaration.status.resumed or 0
         stop = max(first, completed(group, hidden=True))

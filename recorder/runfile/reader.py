@@ -111,6 +111,8 @@ class Run:
     def state(self) -> State:
         if self._status.state is not State.RECORDING:
             return self._status.state
+        if self._volumes and self.newest is not self.volumes[-1]:  # who writes now measures, and the training is over
+            return State.KILLED
         return State.RECORDING if alive(self._folder) else State.KILLED
 
     @property
@@ -166,6 +168,12 @@ class Run:
         return tuple(self._volumes.values())
 
     @property
+    def newest(self) -> StoredVolume:
+        """The volume that says what became of the run: the newest that is not measured after a training."""
+        trained = [v for v in self.volumes if not v.declaration.status.measured]
+        return (trained or self.volumes)[-1]
+
+    @property
     def status(self) -> Status:
         """What the newest writer said last."""
         return self._status
@@ -211,7 +219,7 @@ class Run:
 
     def clock(self, series: str, item: str | None = None) -> Clock:
         groups = self._groups(series, item)
-        clocks = [s.volume.clock(s.series.axis, slice(s.stop)) for group in groups for s in group.segments]
+        clocks = [s.volume.clock(s.series.axis, slice(s.start, s.stop)) for group in groups for s in group.segments]
         if len(clocks) == 1:
             return clocks[0]
         step, epoch, time = (
@@ -294,7 +302,7 @@ class Run:
             and groups[0].segments
             and (item is not None or len(groups[0].places) == len(declared.items))
         ):
-            return np.concatenate([s.read(0, s.stop) for s in groups[0].segments])
+            return np.concatenate([s.read(s.start, s.stop) for s in groups[0].segments])
         steps = self.clock(series, item).step
         blank = np.nan if np.dtype(declared.dtype).kind == "f" else 0
         shape = declared.shape_of(item) if item is not None else (len(declared.items), *declared.shape)
@@ -303,7 +311,7 @@ class Run:
         values = np.full((len(steps), *shape), blank, declared.dtype)
         for group in groups:
             for s in group.segments:
-                values[np.ix_(np.searchsorted(steps, s.steps), group.places)] = s.read(0, s.stop)
+                values[np.ix_(np.searchsorted(steps, s.steps), group.places)] = s.read(s.start, s.stop)
         return values
 
     def __getitem__(self, name: str) -> Recorded:
@@ -413,10 +421,10 @@ class Run:
         return False
 
     def _newest_status(self) -> Status:
-        number, volume = max(self._volumes.items())
+        volume = self.newest
         volume.refresh_status()
         status = volume.declaration.status
-        sidecar = sidecar_path(self._folder, number)
+        sidecar = sidecar_path(self._folder, volume.number)
         if status.state is State.RECORDING:
             with contextlib.suppress(FileNotFoundError, RunFileError):  # a damaged one says less than the file
                 status = read_sidecar(sidecar).status

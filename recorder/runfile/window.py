@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -25,16 +25,29 @@ NOWHERE = np.iinfo(np.int64)
 
 @dataclass(frozen=True)
 class Segment:
-    """Rows 0..stop of some items of a series in one volume; rows behind `stop` are hidden by a newer volume."""
+    """Rows start..stop of some items of a series in one volume; the others are not seen, or stand in another segment.
+
+    Rows are counted from the first of the volume.
+    """
 
     volume: StoredVolume
     series: Series  # as declared in that volume
     columns: int | np.ndarray | None  # one item, some, or all
     stop: int
+    start: int = 0
 
     @property
     def steps(self) -> np.ndarray:
-        return self.volume.clock_column(self.series.axis, "step")[: self.stop]
+        return self.all_steps[self.start : self.stop]
+
+    @property
+    def all_steps(self) -> np.ndarray:
+        """Those of every row of the volume."""
+        return self.volume.clock_column(self.series.axis, "step")
+
+    def after(self, steps: int | np.ndarray, side: Literal["left", "right"]) -> Any:
+        """The first row at (left) or behind (right) a step, or each of some."""
+        return self.start + np.searchsorted(self.steps, steps, side=side)
 
     def read(self, start: int, stop: int, part: tuple[int, int] | None = None) -> np.ndarray:
         """Rows (row, item, *shape), or (row, *shape) where `columns` is one item, of whose rows a part may do."""
@@ -45,9 +58,8 @@ class Segment:
 
     def bounds(self, lo: int | None, hi: int | None) -> tuple[int, int]:
         """The rows of lo <= step <= hi."""
-        steps = self.steps
-        first = 0 if lo is None else int(np.searchsorted(steps, lo, side="left"))
-        last = len(steps) if hi is None else int(np.searchsorted(steps, hi, side="right"))
+        first = self.start if lo is None else int(self.after(lo, "left"))
+        last = self.stop if hi is None else int(self.after(hi, "right"))
         return first, max(first, last)
 
 
@@ -70,9 +82,9 @@ def bucket_steps(groups: Sequence[Group], *, lo: int | None, hi: int | None, poi
             size = -(-rows // (points * BUCKET)) * BUCKET
             for segment, start, stop in spans:
                 starts = np.append(start, np.arange(start // size + 1, -(-stop // size)) * size)
-                cut.append(segment.steps[starts[starts < stop]])
+                cut.append(segment.all_steps[starts[starts < stop]])
     if not cut:
-        cut = [s.steps[slice(*s.bounds(lo, hi))] for group in groups for s in group.segments]
+        cut = [s.all_steps[slice(*s.bounds(lo, hi))] for group in groups for s in group.segments]
     steps = np.unique(np.concatenate(cut)) if cut else np.zeros(0, np.int64)
     if len(steps) > points:
         steps = steps[np.arange(points) * len(steps) // points]
@@ -90,7 +102,7 @@ def summary(groups: Sequence[Group], steps: np.ndarray, *, items: int, hi: int |
     for group in groups:
         for segment in group.segments:
             _, end = segment.bounds(None, hi)
-            starts = np.searchsorted(segment.steps[:end], steps, side="left")
+            starts = np.minimum(segment.after(steps, "left"), end)
             used = np.flatnonzero(np.diff(np.append(starts, end)) > 0)
             if not len(used):
                 continue

@@ -40,10 +40,12 @@ class RunWriter:
         block_bytes: int = BLOCK_BYTES,
         extend: bool = False,
         resumed: int | None = None,
+        measured: bool = False,
     ) -> None:
         """Reserve `path` ("runs/mlp.h5"); `extend` adds parts to a run that is there and that nobody writes.
 
         Where the training itself goes on there, `resumed` is the step at which: older rows from there on are hidden.
+        What is `measured` at checkpoints joins older rows in the order of steps.
         """
         self.path, self.folder = run_paths(path)
         live = takes_live_files(self.folder)
@@ -52,7 +54,7 @@ class RunWriter:
         self._pid = os.getpid()
         self._closed = False
         self._homes = Homes()
-        status = Status(started=time.time())
+        status = Status(started=time.time(), measured=measured)
         self._meta = dict(meta)
         self._mover = Mover(self.path, lock, status=status, block_bytes=block_bytes, live=live)
         self._mover.note = self._note
