@@ -52,10 +52,9 @@ def entries(run: RunView) -> tuple[Entry, ...]:
         if name == flight.BATCH:  # texts, which the table has
             continue
         instrument = _instrument(s.instrument)
-        if name in getattr(instrument, "inner", ()):
-            continue
         plain = Entry(name, name, s.kind, s.unit, s.doc, items=s.items, item_dim=s.item_dim)
-        others[name] = replace(plain, draw=getattr(instrument, "chart", default_chart))
+        if name not in getattr(instrument, "inner", ()):
+            others[name] = replace(plain, draw=getattr(instrument, "chart", default_chart))
         for derived, draw in getattr(instrument, "derived", {}).get(name, {}).items():
             others[derived] = replace(plain, name=derived, draw=draw)
     if flight.NUMBERS in run.series and flight.NAME not in others:

@@ -10,6 +10,7 @@ import numpy as np
 from recorder.chart import Chart, Heat, Plate, View
 from recorder.charting import events
 from recorder.charting.default_chart import CELLS, default_chart
+from recorder.charting.layer_matrix import LayerMatrix
 from recorder.charting.per_epoch import PerEpoch, epochs_of
 from recorder.charting.transform import limited, log_y, smoothed, without_outliers
 from recorder.entries import Entry, drawn, find
@@ -34,7 +35,7 @@ def draw(run: RunView, request: Draw, chart: Drawer = drawn) -> View:
     entry = find(run, request.entry)
     item = request.item if request.item in entry.items else None
     at = At(step=request.step, item=item)
-    if entry.kind is Kind.PER_ITEM and item is not None:
+    if entry.kind is Kind.PER_ITEM and item is not None and not isinstance(entry.draw, LayerMatrix):
         view = _all_above_one(run, entry, at, request.window, chart)
     else:
         view = chart(run, entry, at, request.window)

@@ -96,6 +96,11 @@ GRADIENTS = (
     Key(("b",), "bad_first", "only the tensors that went bad, who was first; again: all", "bad first", "Gradients"),
 )
 
+CORRELATIONS = (
+    Key(("u",), "clustered", "units in model order, or clustered by their correlation", "cluster", "Correlations"),
+    Key(("M",), "all_pairs", "the units of all layers in one map; again: back", "all pairs", "Correlations"),
+)
+
 
 def bindings(*keys: Key) -> list[Binding]:
     """The bindings of these keys."""

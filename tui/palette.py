@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from textual.command import DiscoveryHit, Hit, Hits, Provider
 from textual.content import Content
 
-from tui.keys import CHART, GLOBAL, GRADIENTS, LIST, RUNS
+from tui.keys import CHART, CORRELATIONS, GLOBAL, GRADIENTS, LIST, RUNS
 from tui.quirks import as_help, highlighted
 from tui.words import plain
 
@@ -30,7 +30,7 @@ class Commands(Provider):
         page = self.screen
         for screen in SCREENS:
             yield f"go to {screen.TITLE_WORD}", screen.NUMBER, partial(explorer.show_screen, screen.NAME)
-        for key in (*GLOBAL, *LIST, *RUNS, *CHART, *GRADIENTS):
+        for key in (*GLOBAL, *LIST, *RUNS, *CHART, *GRADIENTS, *CORRELATIONS):
             name = key.action.removeprefix("app.").partition("(")[0]
             known = key.action.startswith("app.") or hasattr(page, f"action_{name}")
             if known and name not in MOVES:

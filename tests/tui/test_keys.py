@@ -6,7 +6,7 @@ import pytest
 
 from tests.tui.driving import NARROW, WIDE, Driven, drive
 from tests.tui.sources import folder, one, opened
-from tui.keys import _NAMES, CHART, GLOBAL, GRADIENTS, LIST, RUNS, Key
+from tui.keys import _NAMES, CHART, CORRELATIONS, GLOBAL, GRADIENTS, LIST, RUNS, Key
 from tui.screens import SCREENS
 from tui.screens.chart_page import ChartPage
 from tui.screens.page import Page
@@ -58,6 +58,14 @@ def test_each_key_of_the_gradients_changes_the_screen() -> None:
     drive(one(run), test, place=Place(screen="gradients", run=str(run.path)))
 
 
+def test_each_key_of_the_correlations_changes_the_screen() -> None:
+    async def test(driven: Driven) -> None:
+        assert await dead_keys(driven, CORRELATIONS) == []
+
+    run = opened()
+    drive(one(run), test, place=Place(screen="correlations", run=str(run.path)))
+
+
 def test_each_key_on_the_list_of_runs_changes_the_screen() -> None:
     on_runs = tuple(key for key in (*GLOBAL, *LIST, *RUNS) if key.action not in ("arrange", "back"))
 
@@ -88,21 +96,24 @@ def test_every_key_has_an_action_and_every_action_a_key() -> None:
     def actions(page: type[Page]) -> set[str]:
         return {name.removeprefix("action_") for name in dir(page) if name.startswith("action_")}
 
-    keyed = {key.action.partition("(")[0].removeprefix("app.") for key in (*GLOBAL, *LIST, *RUNS, *CHART, *GRADIENTS)}
+    keyed = {
+        key.action.partition("(")[0].removeprefix("app.")
+        for key in (*GLOBAL, *LIST, *RUNS, *CHART, *GRADIENTS, *CORRELATIONS)
+    }
     own = set().union(*(actions(page) for page in (*SCREENS, ChartPage, Runs))) - actions(Page.__mro__[1])
     assert own <= keyed
     assert keyed <= own | {"help", "quit", "next_theme"}
 
 
 def test_no_key_needs_ctrl_or_alt() -> None:
-    for key in (*GLOBAL, *LIST, *RUNS, *CHART, *GRADIENTS):
+    for key in (*GLOBAL, *LIST, *RUNS, *CHART, *GRADIENTS, *CORRELATIONS):
         assert not any("ctrl" in name or "alt" in name for name in key.keys)
 
 
 def test_help_and_key_line_name_the_keys_of_the_table() -> None:
     async def test(driven: Driven) -> None:
         await driven.press("question_mark")
-        for key in (*GLOBAL, *LIST, *RUNS, *CHART, *GRADIENTS):
+        for key in (*GLOBAL, *LIST, *RUNS, *CHART, *GRADIENTS, *CORRELATIONS):
             assert key.text[:30] in driven.text
             assert key.shown in driven.text
         await driven.press("escape")

@@ -45,6 +45,8 @@ def x_ticks(chart: Chart, axis: Axis) -> list[tuple[int, str]]:
 def y_ticks(chart: Chart, axis: Axis) -> list[tuple[int, str]]:
     """(cell, text) along y, cells counted upwards."""
     heat = next((mark for mark in chart.marks if isinstance(mark, Heat)), None)
+    if chart.y.parts:
+        return _in_parts(chart.y, axis, lying=False)
     if chart.y.names:
         return _named(chart.y, axis, _centres(chart.y, heat, 1), each=1)
     return _numbered(chart.y, axis, most=max(axis.cells // 4, 2), counted=heat is not None and heat.y is None)
@@ -85,13 +87,16 @@ def _named(scale: Scale, axis: Axis, centres: np.ndarray, *, each: int | None) -
     return shown if each == 1 else [(cell, clip(name, max(int(room * stride) - 1, 1))) for cell, name in shown]
 
 
-def _in_parts(scale: Scale, axis: Axis) -> list[tuple[int, str]]:
-    """The names of stretches in their middles, as far as each has room for some letters of it."""
+def _in_parts(scale: Scale, axis: Axis, *, lying: bool = True) -> list[tuple[int, str]]:
+    """The names of stretches in their middles; along x as far as each has room for some letters of it."""
     found = []
     for start, stop, name in scale.parts:
-        first, last = (round(float(f) * axis.cells) for f in np.clip(axis.fraction(np.array([start, stop])), 0, 1))
+        ends = np.clip(axis.fraction(np.array([start, stop])), 0, 1)
+        first, last = sorted(round(float(f) * axis.cells) for f in ends)
         room = last - first - 1
-        if room >= min(LETTERS, len(name)):
+        if not lying and last > first:
+            found.append(((first + last - 1) // 2, printable(name)))
+        elif lying and room >= min(LETTERS, len(name)):
             found.append(((first + last - 1) // 2, shortened(printable(name), room)))
     return found
 

@@ -41,8 +41,9 @@ def paint_cursor(plot: Plot, cursor: Cursor, labels: int | None) -> None:
         _label(plot, across, words, framed=labels is not None)
     if up is not None and row is not None and labels:
         line = f.top + f.height - 1 - up, slice(f.left - labels - 1, f.left - 1)
-        if row < len(f.chart.y.names) and f.chart.y.signed_log is None:  # several rows may share the line: it is named
-            name = shortened(printable(f.chart.y.names[row]), labels)
+        names = () if f.chart.y.parts or f.chart.y.signed_log is not None else f.chart.y.names
+        if row < len(names):  # several rows may share the line: it is named
+            name = shortened(printable(names[row]), labels)
             plot.canvas.write(f.left - labels - 1, line[0], name.rjust(labels), plot.look.colours.accent)
         plot.canvas.fg[line] = rgb(plot.look.colours.accent)
         plot.canvas.attributes[line] = BOLD

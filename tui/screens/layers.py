@@ -24,7 +24,11 @@ class Layers(RunPage):
 
     def entries(self) -> Sequence[Entry]:
         facts = self.explorer.facts
-        return [e for e in facts.entries if e.items and e.kind is not Kind.SCALAR] if facts is not None else []
+        return (
+            [e for e in facts.entries if e.items and e.kind is not Kind.SCALAR and e.item_dim != "pair"]
+            if facts is not None
+            else []
+        )
 
     def names(self) -> Sequence[str]:
         return self.entry.items if self.entry is not None else ()

@@ -72,6 +72,10 @@ class RunPage(ChartPage):
     def names(self) -> Sequence[str]:
         """All names of the list, in recorded order."""
 
+    def names_from(self) -> object:
+        """What the names depend on beside run and entry."""
+        return None
+
     @abstractmethod
     def current(self) -> str:
         """The name in the list that is chosen."""
@@ -153,7 +157,8 @@ class RunPage(ChartPage):
         """Show the list again where something in it is new; filter and sort it only where its names may be others."""
         entry, wanted, order, narrow = self.entry, self.place.filters.get(self.NAME, ""), self.order, self.narrow
         facts, values, current = self.explorer.facts, self._values, self.current()
-        named = (id(facts), entry and entry.name, wanted, order, id(values) if order == "value" else 0)
+        by_value = id(values) if order == "value" else 0
+        named = (id(facts), entry and entry.name, wanted, order, by_value, self.names_from())
         if named != self._named:
             try:
                 self._names = tuple(self._arranged(wanted, order))
@@ -165,8 +170,12 @@ class RunPage(ChartPage):
             return
         self._named, self._listed, self._read = named, listed, (facts, values)
         row = self._rows.get(current, self.rows.row)
-        empty = "\n No name fits the filter. Esc clears it." if self._known else f"\n No {self.NOUN} recorded."
-        self.rows.show(len(self._names), self._spans, row=row, head=None if narrow else self._head, empty=empty)
+        head = None if narrow else self._head
+        self.rows.show(len(self._names), self._spans, row=row, head=head, empty=self.nothing())
+
+    def nothing(self) -> str:
+        """What stands in a list without names."""
+        return "\n No name fits the filter. Esc clears it." if self._known else f"\n No {self.NOUN} recorded."
 
     def _arranged(self, wanted: str, order: str) -> list[str]:
         """The names that fit the filter, in order."""

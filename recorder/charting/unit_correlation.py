@@ -1,0 +1,125 @@
+"""Which unit of one layer goes with which unit of another? One pair of layers as a matrix, or all pairs in one.
+
+Colours run from -1 to 1, centred at 0, at every step.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from recorder.analysis.layer_pairs import halves, layers_of, pair_name
+from recorder.chart import Chart, Heat, Rule, Scale, View
+from recorder.charting.captions import about, many
+from recorder.charting.probed import beside
+from recorder.view import At, RunView, Window
+
+UNITS = "unit_correlation_units"
+ENDS = (-1.0, 1.0)
+LEAST = 8  # cells a layer of the overview, however many layers there are
+NAMED = 3  # pairs of units that a caption names
+
+
+def chart(run: RunView, series: str, at: At, window: Window) -> View:  # noqa: ARG001 - drawn at one step
+    """Units by units of one pair of layers, in model order."""
+    return _matrix(run, series, at)
+
+
+def overview(run: RunView, series: str, at: At, window: Window) -> View:
+    """All pairs of layers in one map, a block each; a cell of several pairs of units is their strongest one."""
+    s = run.series[series]
+    layers, both = layers_of(s.items), halves(s.items)
+    each = max(window.points // max(len(layers), 1), LEAST)
+    step, blocks = 0, {}
+    for item, (a, b) in both.items():
+        step, values = run.row(series, at.step, item)
+        blocks[a, b] = strongest_of(np.asarray(values, float), each)
+        blocks[b, a] = blocks[a, b].T
+    sizes = [len(blocks[a, a]) for a in layers]
+    cells = np.full((sum(sizes), sum(sizes)), np.nan)
+    starts = np.cumsum([0, *sizes])
+    for i, a in enumerate(layers):
+        for j, b in enumerate(layers):
+            if (a, b) in blocks:
+                cells[starts[i] : starts[i + 1], starts[j] : starts[j + 1]] = blocks[a, b]
+    edges = np.concatenate([[0.0], *(k + np.arange(1, n + 1) / n for k, n in enumerate(sizes))])
+    names = tuple(name for a, n in zip(layers, sizes, strict=True) for name in _stretches(run, series, at, a, n))
+    scale = Scale("unit", names=names, parts=tuple((k, k + 1.0, a) for k, a in enumerate(layers)))
+    down = replace(scale, reverse=True)
+    rules = tuple(Rule(float(k), axis) for k in range(1, len(layers)) for axis in "xy")
+    heat = Heat(cells, edges, edges, "r", limits=ENDS, diverging=True)
+    caption = (
+        f"{about(run, s)} All pairs of {many(len(layers), 'layer', 'layers')} at step {step:,}, each layer as wide."
+    )
+    if any(n < run.series[series].shape_of(pair_name(a, a))[0] for a, n in zip(layers, sizes, strict=True)):
+        caption += " A cell of several pairs of units shows the strongest of them."
+    return Chart(f"unit correlation of all layers, step {step:,}", scale, down, (heat, *rules), caption)
+
+
+def strongest_of(values: np.ndarray, cells: int) -> np.ndarray:
+    """(row, column) in at most `cells` blocks each way: of each block the value that is farthest from 0."""
+    for axis in (0, 1):
+        n = values.shape[axis]
+        if n > cells:
+            starts = np.linspace(0, n, cells, endpoint=False).astype(int)
+            high, low = (op.reduceat(values, starts, axis=axis) for op in (np.fmax, np.fmin))
+            values = np.where(high >= -low, high, low)
+    return values
+
+
+def top(values: np.ndarray, count: int, *, own: bool) -> list[tuple[int, int]]:
+    """The cells of the strongest correlations, strongest first; `own`: of a layer with itself, each pair once."""
+    size = np.abs(np.nan_to_num(values))
+    if own:
+        size = np.triu(size, 1)
+    count = min(count, int((size > 0).sum()))
+    flat = np.argpartition(size.ravel(), -count)[-count:] if count else np.zeros(0, int)
+    flat = flat[np.argsort(-size.ravel()[flat], kind="stable")]
+    return [(int(k) // size.shape[1], int(k) % size.shape[1]) for k in flat]
+
+
+def units(run: RunView, series: str, at: At, layer: str, count: int) -> np.ndarray:
+    """The numbers that a layer's units have in the model, (unit,) int; 0, 1, ... where they were not recorded."""
+    kept = beside(series, UNITS)
+    if kept in run.series and layer in run.series[kept].items:
+        return np.asarray(run.row(kept, at.step, layer)[1]).astype(int)
+    return np.arange(count)
+
+
+def _matrix(run: RunView, series: str, at: At) -> Chart:
+    s = run.series[series]
+    item = s.items[0] if at.item is None else at.item
+    a, b = halves(s.items)[item]
+    step, row = run.row(series, at.step, item)
+    values = np.asarray(row, float)
+    rows, columns = (units(run, series, at, layer, n) for layer, n in zip((a, b), values.shape, strict=True))
+    heat = Heat(values, label="r", limits=ENDS, diverging=True)
+    x, y = (
+        Scale(f"unit of {layer}", names=tuple(map(str, numbers)), reverse=reverse)
+        for layer, numbers, reverse in ((b, columns, False), (a, rows, True))
+    )
+    title = f"unit correlation: {item}, step {step:,}"
+    size = " x ".join(f"{n:,}" for n in values.shape)
+    caption = f"{about(run, s)} {item} at step {step:,}, {size} units.{_said(values, rows, columns, a == b)}"
+    return Chart(title, x, y, (heat,), caption)
+
+
+def _said(values: np.ndarray, rows: np.ndarray, columns: np.ndarray, own: bool) -> str:
+    """The dead units, and the strongest pairs of the others."""
+    dead = int(np.isnan(values).all(axis=1).sum()) + (0 if own else int(np.isnan(values).all(axis=0).sum()))
+    named = [f"{rows[i]} and {columns[j]} ({values[i, j]:.2f})" for i, j in top(values, NAMED, own=own)]
+    said = f" Strongest: {', '.join(named)}." if named else ""
+    return f"{said} {many(dead, 'unit', 'units')} did not vary." if dead else said
+
+
+def _stretches(run: RunView, series: str, at: At, layer: str, cells: int) -> list[str]:
+    """The units of each cell of the overview, as in "fc1 12" or "fc1 12 … 15"."""
+    count = run.series[series].shape_of(pair_name(layer, layer))[0]
+    numbers = units(run, series, at, layer, count)
+    bounds = np.linspace(0, count, cells, endpoint=False).astype(int)
+    lasts = [*bounds[1:], count]
+    return [
+        f"{layer} {numbers[a]}" if b - a < 2 else f"{layer} {numbers[a]} … {numbers[b - 1]}"
+        for a, b in zip(bounds, lasts, strict=True)
+    ]
