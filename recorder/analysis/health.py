@@ -13,10 +13,10 @@ Judged on what was recorded, row by row, each finding once with its first bad st
 from __future__ import annotations
 
 import json
-import math
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import isfinite
 from typing import Any, Protocol
 
 import numpy as np
@@ -133,7 +133,7 @@ class Monitor:
         for name, value in values.items():
             if "loss" not in name:
                 continue
-            if not math.isfinite(value):
+            if not isfinite(value):
                 self._say(found, "not_finite", name, step, value, 0.0)
             elif each_step:
                 if (past := self._losses.get(name)) is None:
@@ -142,6 +142,13 @@ class Monitor:
                 if limit is not None:
                     self._say(found, "loss_spike", name, step, value, limit)
         return tuple(found)
+
+    def stands_out(self, values: Mapping[str, float]) -> bool:
+        """Whether a loss among the scalars of a step may be a finding, so that they had better be judged at once."""
+        for name, value in values.items():
+            if "loss" in name and not (isfinite(value) and (past := self._losses.get(name)) and value <= past.peak):
+                return True
+        return False
 
     def row(self, step: int, items: Mapping[str, Sequence[str]], row: Mapping[str, Any]) -> tuple[Finding, ...]:
         """Findings in one row {series: (item,) array}, with the item names of each series."""

@@ -10,6 +10,7 @@ a hundredth of it takes the place of d.
 from __future__ import annotations
 
 from collections import deque
+from math import inf
 from statistics import median
 
 LEAST = 0.01  # of the median, as a deviation
@@ -21,6 +22,11 @@ class Past:
     def __init__(self, size: int) -> None:
         self._values: deque[float] = deque(maxlen=size)
         self._peaks: deque[float] = deque()  # descending; the first is the highest of the last values
+
+    @property
+    def peak(self) -> float:
+        """The highest of them."""
+        return self._peaks[0] if self._peaks else -inf
 
     def spike(self, value: float, *, deviations: float, at_least: int) -> float | None:
         """The limit that a finite `value` is over, judged by `at_least` values before it; then it is one of them."""
@@ -45,4 +51,4 @@ def _limit(values: list[float], deviations: float) -> float:
     middle = median(values)
     deviation = median(abs(value - middle) for value in values)
     scale = max(deviation, LEAST * abs(middle))
-    return middle + deviations * scale if scale > 0 else float("inf")
+    return middle + deviations * scale if scale > 0 else inf

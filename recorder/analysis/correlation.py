@@ -1,0 +1,142 @@
+"""How do the units of layers correlate, within a layer and between layers, on a fixed batch?
+
+    r[a, b] = sum_n z[n, a] z[n, b]        z = (x - mean x) / ||x - mean x||, unit by unit
+
+Pearson's r of every unit of every layer with every other: one standardisation, with sums in float64, and one symmetric
+matrix product of all layers side by side, in float32 (in float64 where a layer is). Of it only the half i <= j is
+computed. The r of a unit that is dead or not finite (see `features`) is 0, with itself too, where all others have 1.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import accumulate, pairwise
+from math import nan, pi, sqrt
+from typing import Any
+
+import numpy as np
+
+from recorder.analysis.features import centred, dead_units
+
+
+@dataclass(frozen=True)
+class Standardised:
+    """Layers side by side, each unit with mean 0 and length 1; units that are not alive are 0."""
+
+    z: np.ndarray  # (sample, unit of all layers), C order
+    bounds: tuple[int, ...]  # where each layer begins, and the end
+    dead: np.ndarray  # (unit of all layers,) bool
+    nonfinite: np.ndarray
+
+    @property
+    def layers(self) -> tuple[slice, ...]:
+        """The columns of each layer."""
+        return tuple(slice(a, b) for a, b in pairwise(self.bounds))
+
+    @property
+    def alive(self) -> np.ndarray:
+        return ~(self.dead | self.nonfinite)
+
+
+@dataclass(frozen=True)
+class Correlations:
+    """Of every pair of layers."""
+
+    upper: np.ndarray  # (unit of all layers, unit of all layers), nothing is written below the diagonal
+    standardised: Standardised
+
+    def block(self, i: int, j: int) -> np.ndarray:
+        """-> (unit of layer i, unit of layer j), an array of its own."""
+        if i > j:
+            return self.block(j, i).T
+        layers = self.standardised.layers
+        found = np.clip(self.upper[layers[i], layers[j]], -1, 1)
+        if i == j:
+            below = np.tril_indices(len(found), -1)
+            found[below] = found.T[below]
+            np.fill_diagonal(found, self.standardised.alive[layers[i]])
+        return found
+
+    def blocks(self) -> Iterator[tuple[int, int, np.ndarray]]:
+        """(i, j, block) of i <= j, row by row."""
+        for i, j in pairs(len(self.standardised.layers)):
+            yield i, j, self.block(i, j)
+
+
+def pairs(layers: int) -> Iterator[tuple[int, int]]:
+    """(i, j) of i <= j < layers, row by row: the order of everything that is told of pairs of layers."""
+    return ((i, j) for i in range(layers) for j in range(i, layers))
+
+
+def cross_correlation(layers: Sequence[np.ndarray]) -> Correlations:
+    """Pearson's r of all units of all layers, each given as its features (sample, unit) on the same samples.
+
+    Within 1e-6 of `numpy.corrcoef` in float64, 1e-5 in float32. A single sample has no r: every unit is dead.
+
+    Raises:
+        ValueError: the layers are not (sample, unit) with as many samples each.
+    """
+    s = standardise(layers)
+    return Correlations(symmetric_product(s.z), s)
+
+
+def standardise(layers: Sequence[np.ndarray]) -> Standardised:
+    """See the head of this file."""
+    shapes = [x.shape for x in layers]
+    if not layers or any(len(shape) != 2 for shape in shapes) or len({shape[0] for shape in shapes}) > 1:
+        raise ValueError(f"correlation: expected features (sample, unit) of the same samples, got the shapes {shapes}")
+    bounds = tuple(accumulate((shape[1] for shape in shapes), initial=0))
+    dtype = np.result_type(*layers, np.float32)
+    z = np.empty((shapes[0][0], bounds[-1]), dtype)
+    dead, nonfinite = np.zeros(bounds[-1], bool), np.zeros(bounds[-1], bool)
+    for x, (begin, end) in zip(layers, pairwise(bounds), strict=True):
+        columns = slice(begin, end)
+        _standardised()(x, z[:, columns], dead[columns], nonfinite[columns])
+    return Standardised(z, bounds, dead, nonfinite)
+
+
+def symmetric_product(z: np.ndarray) -> np.ndarray:
+    """z'z, nothing written below the diagonal."""
+    from scipy.linalg.blas import get_blas_funcs  # late: who only looks at a run has no need of it
+
+    units = z.shape[1]
+    product = np.empty((units, units), z.dtype)
+    if not z.size:
+        product[...] = 0
+        return product
+    syrk = get_blas_funcs("syrk", dtype=z.dtype)
+    syrk(1.0, z.T, beta=0.0, c=product.T, lower=1, overwrite_c=1)  # its columns are our rows
+    return product
+
+
+def sample_correlation(x: np.ndarray) -> np.ndarray:
+    """-> (sample, sample) float64: Pearson's r of the rows of the features `x` (sample, unit).
+
+    A sample on which all units agree, or one that is not finite, has r = 0. The representational dissimilarity matrix
+    is 1 - r (Kriegeskorte, Mur, Bandettini 2008).
+    """
+    return cross_correlation([np.ascontiguousarray(x.T, np.float64)]).block(0, 0)
+
+
+def noise_floor(samples: int) -> float:
+    """E |r| of two independent units: sqrt(2 / (pi (N - 1))) of N samples; NaN of fewer than two."""
+    return sqrt(2 / (pi * (samples - 1))) if samples > 1 else nan
+
+
+@cache
+def _standardised() -> Any:
+    """(x, z, dead, nonfinite) -> None: fills the other three, which are those of one layer"""
+    return _numpy_standardised
+
+
+def _numpy_standardised(x: np.ndarray, z: np.ndarray, dead: np.ndarray, nonfinite: np.ndarray) -> None:
+    with np.errstate(all="ignore"):
+        nonfinite[:] = ~np.isfinite(x.sum(axis=0, dtype=np.float64))
+        dead[:] = dead_units(x) & ~nonfinite
+        wide = centred(x)
+        wide /= np.abs(wide).max(axis=0, initial=0)  # squares of small numbers would vanish
+        wide /= np.sqrt(np.square(wide).sum(axis=0))
+    wide[:, dead | nonfinite] = 0
+    z[:] = wide
