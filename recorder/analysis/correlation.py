@@ -60,14 +60,14 @@ class Correlations:
         return found
 
     def blocks(self) -> Iterator[tuple[int, int, np.ndarray]]:
-        """(i, j, block) of i <= j, row by row."""
+        """(i, j, block) of all `pairs`."""
         for i, j in pairs(len(self.standardised.layers)):
             yield i, j, self.block(i, j)
 
 
 def pairs(layers: int) -> Iterator[tuple[int, int]]:
-    """(i, j) of i <= j < layers, row by row: the order of everything that is told of pairs of layers."""
-    return ((i, j) for i in range(layers) for j in range(i, layers))
+    """(i, j) of i <= j < layers: (0, 0), (0, 1), (1, 1), (0, 2), ... the order of `layer_pairs`."""
+    return ((i, j) for j in range(layers) for i in range(j + 1))
 
 
 def cross_correlation(layers: Sequence[np.ndarray]) -> Correlations:
