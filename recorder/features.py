@@ -16,7 +16,7 @@ import numpy as np
 
 from recorder.errors import RecordError
 from recorder.probe import LayerFacts
-from recorder.reading import Facts
+from recorder.reading import Facts, Reading
 
 Spatial = Literal["mean", "flatten"]
 Wanted = str | type | Sequence[str | type] | None
@@ -32,8 +32,9 @@ class FeatureLayers:
     """
 
     def __init__(
-        self, layers: Wanted, spatial: Spatial, *, most: int, weighted: bool = False, units: float = np.inf
-    ) -> None:
+        self, layers: Wanted = None, spatial: Spatial = "mean", *, most: float = np.inf, weighted: bool = False,
+        units: float = np.inf,
+    ) -> None:  # fmt: skip
         if spatial not in get_args(Spatial):
             raise RecordError(f"spatial={spatial!r}: choose from {', '.join(get_args(Spatial))}")
         self._wanted = (layers,) if isinstance(layers, str | type) else layers
@@ -42,10 +43,6 @@ class FeatureLayers:
         self._known: tuple[str, ...] = ()  # all there were
         self._sizes: dict[str, int] = {}
         self.which = ""  # of how many, as a part of a sentence; "" where it is all of them
-
-    @property
-    def names(self) -> tuple[str, ...]:
-        return tuple(self._sizes)
 
     def meet(self, facts: Facts) -> dict[str, int]:
         """-> {layer: its features}, those that came since the last look at the end."""
@@ -66,9 +63,16 @@ class FeatureLayers:
         self._sizes |= {name: sizes[name] for name in picked}
         return dict(self._sizes)
 
-    def features(self, activations: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-        """{layer: (sample, feature) float32} of those that took part in the forward pass."""
-        return {name: features(activations[name], self._spatial) for name in self._sizes if name in activations}
+    def features(self, reading: Reading) -> dict[str, np.ndarray]:
+        """{layer: (sample, feature) float32} of those that took part in the forward pass; made once for everybody."""
+        return {name: self._made(reading, name) for name in self._sizes if name in reading.activations}
+
+    def _made(self, reading: Reading, layer: str) -> np.ndarray:
+        activations = reading.activations[layer]
+        key = "features", id(activations), self._spatial  # by identity, since every probe has such a layer
+        if key not in reading.shared:
+            reading.shared[key] = activations, features(activations, self._spatial)  # both, so that the id stays
+        return reading.shared[key][1]
 
     @property
     def positions(self) -> str:
@@ -86,7 +90,7 @@ class FeatureLayers:
             weighted = with_weights(facts)
             sizes = {name: size for name, size in sizes.items() if name in weighted} or sizes
         names = list(sizes)
-        for count in range(min(len(names), max(most, 1)), 0, -1):
+        for count in range(int(min(len(names), max(most, 1))), 0, -1):
             picked = [names[k] for k in spread(len(names), count)]
             if sum(sizes[name] for name in picked) <= units:
                 break
