@@ -127,6 +127,11 @@ class Facts:
             return self
         return replace(self, layers=self.probes[probe].layers, probe_samples=self.probes[probe].samples)
 
+    def with_layers(self, probe: str, layers: tuple[LayerFacts, ...]) -> Facts:
+        """The facts when these layers answer to a probe."""
+        probes = {**self.probes, probe: replace(self.probes[probe], layers=layers)}
+        return replace(self, probes=probes, layers=layers if probe == self.default_probe else self.layers)
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -147,6 +152,7 @@ class Reading:
     scalars: Mapping[str, float] = field(default_factory=dict)
     model: Any = None
     previous: Mapping[Statistic, np.ndarray] = field(default_factory=dict)  # the table of step - 1, where it was read
+    shared: dict[Any, Any] = field(default_factory=dict, compare=False)  # what instruments make of it for one another
 
     def __getitem__(self, statistic: Statistic) -> np.ndarray:
         return self.table[statistic]
@@ -201,6 +207,13 @@ class Collected(NamedTuple):
     arrived: tuple[TensorFacts, ...] = ()  # tensors that came in this iteration; from here on arrays run over them too
 
 
+class Probed(NamedTuple):
+    """What a model answered to one probe, in eval mode."""
+
+    activations: Mapping[str, np.ndarray]  # layer -> (sample, unit, ...) float32
+    outputs: Mapping[str, np.ndarray]  # "" -> (sample, ...) its predictions; of several models by the model's name
+
+
 class Adapter(Protocol):
     """A framework behind a few verbs. All of it runs on the training thread; nothing of it changes the training.
 
@@ -224,8 +237,12 @@ class Adapter(Protocol):
         """One pass now, outside an update and at once: weights and their last update; gradients are NaN."""
         ...
 
-    def probe(self) -> Mapping[str, np.ndarray]:
-        """Activations (sample, unit, ...) of every probed layer, in eval mode, without a trace in the model."""
+    def probe(self, name: str = "") -> Probed:
+        """One forward pass of the probe of this name ("": the first one), without a trace in the model."""
+        ...
+
+    def augment(self) -> None:
+        """Add the probe "augmentations", made of the first one's images; before `facts` is asked for."""
         ...
 
     def save(self, path: Path) -> None:

@@ -2,7 +2,7 @@
 
     model.parameters      {tensor name: array}, updated in place or replaced
     model.gradients       {tensor name: array}; a missing one or None: the tensor is not updated
-    model.forward(x)      {layer name: (sample, unit, ...)}, only needed with a probe
+    model.forward(x)      {layer name: (sample, unit, ...)}, only needed with a probe; the last one is its prediction
     optimizer.step(...)   makes the update; it is the model itself if it has a `step` and no optimizer is given
 
 `step` is wrapped on the optimizer object while the recording lasts, so gradients are seen just before they are used.
@@ -13,25 +13,28 @@ from __future__ import annotations
 import functools
 import os
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 from typing import Any
 
 import numpy as np
 
+from recorder.adapters.fitting import fitted
 from recorder.adapters.given import matching
 from recorder.adapters.rows import HostRows, Rows, Update, merged
 from recorder.analysis import statistics
 from recorder.errors import RecordError
 from recorder.number import as_float, is_number
-from recorder.reading import Collected, Facts, LayerFacts, Plan, Statistic, TensorFacts
+from recorder.probe import AUGMENTATIONS, Probe, augmented, described, named
+from recorder.reading import Collected, Facts, LayerFacts, Plan, Probed, ProbeFacts, Statistic, TensorFacts
 
 
 class NumpyAdapter:
     """Watches an object with `parameters` and `gradients`; see `recorder.reading.Adapter`.
 
     optimizer  an object with `step`; `learning_rate` is recorded if it has one
-    probe      what `forward` takes: an array, or a tuple (inputs, labels)
+    probe      what `forward` takes: an array, or a tuple (inputs, labels); a `recorder.Probe` of it, or several by name
     layers     names or globs of the layers that `forward` answers with; None: all
     """
 
@@ -47,8 +50,7 @@ class NumpyAdapter:
             )
         if probe is not None and not callable(getattr(model, "forward", None)):
             raise RecordError(f"probe: {type(model).__name__} has no forward(x) -> {{layer: activations}}")
-        inputs = probe[0] if isinstance(probe, tuple) else probe
-        self._probe = None if inputs is None else np.array(inputs)
+        self._probes = {name: _Batch.of(one) for name, one in named(probe).items()}
         self._layers = layers
         self._names = tuple(model.parameters)
         self._known = set(self._names)
@@ -63,13 +65,26 @@ class NumpyAdapter:
         self._pid = -1
 
     def facts(self) -> Facts:
+        probes = {name: self._probe_facts(name) for name in self._probes}
+        default = next(iter(probes.values()), None)
         return Facts(
             framework="numpy",
             tensors=tuple(_facts(name, w) for name, w in self._model.parameters.items()),
-            layers=tuple(LayerFacts(name, "", x.shape[1:]) for name, x in self.probe().items()),
-            probe_samples=0 if self._probe is None else len(self._probe),
+            layers=() if default is None else default.layers,
+            probe_samples=0 if default is None else default.samples,
             gradient_point="before the update",
+            probes=probes,
         )
+
+    def _probe_facts(self, name: str) -> ProbeFacts:
+        answers = self.probe(name).activations
+        layers = tuple(LayerFacts(layer, "", x.shape[1:]) for layer, x in answers.items())
+        return replace(self._probes[name].facts, layers=layers)
+
+    def augment(self) -> None:
+        if self._probes and AUGMENTATIONS not in self._probes:
+            first = next(iter(self._probes.values()))
+            self._probes[AUGMENTATIONS] = _Batch.of(augmented(first.given, first.facts, {"": first.inputs}))
 
     def attach(self, plan: Callable[[], Plan]) -> None:
         self.detach()
@@ -151,20 +166,50 @@ class NumpyAdapter:
         arrived, self._arrived, self._ended = self._arrived, (), []
         return Collected(rows.table, rows.stepped, rows.raw, {}, arrived=arrived)
 
-    def probe(self) -> Mapping[str, np.ndarray]:
-        if self._probe is None:
-            return {}
-        found = {name: np.array(x) for name, x in self._model.forward(self._probe.copy()).items()}
-        if self._layers is None:
-            return found
-        return matching(self._layers, found)
+    def probe(self, name: str = "") -> Probed:
+        if not self._probes:
+            return Probed({}, {})
+        batch = self._probes[name or next(iter(self._probes))]
+        found = {layer: np.array(x) for layer, x in self._model.forward(batch.inputs.copy()).items()}
+        outputs = {"": list(found.values())[-1]} if found else {}
+        return Probed(found if self._layers is None else matching(self._layers, found), outputs)
 
     def save(self, path: Path) -> None:
         with path.open("wb") as file:
             np.savez(file, **self._model.parameters)
 
+    def load(self, path: Path, *, key: str = "") -> str:
+        if key:
+            raise RecordError(f"{path}: a file of numpy holds one set of weights; leave --key out")
+        own = self._model.parameters
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                stored = {name: file[name] for name in file.files}
+        except Exception as error:
+            raise RecordError(f"{path}: is no .npz of arrays, or damaged ({error})") from None
+        fits, left = fitted(stored, {name: w.shape for name, w in own.items()}, str(path))
+        for name, w in fits.items():
+            own[name] = w.astype(own[name].dtype)
+        return left
+
     def model(self) -> Any:
         return self._model
+
+
+@dataclass(frozen=True)
+class _Batch:
+    """What `forward` takes, of one probe."""
+
+    given: Probe
+    inputs: np.ndarray
+    facts: ProbeFacts
+
+    @classmethod
+    def of(cls, probe: Probe) -> _Batch:
+        pair = isinstance(probe.inputs, tuple)
+        inputs = np.array(probe.inputs[0] if pair else probe.inputs)
+        labels = probe.inputs[1] if pair and len(probe.inputs) > 1 else None
+        return cls(probe, inputs, described(probe, {"": inputs}, labels=labels))
 
 
 def _facts(name: str, tensor: np.ndarray) -> TensorFacts:

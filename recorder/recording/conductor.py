@@ -12,12 +12,13 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from recorder.analysis.signs import RELATIVE_TAU, TAU
 from recorder.errors import InstrumentError, RecordError
+from recorder.probe import suffixed, unsuffixed
 from recorder.reading import (
     AVERAGED,
     COMPARING,
@@ -49,6 +50,13 @@ Row = dict[str, Any]  # series -> (item, *shape) array, or {item: array}
 Note = Callable[[str, str, Moment], None]  # (event kind, text, when)
 
 
+class Wanted(NamedTuple):
+    """What those want to see who look at the network between updates."""
+
+    needs: frozenset[Need] = frozenset()
+    probes: tuple[str, ...] = ()  # by name, "" the default one
+
+
 @dataclass
 class Player:
     """An instrument at work: when it is due and what it fills."""
@@ -58,8 +66,15 @@ class Player:
     axis: str
     series: tuple[Series, ...]
     raw: frozenset[tuple[Quantity, str]] = frozenset()
+    probe: str = ""  # the one that it looks at, where it is not the default one
+    suffix: str = ""  # what its name and those of its series say of that, where it is not the instrument's own
     resting: bool = False
     last: int = -1  # the step of its last row between updates
+
+    @property
+    def name(self) -> str:
+        """The instrument's, and which probe it looks at where one would not expect it: `cka@noise`."""
+        return suffixed(self.instrument.name, self.suffix)
 
     @property
     def between(self) -> bool:
@@ -75,7 +90,8 @@ class Player:
         """What it fills, its own scalars, and what is derived from that when it is drawn."""
         derived = getattr(self.instrument, "derived", {})
         scalars = (s.items for s in self.series if s.kind is Kind.SCALAR)
-        return frozenset(s.name for s in self.series).union(*(derived.get(s.name, ()) for s in self.series), *scalars)
+        charts = (suffixed(name, self.suffix) for s in self.series for name in derived.get(unsuffixed(s.name)[0], ()))
+        return frozenset(s.name for s in self.series).union(charts, *scalars)
 
     @property
     def at_rest(self) -> bool:
@@ -89,12 +105,13 @@ def players(scheduled: Iterable[Scheduled], facts: Facts) -> tuple[Player, ...]:
     found: list[Player] = []
     taken: dict[str, str] = {"scalars": "the scalars"}
     for s in scheduled:
-        name = s.instrument.name
+        probe, suffix = probe_of(s.instrument, facts), suffix_of(s.instrument, facts)
+        name = suffixed(s.instrument.name, suffix)
         between = bool(s.instrument.needs & BETWEEN)
         if between and (s.instrument.statistics or Need.RAW in s.instrument.needs):
             raise RecordError(f"{name!r} wants both the probe batch and numbers of an update; make it two instruments")
         raw = s.instrument.raw(facts) if isinstance(s.instrument, WantsRaw) else frozenset()
-        player = Player(s.instrument, s.schedule, s.schedule.axis, (), raw)
+        player = Player(s.instrument, s.schedule, s.schedule.axis, (), raw, probe, suffix)
         if between and isinstance(s.schedule, EpochEnds):
             raise RecordError(f"{name!r} looks between updates, and epoch_ends is one; use each_epoch")
         if between:
@@ -103,7 +120,7 @@ def players(scheduled: Iterable[Scheduled], facts: Facts) -> tuple[Player, ...]:
             raise RecordError(f"{name!r} measures an update, and none follows the end; use epoch_ends, every or pairs")
         elif not player.at_rest and isinstance(s.schedule, EachEpoch):
             player.axis += "_gradient"  # the last epoch has no row there
-        player.series = declared(s.instrument, facts, player.axis)
+        player.series = declared(player, facts)
         for one in player.series:
             if one.name in taken:
                 raise RecordError(f"series {one.name!r} of {name!r} is already filled by {taken[one.name]}")
@@ -116,11 +133,32 @@ def players(scheduled: Iterable[Scheduled], facts: Facts) -> tuple[Player, ...]:
     return tuple(found)
 
 
-def declared(instrument: Instrument, facts: Facts, axis: str) -> tuple[Series, ...]:
-    """The series that the instrument fills, on this axis."""
-    between = bool(instrument.needs & BETWEEN)
-    series = instrument.declare(facts)
-    return tuple(replace(s, axis=axis, instrument=instrument.name, between=between) for s in series)
+def probe_of(instrument: Instrument, facts: Facts) -> str:
+    """The probe that it looks at, "" for the default one; RecordError where there is none of that name."""
+    probe = getattr(instrument, "probe", "") if Need.PROBE in instrument.needs else ""
+    if probe and probe not in facts.probes:
+        raise RecordError(
+            f"{instrument.name!r} looks at the probe {probe!r}; there are {', '.join(facts.probes) or 'none'}. Give it "
+            f"as record(..., probe={{..., {probe!r}: Probe(...)}})"
+        )
+    return "" if probe == facts.default_probe else probe
+
+
+def suffix_of(instrument: Instrument, facts: Facts | None = None) -> str:
+    """The probe that it looks at, where that is neither its class's own nor the default one."""
+    probe = getattr(instrument, "probe", "")
+    expected = ("", getattr(type(instrument), "probe", ""), "" if facts is None else facts.default_probe)
+    return "" if probe in expected else probe
+
+
+def declared(player: Player, facts: Facts) -> tuple[Series, ...]:
+    """The series that the player fills."""
+    series = player.instrument.declare(facts.seen_by(player.probe))
+    found = []
+    for s in series:
+        name = suffixed(s.name, player.suffix)
+        found.append(replace(s, name=name, axis=player.axis, instrument=player.name, between=player.between))
+    return tuple(found)
 
 
 def more_items(known: Sequence[Series], now: Sequence[Series]) -> list[Series]:
@@ -210,7 +248,7 @@ class Conductor:
             if player.resting:
                 continue
             try:
-                series = declared(player.instrument, facts, player.axis)
+                series = declared(player, facts)
                 found += more_items(player.series, series)
                 player.series = series
                 if isinstance(player.instrument, WantsRaw):
@@ -290,10 +328,10 @@ class Conductor:
         closing, self._closing = self._closing, None
         return closing
 
-    def between(self, moment: Moment, look: Callable[[frozenset[Need]], Mapping[str, Any]]) -> dict[str, Row]:
+    def between(self, moment: Moment, look: Callable[[Wanted], Mapping[str, Any]]) -> dict[str, Row]:
         """{axis: row} of everyone who looks at the network between updates and has not yet done so at this step.
 
-        `look` gives the fields of a Reading that these needs ask for: activations, model.
+        `look` gives the fields of a Reading that are wanted: activations, probes, outputs, model.
         """
         within = not (moment.epoch_begins or moment.ended)
         if within and self._no_looks.holds(moment.step):
@@ -304,7 +342,7 @@ class Conductor:
                 self._no_looks.find(moment.step, lambda step: bool(self._at(moment._replace(step=step), self._between)))
             return {}
         try:
-            seen = look(frozenset[Need]().union(*(p.instrument.needs for p in due)))
+            seen = look(_wanted(due))
         except Exception as problem:
             for player in due:
                 self._switch_off(player, problem, moment)
@@ -313,12 +351,12 @@ class Conductor:
             player.last = moment.step
         return self._measure(due, Reading(moment.step, moment.epoch, time.time(), **seen))
 
-    def look(self, moment: Moment) -> frozenset[Need]:
-        """What those need who look at the network between updates now; at each step once."""
+    def look(self, moment: Moment) -> Wanted:
+        """What those want who look at the network between updates now; at each step once."""
         due = self._looking(moment)
         for player in due:
             player.last = moment.step
-        return frozenset[Need]().union(*(p.instrument.needs for p in due))
+        return _wanted(due)
 
     def _looking(self, moment: Moment) -> list[Player]:
         return [p for p in self._at(moment, self._between) if p.last != moment.step]
@@ -332,12 +370,13 @@ class Conductor:
             if player.resting:
                 continue
             try:
-                values = checked(player.instrument.measure(reading), player.series, reading.step)
+                values = player.instrument.measure(reading.seen_by(player.probe))
+                if player.suffix:
+                    values = {suffixed(name, player.suffix): value for name, value in values.items()}
+                values = checked(values, player.series, reading.step)
             except Finished as finished:
                 player.resting = True
-                self._note(
-                    "thinned", f"{player.instrument.name} {finished}; it rests", Moment(reading.step, reading.epoch)
-                )
+                self._note("thinned", f"{player.name} {finished}; it rests", Moment(reading.step, reading.epoch))
             except Exception as problem:
                 self._switch_off(player, problem, Moment(reading.step, reading.epoch))
             else:
@@ -346,12 +385,17 @@ class Conductor:
 
     def _switch_off(self, player: Player, problem: Exception, moment: Moment) -> None:
         what = f"{type(problem).__name__}: {problem}"
-        text = f"{player.instrument.name} failed at step {moment.step} and is switched off: {what}"
+        text = f"{player.name} failed at step {moment.step} and is switched off: {what}"
         if self._strict:
             raise InstrumentError(text) from problem
         player.resting = True
         self._note("off", text, moment)
         warn(f"{text}; the training goes on")
+
+
+def _wanted(due: Sequence[Player]) -> Wanted:
+    needs = frozenset[Need]().union(*(p.instrument.needs for p in due))
+    return Wanted(needs, tuple(sorted({p.probe for p in due if Need.PROBE in p.instrument.needs})))
 
 
 def plain(statistics: Iterable[Statistic]) -> frozenset[Statistic]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
+from typing import Any
 
 from recorder.adapters.parts import adds_up
 from recorder.errors import RecordError
@@ -29,7 +30,9 @@ from recorder.instruments.update_ratio import UpdateRatio
 from recorder.instruments.weight_change import WeightChange
 from recorder.instruments.weight_histogram import WeightHistogram
 from recorder.instruments.weight_norm import WeightNorm
+from recorder.probe import suffixed, unsuffixed
 from recorder.reading import Facts, Instrument, Need
+from recorder.recording.conductor import suffix_of
 from recorder.schedule import Named, Schedule, Scheduled, each_epoch, epoch_ends, every, pairs
 
 Ask = str | Instrument | Scheduled | Named
@@ -109,13 +112,27 @@ def chosen(asked: Ask | Sequence[Ask], facts: Facts) -> tuple[Scheduled, ...]:
     found: dict[str, Scheduled] = {}
     for ask in [asked] if isinstance(asked, str) or not isinstance(asked, Sequence) else asked:
         if isinstance(ask, str) and ask in PRESETS:
-            found |= {s.instrument.name: s for s in PRESETS[ask]() if not _lacking(s.instrument, facts)}
+            found |= {_key(s): s for s in PRESETS[ask]() if not _lacking(s.instrument, facts)}
             continue
         one = _one(ask)
         if lacking := _lacking(one.instrument, facts):
             raise RecordError(f"{one.instrument.name!r} {lacking}")
-        found[one.instrument.name] = one
+        found[_key(one)] = one
     return tuple(found.values())
+
+
+def _key(scheduled: Scheduled) -> str:
+    """What only one can have."""
+    return suffixed(scheduled.instrument.name, suffix_of(scheduled.instrument))
+
+
+def probes_of(asked: Ask | Sequence[Ask]) -> frozenset[str]:
+    """The names of the probes that what was asked for looks at, where it says so."""
+    asks = [asked] if isinstance(asked, str) or not isinstance(asked, Sequence) else asked
+    scheduled = (
+        s for ask in asks for s in (PRESETS[ask]() if isinstance(ask, str) and ask in PRESETS else [_one(ask)])
+    )
+    return frozenset(name for s in scheduled if (name := getattr(s.instrument, "probe", "")))
 
 
 def left_out(asked: Ask | Sequence[Ask], facts: Facts) -> tuple[str, ...]:
@@ -155,6 +172,13 @@ def _by_name(name: str) -> Instrument:
     known = {i.name: i for i in INSTRUMENTS}
     if name in known:
         return known[name]()
+    base, probe = unsuffixed(name)
+    if probe and base in known:
+        if Need.PROBE not in known[base].needs:
+            raise RecordError(f"{name!r}: {base!r} looks at no probe")
+        found: Any = known[base]()
+        found.probe = probe
+        return found
     if name in PRESETS:
         raise RecordError(f"{name!r} is a preset, whose instruments have schedules; put one around an instrument")
     near = get_close_matches(name, [*PRESETS, *known], n=1)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from recorder.reading import Facts
+from recorder.reading import Facts, ProbeFacts
 
 LIBRARIES = ("layerscope", "numpy", "h5py", "torch", "torchvision", "keras", "tensorflow", "lightning")
 
@@ -48,7 +48,16 @@ def model_facts(facts: Facts) -> dict[str, Any]:
         "probe_samples": facts.probe_samples,
         "tensors": [dataclasses.asdict(t) for t in facts.tensors],
         "layers": [dataclasses.asdict(layer) for layer in facts.layers],
+        "probes": {name: _probe(probe, facts) for name, probe in facts.probes.items()},
     }
+
+
+def _probe(probe: ProbeFacts, facts: Facts) -> dict[str, Any]:
+    """What is known of a probe; its layers only where they are others than `layers`."""
+    found = dataclasses.asdict(probe)
+    if probe.layers == facts.layers:
+        del found["layers"]
+    return found
 
 
 def settings(given: Any) -> Any:

@@ -18,6 +18,7 @@ from recorder import adapters
 from recorder.analysis.health import Health
 from recorder.errors import LayerscopeError, RecordError, RunExistsError
 from recorder.number import is_number
+from recorder.probe import AUGMENTATIONS
 from recorder.reading import Adapter, Facts, Together
 from recorder.recording.anomaly import Anomaly
 from recorder.recording.batch import Batch
@@ -28,7 +29,7 @@ from recorder.recording.flight import FlightRecorder
 from recorder.recording.forecast import limit_of
 from recorder.recording.naming import file_at, writer_at
 from recorder.recording.nowhere import Nowhere
-from recorder.recording.presets import Ask, chosen, left_out
+from recorder.recording.presets import Ask, chosen, left_out, probes_of
 from recorder.recording.processes import Place, beginning, followed, hint, place, refusal
 from recorder.recording.provenance import model_facts, provenance
 from recorder.recording.resume import Resume, Start, start_of
@@ -68,7 +69,8 @@ def record(
 
     path         "runs/mlp.h5", or a folder ("runs/") for a run with a name of its own; nothing is ever overwritten
     optimizer    one, a list or a dict of them; None finds those that step the model's parameters
-    probe        a batch whose activations are looked at, in eval mode and without a trace in the model
+    probe        a batch whose activations are looked at, in eval mode and without a trace in the model: what the model
+                 takes, (inputs, labels), a Probe(...) that says more of it, or several by name: {"digits": Probe(...)}
     instruments  presets ("light", "dynamics", "full"), names, instruments, or schedules around them, or a list of these
     layers       names, globs or classes of the layers that are probed; None: all that compute
     checkpoints  when weights are saved: Checkpoints(every=500), Checkpoints(every=each_epoch, best="val_accuracy")
@@ -98,12 +100,14 @@ def record(
     if together is None and not here.writes:
         return _inert(os.fspath(path), resuming)
     adapter = together or adapter
+    if AUGMENTATIONS in probes_of(instruments):
+        adapter.augment()
     leads = together is None or together.leads
     if leads:
         check(tensorboard, resume=resume)
     facts = adapter.facts()
     playing = players(chosen(instruments, facts), facts)
-    schedules = {p.instrument.name: str(p.schedule) for p in playing}
+    schedules = {p.name: str(p.schedule) for p in playing}
     limit = limit_of(max_size, [EACH_STEP.series, *(s for player in playing for s in player.series)])
     origin = {
         **provenance(meta), **model_facts(facts), "schedules": schedules, "max_size": limit, "processes": here.size,

@@ -26,7 +26,7 @@ from recorder.recording.anomaly import Alarms, Anomaly
 from recorder.recording.batch import Batch
 from recorder.recording.board import Board, folder_of
 from recorder.recording.checkpoint import Checkpointer, Checkpoints
-from recorder.recording.conductor import Conductor, Player
+from recorder.recording.conductor import Conductor, Player, Wanted
 from recorder.recording.cost import Cost
 from recorder.recording.flight import Flight, FlightRecorder, Step
 from recorder.recording.forecast import Forecast, Growth, size
@@ -432,10 +432,12 @@ class Session:
 
     def _welcome_layers(self) -> None:
         """Layers came: each is looked at from here on."""
-        known, layers = len(self._facts.layers), self._adapter.facts().layers
-        self._facts = replace(self._facts, layers=layers)
+        known = {layer.name for probe in self._facts.probes.values() for layer in probe.layers}
+        now = self._adapter.facts()
+        self._facts = replace(self._facts, layers=now.layers, probes=now.probes)
         self._monitor.units, self._monitor.numbers = _sizes(self._facts)
-        self._grow(self.moment, "layer", [layer.name for layer in layers[known:]])
+        names = dict.fromkeys(layer.name for probe in now.probes.values() for layer in probe.layers)
+        self._grow(self.moment, "layer", [name for name in names if name not in known])
 
     def _grow(self, moment: Moment, what: str, names: Sequence[str]) -> None:
         self.ledger.writer.learn(model_facts(self._facts))
@@ -478,32 +480,41 @@ class Session:
         return tuple(tensor.name for tensor in self._facts.tensors)
 
     def _between(self) -> None:
-        look: Callable[[frozenset[Need]], Mapping[str, Any]] = self._look
-        if self._agreed is not self._conductor and (needs := self._agreed.look(self.moment)):
-            look = self._seen_by_all(needs)
+        look: Callable[[Wanted], Mapping[str, Any]] = self._look
+        if self._agreed is not self._conductor and (wanted := self._agreed.look(self.moment)).needs:
+            look = self._seen_by_all(wanted)
         if rows := self._conductor.between(self.moment, look):
             self.ledger.between(rows, self.moment, time.time())
 
-    def _seen_by_all(self, needs: frozenset[Need]) -> Callable[[frozenset[Need]], Mapping[str, Any]]:
+    def _seen_by_all(self, wanted: Wanted) -> Callable[[Wanted], Mapping[str, Any]]:
         """What every process has to look at, whether somebody measures it here or not."""
         try:
-            seen = self._look(needs)
+            seen = self._look(wanted)
         except Exception as problem:
             trouble = problem
 
-            def fail(_: frozenset[Need]) -> Mapping[str, Any]:
+            def fail(_: Wanted) -> Mapping[str, Any]:
                 raise trouble
 
             return fail
         return lambda _: seen
 
-    def _look(self, needs: frozenset[Need]) -> dict[str, Any]:
+    def _look(self, wanted: Wanted) -> dict[str, Any]:
+        """The fields of a Reading that are wanted: a forward pass of each probe that somebody looks at, the model."""
         seen: dict[str, Any] = {}
-        if Need.PROBE in needs:
-            seen["activations"] = self._adapter.probe()
-            if not {layer.name for layer in self._facts.layers}.issuperset(seen["activations"]):
+        if wanted.probes:
+            default = self._facts.default_probe
+            probes: dict[str, Mapping[str, Any]] = {}
+            outputs: dict[str, Any] = {}
+            for name in wanted.probes:
+                found = self._adapter.probe(name)
+                probes[name or default] = found.activations
+                outputs |= {"/".join(filter(None, (name or default, m))): x for m, x in found.outputs.items()}
+            seen |= {"activations": probes.get(default, {}), "probes": probes, "outputs": outputs}
+            known = {name: {layer.name for layer in one.layers} for name, one in self._facts.probes.items()}
+            if not all(known[name].issuperset(found) for name, found in probes.items()):
                 self._welcome_layers()
-        if Need.MODEL in needs:
+        if Need.MODEL in wanted.needs:
             seen["model"] = self._adapter.model()
         return seen
 

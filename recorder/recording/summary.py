@@ -53,7 +53,7 @@ class Summary:
             items = len(p.series[0].items) if p.series else 0
             rows = size(sum(s.row_bytes for s in p.series))
             state = "switched off" if p.resting else str(p.schedule)
-            table.add_row(Text(clean(p.instrument.name)), Text(state), f"{items:,}", rows)
+            table.add_row(Text(clean(p.name)), Text(state), f"{items:,}", rows)
         if self.scalars:
             table.add_row(Text(clean(f"scalars: {', '.join(self.scalars)}")), "each step", f"{len(self.scalars):,}", "")
         if self.flight:

@@ -10,7 +10,7 @@ import numpy as np
 
 from recorder.errors import RecordError
 from recorder.number import as_float
-from recorder.reading import Collected, Facts, Plan
+from recorder.reading import Collected, Facts, Plan, Probed
 
 
 class Unwatched:
@@ -34,8 +34,11 @@ class Unwatched:
     def read(self, plan: Plan) -> Collected:  # noqa: ARG002
         return self._collected({})
 
-    def probe(self) -> Mapping[str, np.ndarray]:
-        return {}
+    def probe(self, name: str = "") -> Probed:  # noqa: ARG002
+        return Probed({}, {})
+
+    def augment(self) -> None:
+        """There is nothing to look at."""
 
     def save(self, path: Path) -> None:
         raise RecordError(f"{path.name}: the model is not watched any more, so its weights cannot be saved")

@@ -75,8 +75,9 @@ def is_axis(name: str) -> bool:
 
 
 def is_series(name: str) -> bool:
-    """Whether a series may have this name: it becomes a group and a field of the row."""
-    return is_axis(name) and name not in _RESERVED
+    """Whether a series may have this name: it becomes a group and a field of the row. Behind @ is the probe's name."""
+    base, _, probe = name.partition("@")
+    return is_axis(base) and base not in _RESERVED and (is_axis(probe) or "@" not in name)
 
 
 def item_key(item: str) -> str:

@@ -63,8 +63,8 @@ def test_every_statistic_equals_that_of_torch(net, rng):
                 )
         for key in expected.raw:
             np.testing.assert_allclose(found.raw[key], expected.raw[key], rtol=1e-4, atol=1e-6, err_msg=str(key))
-    for name, activation in reference.probe().items():
-        np.testing.assert_allclose(adapter.probe()[name], activation, rtol=1e-4, atol=1e-6)
+    for name, activation in reference.probe().activations.items():
+        np.testing.assert_allclose(adapter.probe().activations[name], activation, rtol=1e-4, atol=1e-6)
     end, torch_end = reference.read(plan), adapter.read(plan)
     np.testing.assert_allclose(torch_end.table[Statistic.UPDATE_NORM], end.table[Statistic.UPDATE_NORM], rtol=1e-4)
     adapter.detach()

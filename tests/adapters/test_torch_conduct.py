@@ -394,7 +394,7 @@ def test_compiled(what, backend):
             train(x)
             before = seen[-2][1] if len(seen) > 1 else None
             assert_measured(watched, watched.step(), *seen[-1], before)
-            assert watched.adapter.probe()["2"].shape == (5, 2)
+            assert watched.adapter.probe().activations["2"].shape == (5, 2)
 
 
 def test_data_parallel_names_are_the_models_own():
@@ -412,7 +412,7 @@ def test_distributed_data_parallel(tmp_path):
             gradients, weights = saved(model)
             optimizer.step()
             assert_measured(watched, watched.step(), gradients, weights)
-            assert list(watched.adapter.probe()) == ["0"]
+            assert list(watched.adapter.probe().activations) == ["0"]
     finally:
         torch.distributed.destroy_process_group()
 

@@ -145,7 +145,7 @@ def test_training_on_the_device(device):
         assert row.scalars["gradient_norm_before_clipping"] == pytest.approx(whole, rel=1e-6)
         assert row.scalars["clip_factor"] == pytest.approx(0.01 / (whole + 1e-6), rel=1e-5)
         assert row.scalars["loss"] == pytest.approx(loss)
-    assert adapter.probe()["2"].min() >= 0
+    assert adapter.probe().activations["2"].min() >= 0
     adapter.detach()
 
 

@@ -58,7 +58,7 @@ def test_activations_are_those_of_eval_mode_before_any_in_place_change():
     model, x = Residual(), torch.randn(7, 1, 4, 4)
     for _ in range(3):
         model(torch.randn(9, 1, 4, 4))  # running statistics of their own
-    found = TorchAdapter(model, probe=x).probe()
+    found = TorchAdapter(model, probe=x).probe().activations
     model.eval()
     with torch.no_grad():
         conv1 = model.conv1(x)
@@ -116,7 +116,7 @@ def test_nothing_of_the_probe_is_left(fails):
         with pytest.raises(RecordError, match="probe: Careless failed on \\(5, 4\\): ValueError: on purpose"):
             adapter.probe()
     else:
-        assert set(adapter.probe()) == {"linear", "frozen_norm"}
+        assert set(adapter.probe().activations) == {"linear", "frozen_norm"}
     after = state(model)
     assert after[0] == before[0]
     for name, buffer in before[1].items():
@@ -130,19 +130,21 @@ def test_nothing_of_the_probe_is_left(fails):
 def test_the_probe_is_what_it_was_at_the_start():
     model, x = nn.Linear(2, 1), torch.ones(3, 2)
     adapter = TorchAdapter(model, probe=x)
-    before = adapter.probe()["Linear"]
+    before = adapter.probe().activations["Linear"]
     x.zero_()
-    np.testing.assert_array_equal(adapter.probe()["Linear"], before)
+    np.testing.assert_array_equal(adapter.probe().activations["Linear"], before)
 
 
 def test_an_autocast_training_step_around_the_probe_keeps_its_gradients():
     model = nn.Linear(4, 2)
     adapter = TorchAdapter(model, probe=torch.randn(3, 4))
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = adapter.probe()["Linear"]
+        found = adapter.probe().activations["Linear"]
         model(torch.randn(3, 4)).float().sum().backward()
     assert model.weight.grad is not None
-    assert not np.array_equal(found, adapter.probe()["Linear"])  # the probe ran under the training's precision
+    assert not np.array_equal(
+        found, adapter.probe().activations["Linear"]
+    )  # the probe ran under the training's precision
     assert torch.is_autocast_cache_enabled()
 
 
@@ -179,13 +181,13 @@ X, Y, LABELS = torch.ones(6, 2), torch.ones(6, 4), torch.zeros(6)
 def test_forms_of_a_probe(model, probe):
     adapter = TorchAdapter(model, probe=probe)
     assert adapter.facts().probe_samples == 6
-    assert all(len(x) == 6 for x in adapter.probe().values())
-    assert adapter.probe()
+    assert all(len(x) == 6 for x in adapter.probe().activations.values())
+    assert adapter.probe().activations
 
 
 def test_several_models_have_a_probe_each():
     adapter = TorchAdapter({"G": nn.Linear(2, 4), "D": nn.Linear(4, 1)}, probe={"G": X, "D": torch.ones(3, 4)})
-    assert {name: len(x) for name, x in adapter.probe().items()} == {"G": 6, "D": 3}
+    assert {name: len(x) for name, x in adapter.probe().activations.items()} == {"G": 6, "D": 3}
 
 
 @pytest.mark.parametrize(
@@ -222,7 +224,7 @@ def test_a_probe_for_models_that_there_are_not():
     ],
 )
 def test_layers_by_name_glob_and_class(wanted, names):
-    assert list(TorchAdapter(Residual(), probe=torch.randn(2, 1, 4, 4), layers=wanted).probe()) == names
+    assert list(TorchAdapter(Residual(), probe=torch.randn(2, 1, 4, 4), layers=wanted).probe().activations) == names
 
 
 def test_a_layer_that_there_is_not():
@@ -265,4 +267,4 @@ def test_tokens_units_come_first_and_limits_are_said():
 def test_a_model_without_a_probe_has_no_layers():
     adapter = TorchAdapter(nn.Linear(2, 1))
     assert adapter.facts().layers == ()
-    assert adapter.probe() == {}
+    assert adapter.probe() == ({}, {})

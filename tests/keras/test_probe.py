@@ -8,16 +8,16 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from recorder.adapters.keras.probe import Probe
+from recorder.adapters.keras.probe import ProbePass
 from tests.keras.nets import classifier, patches, weights
 
 
 def test_activations_are_those_of_keras_with_units_first():
     model, (x, y) = classifier(), patches(5)
-    probe = Probe(model, (x, y))
-    found = probe.run()
+    probe = ProbePass(model, (x, y))
+    found = probe.run().activations
     assert list(found) == ["conv", "norm", "hidden", "out"]
-    assert [(f.name, f.kind, f.shape) for f in probe.facts(found)] == [
+    assert [(f.name, f.kind, f.shape) for f in probe.layers(found)] == [
         ("conv", "Conv2D", (4, 4, 4)), ("norm", "BatchNormalization", (4, 4, 4)), ("hidden", "Tanh", (5,)),
         ("out", "Dense", (3,)),
     ]  # fmt: skip
@@ -62,11 +62,11 @@ def test_layers_inside_layers_shared_ones_and_nothing_moves():
     x = tf.ones((4, 3))
     model(x)
     before = weights(model)
-    probe = Probe(model, x)
+    probe = ProbePass(model, x)
     keras.utils.set_random_seed(7)
     expected = draws(2)
     keras.utils.set_random_seed(7)
-    found = probe.run()
+    found = probe.run().activations
     assert list(found) == ["noisy/inner", "last", "last:2"]
     assert weights(model) == before
     for mine, theirs in zip(draws(2), expected, strict=True):
@@ -77,13 +77,13 @@ def test_layers_inside_layers_shared_ones_and_nothing_moves():
 
 def test_layers_are_chosen_by_name_glob_or_class():
     model, (x, _) = classifier(), patches(3)
-    assert list(Probe(model, x, ["conv", "h*"]).run()) == ["conv", "hidden"]
-    assert list(Probe(model, x, [keras.layers.Dense]).run()) == ["hidden", "out"]
+    assert list(ProbePass(model, x, ["conv", "h*"]).run().activations) == ["conv", "hidden"]
+    assert list(ProbePass(model, x, [keras.layers.Dense]).run().activations) == ["hidden", "out"]
 
 
 def test_a_dict_of_inputs():
     a, b = keras.Input((2,), name="a"), keras.Input((2,), name="b")
     model = keras.Model({"a": a, "b": b}, keras.layers.Dense(1, name="sum")(keras.layers.Add(name="add")([a, b])))
-    probe = Probe(model, ({"a": np.ones((3, 2), "f4"), "b": np.full((3, 2), 2, "f4")}, np.zeros(3)))
-    np.testing.assert_array_equal(probe.run()["add"], np.full((3, 2), 3))
+    probe = ProbePass(model, ({"a": np.ones((3, 2), "f4"), "b": np.full((3, 2), 2, "f4")}, np.zeros(3)))
+    np.testing.assert_array_equal(probe.run().activations["add"], np.full((3, 2), 3))
     assert probe.samples == 3

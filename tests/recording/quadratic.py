@@ -11,7 +11,7 @@ import numpy as np
 from recorder.adapters.rows import no_row
 from recorder.analysis import histogram, signs
 from recorder.number import as_float
-from recorder.reading import Collected, Facts, LayerFacts, Plan, Statistic, TensorFacts
+from recorder.reading import Collected, Facts, LayerFacts, Plan, Probed, ProbeFacts, Statistic, TensorFacts
 from tests.instruments.readings import sign_counts
 
 CURVATURE = {"a": np.array([1.0, 2.0, 3.0]), "b": np.array([[4.0, 0.5]])}
@@ -54,7 +54,8 @@ class Quadratic:
     # what the recorder asks
     def facts(self) -> Facts:
         tensors = tuple(TensorFacts(n, w.shape, "float64", n) for n, w in self.weights.items())
-        return Facts("quadratic", tensors, self._layers, probe_samples=4 if self._layers else 0)
+        probes = {"probe": ProbeFacts(4, layers=self._layers)} if self._layers else {}
+        return Facts("quadratic", tensors, self._layers, probe_samples=4 if self._layers else 0, probes=probes)
 
     def attach(self, plan: Callable[[], Plan]) -> None:
         self._plan, self.attached = plan, True
@@ -69,14 +70,13 @@ class Quadratic:
     def read(self, plan: Plan) -> Collected:
         return self._pass(plan, None)
 
-    def probe(self) -> Mapping[str, np.ndarray]:
+    def probe(self, name: str = "") -> Probed:
         self.probes += 1
         a = self.weights["a"]
         sample = np.arange(1.0, 5.0)[:, None]
-        return {
-            "relu": np.maximum(sample * a, 0).astype("f4"),
-            "tanh": np.tanh(sample * self.weights["b"] * 10).astype("f4"),
-        }
+        relu = np.maximum(sample * a, 0).astype("f4")
+        tanh = np.tanh(sample * self.weights["b"] * 10).astype("f4")
+        return Probed({"relu": relu, "tanh": tanh}, {"": tanh})
 
     def save(self, path: Path) -> None:
         with path.open("xb") as file:

@@ -212,7 +212,7 @@ def test_a_run_that_is_there_is_not_touched(tmp_path):
 
 def test_a_failure_at_the_door_leaves_nothing_attached(tmp_path, monkeypatch):
     model = Quadratic()
-    monkeypatch.setattr(model, "probe", lambda: (_ for _ in ()).throw(KeyboardInterrupt()))
+    monkeypatch.setattr(model, "probe", lambda _: (_ for _ in ()).throw(KeyboardInterrupt()))
     with pytest.raises(KeyboardInterrupt), record(model, tmp_path / "q.h5", progress=False):
         pass
     assert not model.attached

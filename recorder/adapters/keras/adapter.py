@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 import tensorflow as tf
 
+from recorder.adapters.keras import weights
 from recorder.adapters.keras.callback import RunCallback
 from recorder.adapters.keras.model import (
     checked,
@@ -27,14 +29,15 @@ from recorder.adapters.keras.model import (
     named_weights,
     tensor_facts,
 )
-from recorder.adapters.keras.probe import Probe
+from recorder.adapters.keras.probe import ProbePass
 from recorder.adapters.keras.tape import NO_SLOT, Iteration, Tape, bytes_of_a_slot, host_view, slots_for
 from recorder.adapters.keras.wrapping import wrapped
 from recorder.adapters.rows import HostRows, Update, merged
 from recorder.analysis import statistics
 from recorder.errors import RecordError
 from recorder.number import as_float
-from recorder.reading import Collected, Facts, Plan
+from recorder.probe import AUGMENTATIONS, augmented, named
+from recorder.reading import Collected, Facts, Plan, Probed, ProbeFacts
 
 GRADIENT_POINT = (
     "before the update and before Keras's own clipping, without the loss scale; the mean of those accumulated"
@@ -51,7 +54,7 @@ class KerasAdapter:
     """Watches a `keras.Model` on the TensorFlow backend; see `recorder.reading.Adapter`.
 
     optimizer  one, a list or a dict; None: that of `model.compile`
-    probe      what the model is called with, or (x, y); see `probe.Probe`
+    probe      what the model is called with, or (x, y), see `probe.ProbePass`; or several by name
     layers     names, globs or layer classes to probe; None: the leaves
     """
 
@@ -64,8 +67,9 @@ class KerasAdapter:
         self._weights = named_weights(model)
         self._names = tuple(self._weights)
         self._index = {id(v): i for i, v in enumerate(self._weights.values())}
-        self._probe = None if probe is None else Probe(model, probe, layers)
-        self._limits: tuple[str, ...] = ()  # of the probe
+        self._layers = layers
+        self._probes = {name: ProbePass(model, one, layers) for name, one in named(probe).items()}
+        self._limits: tuple[str, ...] = ()  # of the probes
         self._plan: Callable[[], Plan] = Plan
         self._wants: Callable[[int], bool] = lambda ahead: False  # noqa: ARG005
         self._tape: Tape | None = None
@@ -85,17 +89,33 @@ class KerasAdapter:
     # -- before the first step ------------------------------------------------------------------------------------
 
     def facts(self) -> Facts:
-        found = {} if self._probe is None else self._probe.run()
-        self._limits = () if self._probe is None else tuple(self._probe.notes)
+        probes = self._probe_facts()
+        default = next(iter(probes.values()), None)
         places = (tf.DeviceSpec.from_string(v.value.device) for v in self._weights.values())
         return Facts(
             framework="keras",
             tensors=tensor_facts(self._model, self._weights),
-            layers=() if self._probe is None else self._probe.facts(found),
-            probe_samples=0 if self._probe is None else self._probe.samples,
+            layers=() if default is None else default.layers,
+            probe_samples=0 if default is None else default.samples,
             gradient_point=GRADIENT_POINT,
             device=", ".join(dict.fromkeys(f"{p.device_type}:{p.device_index}".lower() for p in places)),
+            probes=probes,
         )
+
+    def _probe_facts(self) -> dict[str, ProbeFacts]:
+        """Each probe with the layers that answer to it."""
+        found, limits = {}, dict[str, None]()
+        for name, one in self._probes.items():
+            found[name] = replace(one.facts, layers=one.layers(one.run().activations))
+            limits.update(dict.fromkeys(one.notes))
+        self._limits = tuple(limits)
+        return found
+
+    def augment(self) -> None:
+        if self._probes and AUGMENTATIONS not in self._probes:
+            first = next(iter(self._probes.values()))
+            probe = augmented(first.given, first.facts, first.inputs)
+            self._probes[AUGMENTATIONS] = ProbePass(self._model, probe, self._layers)
 
     def attach(self, plan: Callable[[], Plan]) -> None:
         self.detach()
@@ -310,11 +330,16 @@ class KerasAdapter:
         rows = merged([self._rows.end()], plan.statistics, len(self._names))
         return Collected(rows.table, rows.stepped, rows.raw, {})
 
-    def probe(self) -> Mapping[str, np.ndarray]:
-        return {} if self._probe is None else self._probe.run()
+    def probe(self, name: str = "") -> Probed:
+        if not self._probes:
+            return Probed({}, {})
+        return self._probes[name or next(iter(self._probes))].run()
 
     def save(self, path: Path) -> None:
         self._model.save_weights(path)
+
+    def load(self, path: Path, *, key: str = "") -> str:
+        return weights.load(self._model, path, key=key)
 
     def model(self) -> Any:
         return self._model

@@ -22,7 +22,8 @@ from recorder.adapters.given import matching
 from recorder.adapters.keras.model import is_leaf, named_layers
 from recorder.adapters.keras.wrapping import wrapped
 from recorder.errors import RecordError
-from recorder.reading import LayerFacts
+from recorder.probe import Probe, array_of, described
+from recorder.reading import LayerFacts, Probed
 
 # leaves that pass numbers on, or only drop or move some while training
 SILENT = (keras.layers.InputLayer, keras.layers.Flatten, keras.layers.Reshape, keras.layers.Identity,
@@ -35,26 +36,38 @@ STYLES = re.compile(r"\x1b\[[0-9;]*m")  # Keras prints its errors in bold
 CALLS = 4  # of one layer in one forward pass
 
 
-class Probe:
-    """The probe batch and the layers that are watched while it passes.
+class ProbePass:
+    """One probe, the layers that are watched while it passes, and what is known of it.
 
-    `probe` is what the model is called with, or a tuple (x, y) as `fit` takes it, of which x is used. `layers` are
-    names, globs over names, or layer classes; None: every leaf but dropout, noise, identity and flatten.
+    `probe` is what the model is called with, or a tuple (x, y) as `fit` takes it, of which x is used; or a
+    `recorder.Probe` of these. `layers` are names, globs over names, or layer classes; None: every leaf but dropout,
+    noise, identity and flatten.
     """
 
     def __init__(self, model: Any, probe: Any, layers: Sequence[str | type] | None = None) -> None:
         self._model = model
-        self._inputs = keras.tree.map_structure(_fixed, probe[0] if isinstance(probe, tuple) else probe)
-        shapes = [x.shape for x in keras.tree.flatten(self._inputs)]
-        if not shapes or not shapes[0]:
+        self.given = probe if isinstance(probe, Probe) else Probe(probe)
+        given, pair = self.given.inputs, isinstance(self.given.inputs, tuple)
+        self._inputs = keras.tree.map_structure(_fixed, given[0] if pair else given)
+        tensors = keras.tree.flatten(self._inputs)
+        if not tensors or not tensors[0].shape.rank:
             raise RecordError(f"probe: expected a batch of what {model.name!r} is called with, got {probe!r:.80}")
-        self.samples = shapes[0][0]
+        names = [""] if len(tensors) == 1 else _names(self._inputs)
+        self.inputs = {name: array_of(x) for name, x in zip(names, tensors, strict=True)}
+        self.facts = described(
+            self.given,
+            self.inputs,
+            labels=given[1] if pair and len(given) > 1 else None,
+            channels_last=keras.config.image_data_format() == "channels_last",
+            dtypes={name: x.dtype.name for name, x in zip(names, tensors, strict=True)},
+        )
+        self.samples = self.facts.samples
         self.watched = _chosen(model, layers)
         self.notes: list[str] = []
         self._last_axis = True
 
-    def run(self) -> dict[str, np.ndarray]:
-        """-> {layer: (sample, unit, ...) float32}; a layer's second call is named `name:2`."""
+    def run(self) -> Probed:
+        """Activations (sample, unit, ...) float32; a layer's second call is named `name:2`."""
         found: dict[str, np.ndarray] = {}
         self.notes.clear()
         self._last_axis = keras.config.image_data_format() == "channels_last"
@@ -62,7 +75,7 @@ class Probe:
             with untouched(self._model), eagerly(), ExitStack() as wraps:
                 for name, layer in self.watched.items():
                     wraps.enter_context(wrapped(layer, "call", self._watch(name, layer, found)))
-                self._model(self._inputs, training=False)
+                output = self._model(self._inputs, training=False)
         except Exception as error:
             shapes = ", ".join(str(tuple(x.shape)) for x in keras.tree.flatten(self._inputs))
             said = " ".join(STYLES.sub("", str(error)).partition("Arguments received")[0].split())
@@ -70,9 +83,12 @@ class Probe:
                 f"probe: {self._model.name!r} failed on {shapes}: {type(error).__name__}: {said} Give as probe what "
                 "the model is called with, or a tuple (x, y)"
             ) from error
-        return found
+        tensors = [x for x in keras.tree.flatten(output) if tf.is_tensor(x) and x.dtype.is_floating]
+        predicted = next((x for x in tensors if x.shape.rank and x.shape[0] == self.samples), None)
+        return Probed(found, {} if predicted is None else {"": tf.cast(predicted, tf.float32).numpy()})
 
-    def facts(self, found: Mapping[str, np.ndarray]) -> tuple[LayerFacts, ...]:
+    def layers(self, found: Mapping[str, np.ndarray]) -> tuple[LayerFacts, ...]:
+        """What is known of the layers that answered."""
         return tuple(
             LayerFacts(name, _kind(self.watched[name.rpartition(":")[0] or name]), tuple(x.shape[1:]))
             for name, x in found.items()
@@ -116,6 +132,13 @@ class Probe:
 def _fixed(x: Any) -> tf.Tensor:
     """The probe stays what it is now, whatever becomes of the user's array."""
     return tf.constant(np.array(x))
+
+
+def _names(inputs: Any) -> list[str]:
+    """Of several inputs: the keys of a dict, the places of a list."""
+    if isinstance(inputs, Mapping) and all(tf.is_tensor(x) for x in inputs.values()):
+        return [str(name) for name in sorted(inputs)]  # the order in which a tree is flattened
+    return [str(k) for k in range(len(keras.tree.flatten(inputs)))]
 
 
 def _chosen(model: Any, layers: Sequence[str | type] | None) -> dict[str, Any]:

@@ -23,16 +23,17 @@ from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from recorder.adapters.rows import Rows, merged
-from recorder.adapters.torch import shards
+from recorder.adapters.torch import shards, weights
 from recorder.adapters.torch.cuda import CudaPass, later
 from recorder.adapters.torch.host import HostPass, Members, Pass, host_view
 from recorder.adapters.torch.names import named_models, named_modules
 from recorder.adapters.torch.optimizers import Optimizers, dtype_name
-from recorder.adapters.torch.probe import Layers, Probe
+from recorder.adapters.torch.probe import Layers, ProbePass
 from recorder.adapters.torch.taps import clipping, scaled_step
 from recorder.analysis import statistics
 from recorder.number import as_float
-from recorder.reading import Collected, Facts, LayerFacts, Plan, Statistic, TensorFacts
+from recorder.probe import AUGMENTATIONS, augmented, named
+from recorder.reading import Collected, Facts, LayerFacts, Plan, Probed, ProbeFacts, Statistic, TensorFacts
 
 if TYPE_CHECKING:
     from recorder.adapters.torch.sharded import Sharded
@@ -45,7 +46,7 @@ class TorchAdapter:
     """Watches a `torch.nn.Module` or a dict of them; see `recorder.reading.Adapter`.
 
     optimizer  one, a list or a dict; None: every optimizer that owns one of the model's parameters
-    probe      what the model takes, see `probe.Probe`
+    probe      what the model takes, see `probe.ProbePass`; or several by name
     layers     names, globs or module classes to probe; None: the leaves
     """
 
@@ -54,13 +55,14 @@ class TorchAdapter:
         for one in self._models.values():
             shards.refuse_flat(one)
         self._optimizers = Optimizers(self._models, optimizer)
-        self._probe = None if probe is None else Probe(self._models, probe, layers)
+        self._layers = layers
+        self._probes = {name: ProbePass(self._models, one, layers) for name, one in named(probe).items()}
         self._names = tuple(self._optimizers.parameters)
         self._owners = {id(p): name for name, m in self._models.items() for p in m.parameters()}
         self.lag = int(any(p.is_cuda for p in self._optimizers.parameters.values()))
         self.processes = shards.processes(self._optimizers.parameters.values())  # that have parts of them; 0: no parts
         self._facts: Facts | None = None
-        self._limits: tuple[str, ...] = ()  # of the probe
+        self._limits: tuple[str, ...] = ()  # of the probes
         self._plan: Callable[[], Plan] = Plan
         self._hook: Any = None
         self._last: WeakKeyDictionary[Optimizer, Any] = WeakKeyDictionary()  # our hook behind an optimizer's own
@@ -88,27 +90,38 @@ class TorchAdapter:
 
     def facts(self) -> Facts:
         if self._facts is None:
-            parameters = self._optimizers.parameters
+            parameters, probes = self._optimizers.parameters, self._probe_facts()
+            default = next(iter(probes.values()), None)
             self._facts = Facts(
                 framework="torch",
                 tensors=tuple(
                     TensorFacts(name, tuple(p.shape), dtype_name(p), name.rpartition(".")[0], p.requires_grad)
                     for name, p in parameters.items()
                 ),
-                layers=self._layers(),
-                probe_samples=0 if self._probe is None else self._probe.samples,
+                layers=() if default is None else default.layers,
+                probe_samples=0 if default is None else default.samples,
                 gradient_point=GRADIENT_POINT,
                 device=", ".join(dict.fromkeys(str(p.device) for p in parameters.values())),
+                probes=probes,
             )
         return self._facts
 
-    def _layers(self) -> tuple[LayerFacts, ...]:
-        if self._probe is None:
-            return ()
-        found = self._probe.run()
-        self._limits = tuple(self._probe.notes)
-        modules = dict(named_modules(self._models))
-        return tuple(LayerFacts(name, _kind(modules, name), tuple(x.shape[1:])) for name, x in found.items())
+    def _probe_facts(self) -> dict[str, ProbeFacts]:
+        """Each probe with the layers that answer to it."""
+        found, modules, limits = {}, dict(named_modules(self._models)), dict[str, None]()
+        for name, one in self._probes.items():
+            answers, _ = one.run()
+            limits.update(dict.fromkeys(one.notes))
+            layers = tuple(LayerFacts(key, _kind(modules, key), tuple(x.shape[1:])) for key, x in answers.items())
+            found[name] = replace(one.facts, layers=layers)
+        self._limits = tuple(limits)
+        return found
+
+    def augment(self) -> None:
+        if self._probes and AUGMENTATIONS not in self._probes:
+            first = next(iter(self._probes.values()))
+            probe = augmented(first.given, first.facts, first.inputs)
+            self._probes[AUGMENTATIONS] = ProbePass(self._models, probe, self._layers)
 
     def attach(self, plan: Callable[[], Plan]) -> None:
         self.detach()
@@ -310,26 +323,29 @@ class TorchAdapter:
         for one in self._optimizers.add(optimizer):
             self._optimizers.seen(one).put_rates(one, self._rates)
 
-    def probe(self) -> Mapping[str, np.ndarray]:
-        if self._probe is None:
-            return {}
+    def probe(self, name: str = "") -> Probed:
+        if not self._probes:
+            return Probed({}, {})
         facts = self.facts()
-        shapes = {layer.name: layer.shape for layer in facts.layers}
+        name = name or facts.default_probe
+        known = facts.probes[name].layers
+        shapes = {layer.name: layer.shape for layer in known}
         modules = dict(named_modules(self._models))
         found: dict[str, np.ndarray] = {}
         fresh = []
-        for name, x in self._probe.run().items():
-            kind, shape = _kind(modules, name), tuple(x.shape[1:])
-            if shapes.get(name, shape) != shape:  # as with tensors: another layer than the one that had its name
-                name = f"{name} ({' x '.join(map(str, shape))})"
-            if name not in shapes:
-                fresh.append(LayerFacts(name, kind, shape))
-            found[name] = x.cpu().numpy()
+        answers, outputs = self._probes[name].run()
+        for key, x in answers.items():
+            kind, shape = _kind(modules, key), tuple(x.shape[1:])
+            if shapes.get(key, shape) != shape:  # as with tensors: another layer than the one that had its name
+                key = f"{key} ({' x '.join(map(str, shape))})"
+            if key not in shapes:
+                fresh.append(LayerFacts(key, kind, shape))
+            found[key] = x.cpu().numpy()
         if fresh:
-            self._facts = replace(facts, layers=(*facts.layers, *fresh))
-        for name in shapes.keys() - found.keys():
-            self._note_once("note", f"layer {name!r} has no part in the probe's pass any more: no values, and counts 0")
-        return found
+            self._facts = facts.with_layers(name, (*known, *fresh))
+        for key in shapes.keys() - found.keys():
+            self._note_once("note", f"layer {key!r} has no part in the probe's pass any more: no values, and counts 0")
+        return Probed(found, {model: x.cpu().numpy() for model, x in outputs.items()})
 
     @property
     def parameters(self) -> Collection[torch.Tensor]:
@@ -351,6 +367,9 @@ class TorchAdapter:
 
     def save(self, path: Path) -> None:
         torch.save(self.state(), path)
+
+    def load(self, path: Path, *, key: str = "") -> str:
+        return weights.load(self._models, path, key=key)
 
     def model(self) -> Any:
         return self._models[""] if "" in self._models else dict(self._models)

@@ -21,8 +21,9 @@ from torch import nn
 
 from recorder.adapters.given import matching
 from recorder.adapters.torch.names import Models, named_modules
-from recorder.adapters.torch.shards import reshard
+from recorder.adapters.torch.shards import reshard, whole
 from recorder.errors import RecordError
+from recorder.probe import Probe, array_of, described
 
 Layers = Sequence[str | type[nn.Module]] | None
 
@@ -39,26 +40,36 @@ CALLS = 4  # of one module in one forward pass; a recurrent cell may be called h
 Watcher = Callable[[nn.Module, Any, Any], None]
 
 
-class Probe:
-    """The probe batch and the layers that are watched while it passes.
+class ProbePass:
+    """One probe, the layers that are watched while it passes, and what is known of it.
 
     `probe` is, for one model, a tensor; a tuple of the inputs that `forward` requires, which labels may follow; or a
-    dict of keyword arguments. For a dict of models it is a dict {model name: such a probe}; where no key is a model's
-    name, its values go to the first model, in order. `layers` are names, globs over names, or module classes; None
-    means every leaf but dropout, identity and flatten.
+    dict of keyword arguments; or a `recorder.Probe` of these. For a dict of models it is a dict {model name: such a
+    probe}; where no key is a model's name, its values go to the first model, in order. `layers` are names, globs over
+    names, or module classes; None means every leaf but dropout, identity and flatten.
     """
 
     def __init__(self, models: Models, probe: Any, layers: Layers = None) -> None:
-        self.calls = _calls(models, probe)
-        self.samples = self.calls[0].samples
+        self.given = probe if isinstance(probe, Probe) else Probe(probe)
+        self.calls = _calls(models, self.given.inputs)
+        tensors = {name: x for call in self.calls for name, x in call.tensors.items()}
+        self.inputs = {name: array_of(x) for name, x in tensors.items()}
+        dtypes = {name: str(x.dtype).removeprefix("torch.") for name, x in tensors.items()}
+        self.whole = all(call.whole for call in self.calls)  # `inputs` are all that the model is called with
+        self.facts = described(self.given, self.inputs, labels=self.calls[0].labels, dtypes=dtypes)
+        self.samples = self.facts.samples
         self.watched = _chosen(models, layers)
         self._models, self._layers = models, layers
         self.notes: list[str] = []
         self._units_last = False
 
-    def run(self) -> dict[str, torch.Tensor]:
-        """-> {layer: (sample, unit, ...) float32}, on the model's device; a layer's second call is named `name:2`."""
+    def run(self) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
+        """-> {layer: (sample, unit, ...) float32} and {"" or model: (sample, ...)}, on the model's device.
+
+        A layer's second call is named `name:2`.
+        """
         found: dict[str, torch.Tensor] = {}
+        outputs: dict[str, torch.Tensor] = {}
         self.notes.clear()
         with suppress(RecordError):  # a phase may have taken away all that the user named
             self.watched = _chosen(self._models, self._layers)
@@ -69,7 +80,9 @@ class Probe:
                 with untouched(call.model), eagerly(), torch.no_grad():
                     for name, module in self.watched.items():
                         handles.append(module.register_forward_hook(self._watch(name, call.samples, found)))
-                    call()
+                    predicted = _prediction(call(), call.samples)
+                    if predicted is not None:
+                        outputs[call.name] = whole(predicted.detach()).to(torch.float32, copy=True)
             except Exception as error:
                 raise RecordError(
                     f"probe: {type(call.model).__name__} failed on {call}: {type(error).__name__}: {error}. "
@@ -79,7 +92,7 @@ class Probe:
             finally:
                 for handle in handles:
                     handle.remove()
-        return found
+        return found, outputs
 
     def _watch(self, name: str, samples: int, found: dict[str, torch.Tensor]) -> Watcher:
         calls = 0
@@ -112,22 +125,39 @@ class Probe:
 class Call:
     """How one model is called with its part of the probe."""
 
+    name: str  # of the model; "" where there is one
     model: nn.Module
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
+    labels: Any = None  # what followed the inputs
 
-    def __call__(self) -> None:
+    def __call__(self) -> Any:
         owned = next(itertools.chain(self.model.parameters(), self.model.buffers()), None)
         device = torch.device("cpu") if owned is None else owned.device
-        self.model(*_moved(self.args, device), **_moved(dict(self.kwargs), device))
+        return self.model(*_moved(self.args, device), **_moved(dict(self.kwargs), device))
+
+    @property
+    def tensors(self) -> dict[str, torch.Tensor]:
+        """Those with a sample dimension: a single one has the model's name, others are numbered or named behind it."""
+        given = {**{str(k): x for k, x in enumerate(self.args)}, **self.kwargs}
+        found = {name: x for name, x in given.items() if isinstance(x, torch.Tensor) and x.ndim > 0}
+        if not found:
+            raise RecordError(f"probe: {type(self.model).__name__} gets no tensor with a sample dimension: {self}")
+        if list(given) == ["0"]:
+            return {self.name: found["0"]}
+        return {f"{self.name}/{name}" if self.name else name: x for name, x in found.items()}
+
+    @property
+    def whole(self) -> bool:
+        """Whether `tensors` are all that the model is called with."""
+        return all(
+            x is None or (isinstance(x, torch.Tensor) and x.ndim > 0) for x in (*self.args, *self.kwargs.values())
+        )
 
     @property
     def samples(self) -> int:
         """Length of the first tensor."""
-        tensors = [x for x in (*self.args, *self.kwargs.values()) if isinstance(x, torch.Tensor) and x.ndim > 0]
-        if not tensors:
-            raise RecordError(f"probe: {type(self.model).__name__} gets no tensor with a sample dimension: {self}")
-        return len(tensors[0])
+        return len(next(iter(self.tensors.values())))
 
     def __str__(self) -> str:
         def shape(x: Any) -> str:
@@ -137,9 +167,9 @@ class Call:
 
 
 def _calls(models: Models, probe: Any) -> list[Call]:
-    first = next(iter(models.values()))
+    first = next(iter(models))
     if "" in models:
-        return [_call(first, probe)]
+        return [_call(first, models[first], probe)]
     if not isinstance(probe, Mapping):
         raise RecordError(
             f"probe: with a dict of models the probe is a dict {{model name: inputs}}, got {type(probe).__name__}; "
@@ -147,22 +177,22 @@ def _calls(models: Models, probe: Any) -> list[Call]:
         )
     known = [name for name in probe if name in models]
     if not known:
-        return [_call(first, tuple(probe.values()))]
+        return [_call(first, models[first], tuple(probe.values()))]
     if unknown := [name for name in probe if name not in models]:
         raise RecordError(f"probe: no model is called {unknown}; models: {', '.join(models)}")
-    return [_call(models[name], probe[name]) for name in known]
+    return [_call(name, models[name], probe[name]) for name in known]
 
 
-def _call(model: nn.Module, probe: Any) -> Call:
+def _call(name: str, model: nn.Module, probe: Any) -> Call:
     if isinstance(probe, Mapping):
-        return Call(model, (), {str(name): _fixed(value) for name, value in probe.items()})
+        return Call(name, model, (), {str(key): _fixed(value) for key, value in probe.items()})
     args = tuple(_fixed(x) for x in probe) if isinstance(probe, tuple | list) else (_fixed(probe),)
     kinds = [p for p in inspect.signature(model.forward).parameters.values() if p.kind is not p.KEYWORD_ONLY]
     required = sum(p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in kinds)
     takes_any = any(p.kind is p.VAR_POSITIONAL for p in kinds)
     if not takes_any and len(args) == required + 1:
-        args = args[:-1]  # the labels
-    return Call(model, args, {})
+        return Call(name, model, args[:-1], {}, args[-1])
+    return Call(name, model, args, {})
 
 
 def _fixed(value: Any) -> Any:
@@ -196,6 +226,14 @@ def _first_tensor(output: Any) -> torch.Tensor | None:
         return output
     values = output.values() if isinstance(output, Mapping) else output if isinstance(output, tuple | list) else ()
     return next((v for v in values if isinstance(v, torch.Tensor)), None)
+
+
+def _prediction(output: Any, samples: int) -> torch.Tensor | None:
+    """The first tensor of numbers, one row a sample, of what a model returns; a loss before it is none."""
+    if isinstance(output, torch.Tensor):
+        return output if output.is_floating_point() and output.ndim > 0 and len(output) == samples else None
+    values = output.values() if isinstance(output, Mapping) else output if isinstance(output, tuple | list) else ()
+    return next((found for value in values if (found := _prediction(value, samples)) is not None), None)
 
 
 @contextmanager

@@ -20,7 +20,7 @@ from recorder.adapters import parts
 from recorder.adapters.torch import shards
 from recorder.adapters.torch.team import Team
 from recorder.errors import RecordError
-from recorder.reading import Collected, Facts, Plan, Statistic
+from recorder.reading import Collected, Facts, Plan, Probed, Statistic
 
 if TYPE_CHECKING:
     from recorder.adapters.torch.adapter import TorchAdapter
@@ -73,9 +73,12 @@ class Sharded:
     def read(self, plan: Plan) -> Collected:
         return self._joined(self._inner.read(parts.completed(plan)))
 
-    def probe(self) -> Mapping[str, np.ndarray]:
-        self._team.meet("the probe's forward pass")
-        return self._inner.probe()
+    def probe(self, name: str = "") -> Probed:
+        self._team.meet(f"the forward pass of the probe {name!r}" if name else "the probe's forward pass")
+        return self._inner.probe(name)
+
+    def augment(self) -> None:
+        self._inner.augment()
 
     def gather(self) -> None:
         """Take the whole weights from all processes, for `save`."""
