@@ -134,8 +134,9 @@ def test_when_even_scalars_fail_nothing_more_is_recorded_and_the_file_is_whole(t
         record(model, tmp_path / "q.h5", instruments=[], progress=False) as run,
     ):
         steps(run, model, 2)
+        run.epoch()
         monkeypatch.setattr(run._session.ledger.writer, "append", lambda *_, **__: 1 / 0)
-        steps(run, model, 5)
+        steps(run, model, 40)
     run = open_run(tmp_path / "q.h5")
     assert run["loss"].step.tolist() == [0, 1]
 
