@@ -30,6 +30,7 @@ from recorder.recording.conductor import Conductor, Player, Wanted
 from recorder.recording.cost import Cost
 from recorder.recording.flight import Flight, FlightRecorder, Step
 from recorder.recording.forecast import Forecast, Growth, size
+from recorder.recording.gathering import Gathering
 from recorder.recording.ledger import Ledger
 from recorder.recording.memory import gradient_bytes, memory
 from recorder.recording.nowhere import Nowhere
@@ -119,6 +120,8 @@ class Session:
         self._gathered = -1  # the step at which weights were last taken from all processes
         self._conductor.move_to(start.moment)
         self._iterations: deque[_Iteration] = deque()
+        at_once = setup.strict or setup.together is not None  # others may wait for what this process reads
+        self._gathering = Gathering(1) if at_once else Gathering()
         self._flight = Flight(setup.flight.steps)
         self._alarms = Alarms()
         suffix = SUFFIXES.get(facts.framework, ".pth")
@@ -166,20 +169,25 @@ class Session:
         if self._logged:
             given, self._logged = {**self._logged, **given}, {}
         timing = self.cost.iteration(self._adapter, samples)
+        urgent = moment.step == self._start.moment.step
         try:
+            if not self._adapter.lag:  # then nothing waits for a device
+                given = {name: as_float(value) for name, value in given.items()}
+                urgent |= self._monitor.stands_out(given)
             collect = self._adapter.collect(given)
+        except Exception:
+            self._settle()  # what came before it is sound
+            raise
         finally:  # some adapters learn only there that there was an update
             updated, self._updated = self._updated, False
             due = self._conductor.due if updated else ()
             self._move_to(Moment(moment.step + 1, moment.epoch, moment.updates + updated))
         names: dict[str, float] = dict.fromkeys(given, nan)  # not the values, which may hold a graph
         iteration = _Iteration(moment, time.time(), due, names, timing, batch, collect)
-        if self._adapter.lag or self._iterations:
-            self._iterations.append(iteration)
-            while len(self._iterations) > self._adapter.lag:
-                self._read(self._iterations.popleft())
-        else:
-            self._read(iteration)
+        self._iterations.append(iteration)
+        full = self._gathering.full(now=iteration.at, took=timing["step_time"], tensors=len(self._facts.tensors))
+        if full or urgent or any(player.raw for player in due):
+            self._take_in(to_alarm=True)
         self._between()
         if moment.step + 1 - self._start.moment.step == UNSEEN:
             self._miss()
@@ -303,6 +311,9 @@ class Session:
 
     def unwatch(self) -> None:
         """Let go of the framework and of what is on its way from it; scalars are still recorded."""
+        if self._setup.together is None:
+            with suppress(Exception):  # what came before is sound, unless this is what failed
+                self._settle()
         adapter, self._adapter, self._expect = self._adapter, Unwatched(self._setup.facts), None
         self._bytes_for = None
         self._iterations.clear()
@@ -327,6 +338,7 @@ class Session:
         return tuple(text for text in said if text)
 
     def summary(self, path: Path) -> Summary:
+        self._take_in()
         ledger = self.ledger
         return Summary(
             path=path,
@@ -420,9 +432,16 @@ class Session:
             self.ledger.between(*closing)
 
     def _settle(self) -> None:
-        """Wait for the iterations whose numbers are still on their way."""
+        """Read all iterations, also those whose numbers are still on their way."""
         while self._iterations:
             self._read(self._iterations.popleft())
+        self._gathering.empty()
+
+    def _take_in(self, *, to_alarm: bool = False) -> None:
+        """Read the iterations that wait, but for those on their way, and for those behind one that raises an alarm."""
+        while len(self._iterations) > self._adapter.lag and not (to_alarm and self.ledger.alarms):
+            self._read(self._iterations.popleft())
+        self._gathering.empty()
 
     def _welcome(self, arrived: tuple[TensorFacts, ...], moment: Moment) -> None:
         """Tensors came: each has rows from here on."""
@@ -484,6 +503,7 @@ class Session:
         if self._agreed is not self._conductor and (wanted := self._agreed.look(self.moment)).needs:
             look = self._seen_by_all(wanted)
         if rows := self._conductor.between(self.moment, look):
+            self._take_in()
             self.ledger.between(rows, self.moment, time.time())
 
     def _seen_by_all(self, wanted: Wanted) -> Callable[[Wanted], Mapping[str, Any]]:

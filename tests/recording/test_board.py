@@ -78,6 +78,7 @@ def test_they_are_there_while_the_training_runs(tmp_path, monkeypatch):
 
     def look(run, t):
         if t == 6:
+            print(run)  # it reads the steps that wait
             deadline = time.monotonic() + 60
             while not seen and time.monotonic() < deadline:
                 rows = shown(tmp_path / "tb").get("loss", [])
