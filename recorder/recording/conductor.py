@@ -12,7 +12,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
@@ -37,6 +37,7 @@ from recorder.reading import (
     Statistic,
     WantsRaw,
 )  # fmt: skip
+from recorder.recording.look import Wanted
 from recorder.recording.lull import Lull
 from recorder.recording.warning import warn
 from recorder.runfile.schema import Kind, Series
@@ -48,13 +49,6 @@ BETWEEN = frozenset({Need.PROBE, Need.MODEL})
 EPOCH_ENDS = EpochEnds().axis
 Row = dict[str, Any]  # series -> (item, *shape) array, or {item: array}
 Note = Callable[[str, str, Moment], None]  # (event kind, text, when)
-
-
-class Wanted(NamedTuple):
-    """What those want to see who look at the network between updates."""
-
-    needs: frozenset[Need] = frozenset()
-    probes: tuple[str, ...] = ()  # by name, "" the default one
 
 
 @dataclass
@@ -75,6 +69,13 @@ class Player:
     def name(self) -> str:
         """The instrument's, and which probe it looks at where one would not expect it: `cka@noise`."""
         return suffixed(self.instrument.name, self.suffix)
+
+    def measure(self, reading: Reading) -> Mapping[str, Any]:
+        """A row of its series; InstrumentError where it is not what was declared."""
+        values = self.instrument.measure(reading.seen_by(self.probe))
+        if self.suffix:
+            values = {suffixed(name, self.suffix): value for name, value in values.items()}
+        return checked(values, self.series, reading.step)
 
     @property
     def between(self) -> bool:
@@ -342,7 +343,7 @@ class Conductor:
                 self._no_looks.find(moment.step, lambda step: bool(self._at(moment._replace(step=step), self._between)))
             return {}
         try:
-            seen = look(_wanted(due))
+            seen = look(wanted_by(due))
         except Exception as problem:
             for player in due:
                 self._switch_off(player, problem, moment)
@@ -356,7 +357,7 @@ class Conductor:
         due = self._looking(moment)
         for player in due:
             player.last = moment.step
-        return _wanted(due)
+        return wanted_by(due)
 
     def _looking(self, moment: Moment) -> list[Player]:
         return [p for p in self._at(moment, self._between) if p.last != moment.step]
@@ -370,10 +371,7 @@ class Conductor:
             if player.resting:
                 continue
             try:
-                values = player.instrument.measure(reading.seen_by(player.probe))
-                if player.suffix:
-                    values = {suffixed(name, player.suffix): value for name, value in values.items()}
-                values = checked(values, player.series, reading.step)
+                values = player.measure(reading)
             except Finished as finished:
                 player.resting = True
                 self._note("thinned", f"{player.name} {finished}; it rests", Moment(reading.step, reading.epoch))
@@ -393,7 +391,8 @@ class Conductor:
         warn(f"{text}; the training goes on")
 
 
-def _wanted(due: Sequence[Player]) -> Wanted:
+def wanted_by(due: Sequence[Player]) -> Wanted:
+    """What those want to see who look at the network between updates."""
     needs = frozenset[Need]().union(*(p.instrument.needs for p in due))
     return Wanted(needs, tuple(sorted({p.probe for p in due if Need.PROBE in p.instrument.needs})))
 

@@ -34,6 +34,8 @@ from recorder.recording.gathering import Gathering
 from recorder.recording.ledger import Ledger
 from recorder.recording.memory import gradient_bytes, memory
 from recorder.recording.nowhere import Nowhere
+from recorder.recording.probe_input import AXIS as PROBE
+from recorder.recording.probe_input import ProbeInput, probe_input
 from recorder.recording.provenance import model_facts
 from recorder.recording.resume import Resume, Start
 from recorder.recording.summary import Summary
@@ -92,7 +94,10 @@ class Session:
         monitor = Monitor(setup.health, *_sizes(facts))
         self.moment = start.moment
         self.cost = Cost()
-        series = tuple(s for p in setup.players for s in p.series)
+        self._probe_input = ProbeInput()
+        if setup.together is None or setup.together.leads:
+            self._probe_input = probe_input(setup.adapter, facts, kept=start.probes, max_size=setup.max_size)
+        series = (*self._probe_input.series, *(s for p in setup.players for s in p.series))
         monitor.recall(start.judged, {s.name: s.items for s in series})
         names = frozenset[str]().union(*(p.names for p in setup.players))
         board = None
@@ -158,6 +163,11 @@ class Session:
             )
             self.note("note", text)
             warn(text)
+        for text in self._probe_input.notes:
+            self.note("note", text)
+        if self._probe_input.row is not None:
+            self.ledger.between({PROBE: self._probe_input.row}, self.moment, time.time())
+        self._probe_input = ProbeInput()
         self._adapter.attach(self._plan)
         self._foresee()
         self._between()
@@ -364,7 +374,7 @@ class Session:
         """Schedules count updates, scalars come as they come; both as far as a limit leaves them."""
         ledger, m = self.ledger, self._since
         pace = m.updates / m.step if m.updates else 1.0
-        rates = {FLIGHT: (0.0, 0.0)}
+        rates = {FLIGHT: (0.0, 0.0), PROBE: (0.0, 0.0)}
         rates |= {p.axis: (pace * p.schedule.rates[0], p.schedule.rates[1]) for p in self._conductor.players}
         for axis, rows in ledger.offered.items():
             own = (0.0, rows / max(1, m.epoch)) if axis.startswith("epoch") else (rows / max(1, m.step), 0.0)

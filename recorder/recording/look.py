@@ -1,0 +1,31 @@
+"""What is seen of a network between two updates, by those who look at it then?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from recorder.reading import Adapter, Need
+
+
+class Wanted(NamedTuple):
+    """What those want to see who look."""
+
+    needs: frozenset[Need] = frozenset()
+    probes: tuple[str, ...] = ()  # by name, "" the default one
+
+
+def looked(adapter: Adapter, wanted: Wanted, *, default: str) -> dict[str, Any]:
+    """The fields of a Reading that are wanted: one forward pass of each probe that somebody looks at, the model."""
+    seen: dict[str, Any] = {}
+    if wanted.probes:
+        probes: dict[str, Mapping[str, Any]] = {}
+        outputs: dict[str, Any] = {}
+        for name in wanted.probes:
+            found = adapter.probe(name)
+            probes[name or default] = found.activations
+            outputs |= {"/".join(filter(None, (name or default, m))): x for m, x in found.outputs.items()}
+        seen = {"activations": probes.get(default, {}), "probes": probes, "outputs": outputs}
+    if Need.MODEL in wanted.needs:
+        seen["model"] = adapter.model()
+    return seen
