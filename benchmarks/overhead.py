@@ -4,10 +4,11 @@ python benchmarks/overhead.py [PERIODS] [--only presets instruments peers pass]
 
 Two trainings: an MLP of 0.57 million parameters on batches of 128 digits, and torchvision's ResNet-18 on batches of 64
 pictures of 32 x 32, each on one thread. For each variant a bare and a recorded training take turns, step by step. The
-steps of a period of forty (what `light` records repeats after ten, and steps are read in groups of up to 16) are summed and divided: the ratio of seconds, and that
-of CPU seconds of the whole process, the writer's thread included, which other programs on the machine disturb less.
-Printed are medians over the periods, and the quartiles of the first. What happens once an epoch (the probe batch,
-histograms) is timed by itself and spread over epochs of 157 steps: 10,000 samples in batches of 64.
+steps of a period of forty (what `light` records repeats after ten, and steps are read in groups of up to 16) are summed
+and divided: the ratio of seconds, and that of CPU seconds of the whole process, the writer's thread included, which
+other programs on the machine disturb less. Printed are medians over the periods, and the quartiles of the first. What
+happens once an epoch (the probe batch, histograms) is timed by itself and spread over epochs of 157 steps: 10,000
+samples in batches of 64.
 
 The peers (`peers.py`) take their turns in the same way: the statistics of `dynamics` in plain operations, and what
 wandb, TensorBoard and trainscope record at every step. They run in an environment that the first run makes.

@@ -81,7 +81,8 @@ def record(
     flight_recorder
                  how many of the last steps are kept in memory, to go into the run with a checkpoint when the training
                  goes wrong: at a NaN, a spike of the loss, an exploding gradient or an exception
-    on_anomaly   called then with an Anomaly, on the training thread, at the end of run.step() or of the block
+    on_anomaly   called then with an Anomaly, on the training thread, at the end of run.step() or of the block; for a
+                 loss that is passed as a number or on the CPU of that very step, otherwise up to 16 steps later
     tensorboard  a folder in which TensorBoard finds the scalars as they are recorded; "tb/" holds a folder for each run
     progress     a line under the training's output, in a terminal only
     resume       go on in the run at `path`, which an earlier process began; where there is none, begin it
