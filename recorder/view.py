@@ -22,6 +22,7 @@ class At:
     pair: tuple[str, str] | None = None
     unit: int | None = None
     sample: int | None = None
+    samples: tuple[int, int] | None = None  # the two of a map of samples
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,13 @@ SAMPLES, PER_EPOCH = 40, 10
 IMAGE = (6, 6)
 TRANSFORMS = ("rotate", "shift", "blur")
 STRENGTHS = 3
+AUGMENTED: list[dict[str, Any]] = [{"sample": 0, "transform": "identity", "strength": 0.0, "parameters": {}, "seed": 0}]
+AUGMENTED += [
+    {"sample": 0, "transform": name, "strength": k / STRENGTHS, "parameters": {}, "seed": k}
+    for name in TRANSFORMS
+    for k in range(1, STRENGTHS + 1)
+]
+PICTURE = {"height": IMAGE[0], "width": IMAGE[1], "channels": 1, "channels_first": True, "black": [0], "white": [1]}
 
 Rows = tuple[Series, Clock, np.ndarray]
 
@@ -78,9 +85,34 @@ def series(
     add("cka_gram", Kind.MATRIX, "Gram matrices.", names, grams, shape=(samples, samples), instrument="cka")
     cka = np.array([[float((g[names.index(a)] * g[names.index(b)]).sum()) for a, b in both.values()] for g in grams])
     add("cka", Kind.PER_ITEM, "Debiased linear CKA.", both, cka.astype("f4"), item_dim=item_dim, instrument="cka")
+    alike = np.array([[np.corrcoef(_augmented(x)) for x in one.values()] for one in seen], "f4")
+    made = len(AUGMENTED)
+    add("augmentation_sample_correlation", Kind.MATRIX, "Pearson's r of augmentations.", names, alike,
+        shape=(made, made), dims=("sample", "sample"), instrument="augmentation_variance")  # fmt: skip
+    share = np.empty((epochs, len(names)), object)
+    for row, one in enumerate(seen):
+        share[row] = [*(x.var(0) / (1 + x.var(0)) for x in one.values()), None][:-1]
+    add("augmentation_variance", Kind.VECTOR, "Within-image variance over total variance.", names, share,
+        ragged=tuple((n,) for n in layers.values()), dims=("unit",), instrument="augmentation_variance")  # fmt: skip
+    cosine = 1 - 0.1 * np.arange(1, STRENGTHS + 1) * np.arange(1, len(TRANSFORMS) + 1)[:, None]
+    cosines = np.array([[cosine / (1 + 0.1 * k) for k in range(len(names))] for _ in seen], "f4")
+    add("augmentation_cosine", Kind.MATRIX, "Cosine to the clean image.", names, cosines, shape=cosine.shape,
+        dims=("transform", "strength"), instrument="augmentation_variance")  # fmt: skip
     size = np.array([[_dimension(x) for x in one.values()] for one in seen], "f4")
     add("effective_dimension", Kind.PER_ITEM, "Participation ratio.", names, size, instrument="effective_dimension")
+    images = np.empty((1, 2), object)
+    images[0] = [np.random.default_rng(1).random((n, 1, *IMAGE)).astype("f4") for n in (samples, made)]
+    found["probe_input"] = (
+        Series("probe_input", Kind.RAW, "", "What the probes ask.", ("probe", "augmentations"), item_dim="probe",
+               axis="probe", ragged=((samples, 1, *IMAGE), (made, 1, *IMAGE))), clock([0]), images,
+    )  # fmt: skip
     return found
+
+
+def _augmented(x: np.ndarray) -> np.ndarray:
+    """Features of the augmentations: those of the first samples, more noise for stronger ones."""
+    rng = np.random.default_rng(2)
+    return np.array([x[0] + one["strength"] * rng.standard_normal(x.shape[1]) for one in AUGMENTED])
 
 
 def _between(a: np.ndarray, b: np.ndarray) -> np.ndarray:
@@ -114,7 +146,8 @@ def meta(samples: int = SAMPLES) -> dict[str, Any]:
     """What the run knows of its probe."""
     return {"probe_samples": samples, "probes": {"probe": {
         "samples": samples, "labels": [k % 10 for k in range(samples)], "classes": [f"digit {k}" for k in range(10)],
-    }}}  # fmt: skip
+        "picture": PICTURE, "augmentations": [],
+    }, "augmentations": {"samples": len(AUGMENTED), "augmentations": AUGMENTED, "picture": PICTURE}}}  # fmt: skip
 
 
 def fake_features(epochs: int = 6, **options: Any) -> FakeRun:
@@ -128,6 +161,8 @@ def write_features(path: Path, epochs: int = 6, **options: Any) -> Path:
     writer = RunWriter(path, meta=meta())
     writer.declare(*(s for s, _, _ in made.values()))
     when = next(iter(made.values()))[1]
+    asked = list(made.pop("probe_input")[2][0])
+    writer.append("probe", step=0, epoch=0, time=float(when.time[0]), values={"probe_input": asked})
     for k in range(epochs):
         values = {name: list(v[k]) if s.ragged else v[k] for name, (s, _, v) in made.items()}
         at = {"step": int(when.step[k]), "epoch": int(when.epoch[k]), "time": float(when.time[k])}

@@ -9,6 +9,7 @@ import numpy as np
 
 from recorder.chart import Chart, Heat, Plate, View
 from recorder.charting import events
+from recorder.charting.cka_maps import CkaMap
 from recorder.charting.default_chart import CELLS, default_chart
 from recorder.charting.layer_matrix import LayerMatrix
 from recorder.charting.per_epoch import PerEpoch, epochs_of
@@ -34,7 +35,7 @@ def draw(run: RunView, request: Draw, chart: Drawer = drawn) -> View:
     """The view of an entry for an item at a step, transformed as the options want; `chart` may remember views."""
     entry = find(run, request.entry)
     item = request.item if request.item in entry.items else None
-    at = At(step=request.step, item=item)
+    at = At(step=request.step, item=item, samples=request.samples)
     if entry.kind is Kind.PER_ITEM and item is not None and not isinstance(entry.draw, LayerMatrix):
         view = _all_above_one(run, entry, at, request.window, chart)
     else:
@@ -104,7 +105,7 @@ def transformed(view: View, options: Options) -> View:
 def depends_on_step(entry: Entry) -> bool:
     """Does moving the cursor change the view itself, and not only where the cursor stands?"""
     plain = entry.draw is default_chart or isinstance(entry.draw, PerEpoch)
-    return not plain or entry.kind not in STEP_FREE
+    return not isinstance(entry.draw, CkaMap) and (not plain or entry.kind not in STEP_FREE)
 
 
 def is_log(view: View) -> bool:

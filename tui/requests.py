@@ -28,6 +28,7 @@ class Draw:
     window: Window = field(default_factory=Window)
     options: Options = field(default_factory=Options)
     version: int = 0
+    samples: tuple[int, int] | None = None  # of a map of samples: which two are looked at
 
 
 @dataclass(frozen=True)

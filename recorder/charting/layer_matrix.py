@@ -63,12 +63,11 @@ class LayerMatrix:
         if self.floor is not None and n > 1 and one.limits is not None:
             level = self.floor(n)
             ends = np.array(one.limits)
-            marks.append(Line(ends, np.full(2, level), "independent units", colour=7, dashed=True, steps=True))
+            marks.append(Line(ends, np.full(2, level), "independent units", colour=6, dashed=True, steps=True))
             caption += f"; {n:,} samples of independent units would give {level:.3g}"
         if at.step is not None and (shown := _place(run, series, item, at.step, window)) is not None:
             marks.append(Rule(shown, role="cursor"))
-        limits = self.limits if self.limits is not None else None
-        y = Scale(words(series), s.unit, limits=limits)
+        y = Scale(words(series), s.unit, limits=self.limits)
         return Chart(item, time_scale(window.x, one.limits), y, tuple(marks), f"{caption}.")
 
     def _colours(self, run: RunView, series: str) -> tuple[Limits | None, bool]:

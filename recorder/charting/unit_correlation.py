@@ -1,14 +1,17 @@
 """Which unit of one layer goes with which unit of another? One pair of layers as a matrix, or all pairs in one.
 
-Colours run from -1 to 1, centred at 0, at every step.
+Colours run from -1 to 1, centred at 0, at every step. A layer's units stand in model order, or clustered: each layer in
+one order, that of its own correlations at the last recorded step, so that nothing moves from step to step.
 """
 
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import lru_cache
 
 import numpy as np
 
+from recorder.analysis.clustering import clustered as clusters
 from recorder.analysis.layer_pairs import halves, layers_of, pair_name
 from recorder.chart import Chart, Heat, Rule, Scale, View
 from recorder.charting.captions import about, many
@@ -23,7 +26,12 @@ NAMED = 3  # pairs of units that a caption names
 
 def chart(run: RunView, series: str, at: At, window: Window) -> View:  # noqa: ARG001 - drawn at one step
     """Units by units of one pair of layers, in model order."""
-    return _matrix(run, series, at)
+    return _matrix(run, series, at, ordered=False)
+
+
+def clustered(run: RunView, series: str, at: At, window: Window) -> View:  # noqa: ARG001
+    """The same with units beside each other that go together."""
+    return _matrix(run, series, at, ordered=True)
 
 
 def overview(run: RunView, series: str, at: At, window: Window) -> View:
@@ -79,30 +87,38 @@ def top(values: np.ndarray, count: int, *, own: bool) -> list[tuple[int, int]]:
     return [(int(k) // size.shape[1], int(k) % size.shape[1]) for k in flat]
 
 
-def units(run: RunView, series: str, at: At, layer: str, count: int) -> np.ndarray:
+def units(run: RunView, series: str, which: str, at: At, layer: str, count: int) -> np.ndarray:
     """The numbers that a layer's units have in the model, (unit,) int; 0, 1, ... where they were not recorded."""
-    kept = beside(series, UNITS)
+    kept = beside(series, which)
     if kept in run.series and layer in run.series[kept].items:
         return np.asarray(run.row(kept, at.step, layer)[1]).astype(int)
     return np.arange(count)
 
 
-def _matrix(run: RunView, series: str, at: At) -> Chart:
+def _matrix(run: RunView, series: str, at: At, *, ordered: bool) -> Chart:
     s = run.series[series]
     item = s.items[0] if at.item is None else at.item
     a, b = halves(s.items)[item]
     step, row = run.row(series, at.step, item)
     values = np.asarray(row, float)
-    rows, columns = (units(run, series, at, layer, n) for layer, n in zip((a, b), values.shape, strict=True))
-    heat = Heat(values, label="r", limits=ENDS, diverging=True)
-    x, y = (
-        Scale(f"unit of {layer}", names=tuple(map(str, numbers)), reverse=reverse)
-        for layer, numbers, reverse in ((b, columns, False), (a, rows, True))
-    )
-    title = f"unit correlation: {item}, step {step:,}"
+    rows, columns = (units(run, series, UNITS, at, layer, n) for layer, n in zip((a, b), values.shape, strict=True))
+    if ordered:
+        down, across = (_order(run, series, layer, n) for layer, n in zip((a, b), values.shape, strict=True))
+        values, rows, columns = values[np.ix_(down, across)], rows[down], columns[across]
     size = " x ".join(f"{n:,}" for n in values.shape)
-    caption = f"{about(run, s)} {item} at step {step:,}, {size} units.{_said(values, rows, columns, a == b)}"
-    return Chart(title, x, y, (heat,), caption)
+    order = ", clustered as at the last step" if ordered else ""
+    caption = f"{about(run, s)} {item} at step {step:,}, {size} units{order}."
+    return matrix(values, (a, b), (rows, columns), f"unit correlation: {item}, step {step:,}", caption)
+
+
+def matrix(
+    values: np.ndarray, layers: tuple[str, str], numbers: tuple[np.ndarray, np.ndarray], title: str, caption: str
+) -> Chart:
+    """Correlations (unit, other unit) of two layers, whose units have these numbers in the model."""
+    heat = Heat(values, label="r", limits=ENDS, diverging=True)
+    down, across = (Scale(f"unit of {a}", names=tuple(map(str, n))) for a, n in zip(layers, numbers, strict=True))
+    said = _said(values, *numbers, layers[0] == layers[1])
+    return Chart(title, across, replace(down, reverse=True), (heat,), caption + said)
 
 
 def _said(values: np.ndarray, rows: np.ndarray, columns: np.ndarray, own: bool) -> str:
@@ -113,10 +129,25 @@ def _said(values: np.ndarray, rows: np.ndarray, columns: np.ndarray, own: bool) 
     return f"{said} {many(dead, 'unit', 'units')} did not vary." if dead else said
 
 
+def _order(run: RunView, series: str, layer: str, count: int) -> np.ndarray:
+    """(unit,) the order in which a layer's units are drawn."""
+    own = pair_name(layer, layer)
+    if own not in run.series[series].items:
+        return np.arange(count)
+    last = np.asarray(run.row(series, None, own)[1], np.float32)
+    return _order_of(last.tobytes(), count)
+
+
+@lru_cache(maxsize=16)
+def _order_of(last: bytes, count: int) -> np.ndarray:
+    """Each key asks for it again, and it takes longer than all the rest."""
+    return clusters(np.frombuffer(last, np.float32).reshape(count, count))
+
+
 def _stretches(run: RunView, series: str, at: At, layer: str, cells: int) -> list[str]:
     """The units of each cell of the overview, as in "fc1 12" or "fc1 12 … 15"."""
     count = run.series[series].shape_of(pair_name(layer, layer))[0]
-    numbers = units(run, series, at, layer, count)
+    numbers = units(run, series, UNITS, at, layer, count)
     bounds = np.linspace(0, count, cells, endpoint=False).astype(int)
     lasts = [*bounds[1:], count]
     return [

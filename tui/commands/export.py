@@ -30,8 +30,8 @@ if TYPE_CHECKING:
 
 MOST = 1000  # figures of one command, unless forced
 OF_FIGURES = (
-    "plate", "step", "panel", "x", "log", "smooth", "hide_outliers", "limits", "normalise", "colours", "format",
-    "preset", "style", "csv", "caption",
+    "plate", "step", "panel", "samples", "x", "log", "smooth", "hide_outliers", "limits", "normalise", "colours",
+    "format", "preset", "style", "csv", "caption",
 )  # fmt: skip
 
 
@@ -62,6 +62,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     how.add_argument(
         "--parameters", nargs=2, type=int, metavar=("A", "B"), help="of a sign map: from the A-th up to the B-th"
     )
+    how.add_argument("--samples", nargs=2, type=int, metavar=("A", "B"), help="of a map of samples: which are shown")
     scale = how.add_mutually_exclusive_group()
     scale.add_argument("--log", dest="log", action="store_true", default=None, help="values by factors")
     scale.add_argument(
@@ -181,7 +182,8 @@ def _request(opened: Run, entry: Entry, args: argparse.Namespace, step: int | No
     )
     item = args.item if args.item in entry.items else None
     window = Window(args.lo, args.hi, POINTS, args.x, tuple(args.parameters) if args.parameters else None)
-    return Draw(opened.path, entry.name, item=item, step=step, window=window, options=options)
+    samples = tuple(args.samples) if args.samples else None
+    return Draw(opened.path, entry.name, item=item, step=step, window=window, options=options, samples=samples)
 
 
 def _paths(sheets: list[Sheet], args: argparse.Namespace) -> list[Path]:

@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from io import BytesIO
 from itertools import cycle
+from math import inf
 from pathlib import Path
 from string import ascii_lowercase
 from typing import Any, Literal, get_args
@@ -23,7 +24,7 @@ from matplotlib.text import Text
 
 from recorder.chart import Chart, Heat, Plate, Table, View
 from recorder.errors import ExportError
-from tui.paper.axes import draw, put, tick_size
+from tui.paper.axes import draw, put, square, tick_size
 from tui.paper.style import Preset, PresetName, preset_of, settings
 from tui.paper.text import table_lines
 from tui.words import clip
@@ -31,6 +32,7 @@ from tui.words import clip
 __all__ = ["Format", "PresetName", "draw", "figure", "image"]
 
 Format = Literal["pdf", "svg", "png"]
+SQUARE = 0.82  # of the width, the height up to which a square panel has room on both sides
 
 _METADATA: dict[str, dict[str, Any]] = {  # no dates: the same view gives the same bytes
     "pdf": {"Creator": "layerscope", "Producer": None, "CreationDate": None},
@@ -140,10 +142,16 @@ def _heights(rows: list[tuple[Chart, ...]], weights: tuple[float, ...], size: Pr
     alone = 1.0 if len(rows) == 1 else 0.8
     most = size.tallest * (1.0 if len(rows) == 1 else 0.72)  # however many names, the other panels keep their room
     heights = [
-        max(min(_wanted(chart, panel * alone * s), most) for chart in row) for s, row in zip(share, rows, strict=True)
+        max(min(_wanted(chart, panel * alone * s), most, _broad(chart, size.width / len(row))) for chart in row)
+        for s, row in zip(share, rows, strict=True)
     ]
     shrink = min(1.0, size.tallest / sum(heights)) if heights else 1.0
     return [h * shrink for h in heights] or [size.panel]
+
+
+def _broad(chart: Chart, width: float) -> float:
+    """Inches up to which the panel is as broad as it likes: a square one has names on its left, a bar on its right."""
+    return SQUARE * width if square(chart) else inf
 
 
 def _wanted(chart: Chart, usual: float) -> float:
@@ -152,7 +160,7 @@ def _wanted(chart: Chart, usual: float) -> float:
     for m in chart.marks:
         if isinstance(m, Table):
             return 1.6 * line * sum(max(map(len, cells)) for cells in table_lines(m)) + 0.3
-        if isinstance(m, Heat) and chart.y.signed_log is None:
+        if isinstance(m, Heat) and chart.y.signed_log is None and not chart.y.parts:
             return max(usual, line * sum(map(bool, chart.y.names)) + 0.6)
     return usual
 

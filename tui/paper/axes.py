@@ -48,7 +48,7 @@ def put(chart: Chart, ax: Axes, *, colours: str | None = None) -> Text | None:
     whole_x, whole_y = _whole(chart)
     _ticks(ax.xaxis, chart.x, across=True, whole=whole_x)
     _ticks(ax.yaxis, chart.y, across=False, whole=whole_y)
-    if whole_x and whole_y and _square(chart):
+    if square(chart):
         ax.set_aspect("equal")
     if not _has_data(chart):
         ax.text(0.5, 0.5, "nothing to draw", transform=ax.transAxes, ha="center", va="center", color="#888888")
@@ -131,17 +131,19 @@ def _whole(chart: Chart) -> tuple[bool, bool]:
     return cells[0] or chart.x.label in WHOLE, cells[1] or chart.y.label in WHOLE
 
 
-def _square(chart: Chart) -> bool:
+def square(chart: Chart) -> bool:
     """A matrix of things by the same things, rather than a map over time."""
     heats = [m for m in chart.marks if isinstance(m, Heat)]
     same = all(m.values.size and m.values.shape[0] == m.values.shape[1] and not m.categories for m in heats)
-    return bool(heats) and same and chart.x.label not in ("step", "epoch", "time")
+    over_time = chart.x.label in ("step", "epoch", "time") and chart.x.label != chart.y.label
+    parted = chart.x.parts and chart.x.parts == chart.y.parts
+    return bool(heats and same and not over_time and (parted or all(_whole(chart))))
 
 
 def _ticks(axis: Axis, scale: Scale, *, across: bool, whole: bool) -> None:
     inches = _length(axis, across=across)
     if scale.parts:
-        _in_parts(axis, scale, inches)
+        _in_parts(axis, scale, inches, across=across)
     elif scale.names:
         _named(axis, scale, inches, across=across)
     elif axis.get_scale() == "log":
@@ -190,19 +192,22 @@ def _named(axis: Axis, scale: Scale, inches: float, *, across: bool) -> None:
         axis.set_tick_params(length=0)  # each row has its name, so ticks say nothing
 
 
-def _in_parts(axis: Axis, scale: Scale, inches: float) -> None:
-    """The names of stretches in their middles, upright where they are wider than that; what has no room is left out."""
+def _in_parts(axis: Axis, scale: Scale, inches: float, *, across: bool) -> None:
+    """The names of stretches in their middles, upright below the chart where they are wider than that.
+
+    What has no room is left out.
+    """
     lo, hi = sorted(axis.get_view_interval())
     size = tick_size()
     points = inches * 72 / max(hi - lo, 1e-300)
     seen = [(max(a, lo), min(b, hi), name) for a, b, name in scale.parts if b > lo and a < hi]
-    upright = any((len(name) * WIDE + 1) * size > (b - a) * points for a, b, name in seen)
+    upright = across and any((len(name) * WIDE + 1) * size > (b - a) * points for a, b, name in seen)
     room = fits(page(axis.axes)[0] * NAMES, size)
     places: list[float] = []
     names: list[str] = []
     for a, b, name in sorted(seen, key=lambda part: part[0] - part[1]):  # the widest first
         middle = (a + b) / 2
-        if not upright or all(abs(middle - other) * points >= LINE * size for other in places):
+        if (across and not upright) or all(abs(middle - other) * points >= LINE * size for other in places):
             places.append(middle)
             names.append(literal(clip(name, room, middle=True)))
     axis.set_ticks(places, names)

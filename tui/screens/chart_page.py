@@ -88,10 +88,14 @@ class ChartPage(Page):
         if facts is None or entry is None:
             return
         step = p.step if depends_on_step(entry) else None
-        draw = Draw(facts.path, entry.name, self.item, step, self.window(), p.options, facts.version)
+        draw = Draw(facts.path, entry.name, self.item, step, self.window(), p.options, facts.version, self.samples())
         if draw != self._asked:
             self._asked = draw
             self.explorer.ask(draw)
+
+    def samples(self) -> tuple[int, int] | None:
+        """Which two samples are looked at, in a map of samples."""
+        return None
 
     def window(self) -> Window:
         """What of the run is shown, in as many columns as there is room for."""
@@ -337,6 +341,7 @@ def command(draw: Draw) -> str:
         (w.lo is not None, ["--from", str(w.lo)]),
         (w.hi is not None, ["--until", str(w.hi)]),
         (w.x != "step", ["--x", w.x]),
+        (draw.samples, ["--samples", *map(str, draw.samples or ())]),
         (w.parameters, ["--parameters", *map(str, w.parameters or ())]),
         (o.log is not None, ["--log" if o.log else "--linear"]),
         (o.smoothing, ["--smooth", f"{o.smoothing:g}"]),

@@ -35,6 +35,7 @@ SERIES = (  # what is shown here, in this order; the first is what the screen be
     "augmentation_variance", "augmentation_cosine", "augmentation_feature_correlation",
     "augmentation_sample_correlation",
 )  # fmt: skip
+SAMPLES = ("sample_correlation", "sample_dissimilarity", "augmentation_sample_correlation")
 STRONGEST = 200  # pairs of units that are listed
 NOTHING = """
  No correlations recorded.
@@ -95,6 +96,11 @@ class Correlations(RunPage):
         entry = self.entry
         return entry is not None and not self.by_unit and bool(layers_of(entry.items))
 
+    @property
+    def by_sample(self) -> bool:
+        """Is a map of samples shown, beside which are the two under the cursor?"""
+        return self.entry is not None and self.entry.name.partition("@")[0] in SAMPLES
+
     def names(self) -> Sequence[str]:
         if self.by_unit:
             return tuple(self._strongest)
@@ -132,6 +138,14 @@ class Correlations(RunPage):
             return None
         return ReadItems(facts.path, entry.name, self.place.step, facts.version)
 
+    def samples(self) -> tuple[int, int] | None:
+        """Those under the cursor; their names begin with their numbers."""
+        chart = self.above
+        if not self.by_sample or chart is None or self._cell is None:
+            return None
+        row, column = self.cell
+        return int(chart.y.names[row].split()[0]), int(chart.x.names[column].split()[0])
+
     def nothing(self) -> str:
         return super().nothing() if self.entries() else NOTHING
 
@@ -166,13 +180,23 @@ class Correlations(RunPage):
         return min(row, grid.values.shape[0] - 1), min(column, grid.values.shape[1] - 1)
 
     def _cursor(self) -> Cursor:
-        grid = self.grid
+        grid, heat = self.grid, self.heat
         if grid is None:
-            return super()._cursor()
+            usual = super()._cursor()
+            if heat is None or heat.column_steps is None or heat.x is not None or not len(self._track):
+                return usual
+            column = int(np.searchsorted(heat.column_steps, self.step_shown(), side="right")) - 1
+            return Cursor(row=usual.row, column=max(column, 0))  # steps one beside the other, whatever lies between
         row, column = self.cell
         if self.by_layer and grid.x is not None and grid.y is not None:  # blocks: the cell in their middle
             row, column = (int(np.searchsorted(e, k + 0.5)) - 1 for e, k in ((grid.y, row), (grid.x, column)))
         return Cursor(row=row, column=column)
+
+    def _heat_row(self) -> int | None:
+        chart, entry = self.above, self.entry
+        if chart is not None and entry is not None and chart.y.names == entry.items and self.item is not None:
+            return entry.items.index(self.item)
+        return self._cell_row
 
     def _go_cell(self, row: int, column: int) -> None:
         grid, entry = self.grid, self.entry
@@ -196,8 +220,11 @@ class Correlations(RunPage):
             self._go_cell(row, column + by)
 
     def action_move(self, by: int) -> None:
-        if self.grid is None or not self.chart.has_focus:
-            super().action_move(by)
+        chart = self.above
+        if not self.chart.has_focus or (chart is not None and chart.y.names == getattr(self.entry, "items", ())):
+            self.rows.move_to(self.rows.row + by)
+        elif self.grid is None:
+            super().action_move(-by if chart is not None and chart.y.reverse else by)
         else:
             row, column = self.cell
             self._go_cell(row + by, column)
@@ -221,6 +248,9 @@ class Correlations(RunPage):
         super().receive(message)
         if isinstance(message, messages.Drawn) and self.by_unit:
             self._list_strongest()
+        elif isinstance(message, messages.Drawn) and self.by_sample and self._cell is None and self.grid is not None:
+            self._cell = next(iter(top(self.grid.values, 1, own=True)), (0, 0))
+            self.update()
 
     def _list_strongest(self) -> None:
         chart, grid = self.above, self.grid

@@ -1,0 +1,139 @@
+"""What do augmentations do to representations: unit by unit, by transform and strength, and how do the images look?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from recorder.chart import Bars, Chart, Heat, Line, Mark, Picture, Plate, Scale, View
+from recorder.charting import sample_correlation, unit_correlation
+from recorder.charting.captions import about, many
+from recorder.charting.probed import facts, sample_name, thumbnail
+from recorder.errors import NotRecordedError
+from recorder.view import At, RunView, Window
+
+SHARE = "within / total"
+ACROSS = 6  # pictures a row of the gallery
+
+
+def chart(run: RunView, series: str, at: At, window: Window) -> View:
+    """The view of each series that augmentations give."""
+    drawers = {
+        "augmentation_cosine": cosine,
+        "augmentation_feature_correlation": features,
+        "augmentation_sample_correlation": sample_correlation.chart,
+    }
+    return drawers.get(series.partition("@")[0], variance)(run, series, at, window)
+
+
+def features(run: RunView, series: str, at: At, window: Window) -> View:  # noqa: ARG001 - drawn at one step
+    """Units by units of one layer, over the augmentations."""
+    s = run.series[series]
+    item = s.items[0] if at.item is None else at.item
+    step, row = run.row(series, at.step, item)
+    numbers = unit_correlation.units(run, series, "augmentation_feature_units", at, item, len(row))
+    caption = f"{about(run, s)} {item} at step {step:,}, {len(row):,} units, {_how_many(run, series)}."
+    title = f"unit correlation over augmentations: {item}, step {step:,}"
+    return unit_correlation.matrix(np.asarray(row, float), (item, item), (numbers, numbers), title, caption)
+
+
+def variance(run: RunView, series: str, at: At, window: Window) -> View:  # noqa: ARG001 - drawn at one step
+    """Each layer's units from the most invariant to the least, and one layer's in model order."""
+    s = run.series[series]
+    item = s.items[0] if at.item is None else at.item
+    lines: list[Mark] = []
+    step = 0
+    for k, layer in enumerate(s.items):
+        step, row = run.row(series, at.step, layer)
+        values = np.sort(np.asarray(row, float)[np.isfinite(row)])
+        if len(values):
+            share = (np.arange(len(values)) + 0.5) / len(values)
+            lines.append(Line(share, values, layer, colour=k))
+    step, row = run.row(series, at.step, item)
+    values = np.asarray(row, float)
+    title = f"augmentation variance, step {step:,}"
+    caption = f"{about(run, s)} {_how_many(run, series)} at step {step:,}: 0 is invariant, 1 only the augmentations."
+    y = Scale(SHARE, limits=(0.0, 1.0))
+    above = Chart(title, Scale("share of the units"), y, tuple(lines), caption)
+    undefined = int((~np.isfinite(values)).sum())
+    said = f"{item}, {len(values):,} units" + (
+        f", {many(undefined, 'of which does', 'of which do')} not vary." if undefined else "."
+    )
+    below = Chart(item, Scale(f"unit of {item}"), y, (Bars(np.arange(len(values) + 1) - 0.5, values, colour=0),), said)
+    return Plate(((above,), (below,)), title, f"{caption} Below: {said}", heights=(3.0, 2.0))
+
+
+def cosine(run: RunView, series: str, at: At, window: Window) -> View:  # noqa: ARG001
+    """A layer's mean cosine to the clean image, by transform and strength."""
+    s = run.series[series]
+    item = s.items[0] if at.item is None else at.item
+    step, row = run.row(series, at.step, item)
+    transforms, strengths = grid(run, series, np.shape(row))
+    heat = Heat(np.asarray(row, float), label="cosine", limits=(0.0, 1.0))
+    caption = f"{about(run, s)} {item} at step {step:,}, {_how_many(run, series)}."
+    return Chart(
+        f"cosine to the clean image: {item}, step {step:,}", Scale("strength", names=strengths),
+        Scale("transform", names=transforms, reverse=True), (heat,), caption,
+    )  # fmt: skip
+
+
+def by_transform(run: RunView, series: str, at: At, window: Window) -> View:  # noqa: ARG001
+    """How far each transform moves the representation, layer by layer: 1 - cosine, mean over the strengths."""
+    s = run.series[series]
+    rows = []
+    step = 0
+    for layer in s.items:
+        step, row = run.row(series, at.step, layer)
+        rows.append(np.asarray(row, float))
+    with np.errstate(invalid="ignore"):
+        moved = np.array([1 - np.nanmean(row, axis=1) for row in rows])
+    transforms, _ = grid(run, series, np.shape(rows[0]))
+    places = np.arange(float(len(s.items)))
+    lines = tuple(Line(places, moved[:, k], name, colour=k) for k, name in enumerate(transforms))
+    title = f"change by augmentation type, step {step:,}"
+    caption = f"{about(run, s)} 1 - cosine, mean over the strengths, at step {step:,}, {_how_many(run, series)}."
+    return Chart(title, Scale("layer", names=s.items), Scale("1 - cosine to the clean image"), lines, caption)
+
+
+def gallery(run: RunView, series: str, at: At, window: Window) -> View:  # noqa: ARG001
+    """The clean image, and of each transform one example at each strength."""
+    made = _made(run, series)
+    chosen: dict[tuple[str, float], int] = {}
+    for k, one in enumerate(made):
+        if one["sample"] == made[0]["sample"]:
+            chosen.setdefault((one["transform"], one["strength"]), k)
+    rows: dict[str, list[Chart]] = {}
+    for (transform, _), k in sorted(chosen.items(), key=lambda one: one[1]):
+        pixels = thumbnail(run, series, k)
+        if pixels is None:
+            raise NotRecordedError("the probe's images are not in the run; record them with Probe(..., store=True)")
+        rows.setdefault(transform, []).append(Chart(sample_name(run, series, k), marks=(Picture(pixels),)))
+    caption = (
+        f"{many(len(made), 'image', 'images')} of the probe, of which one of each transform and strength is shown."
+    )
+    return Plate(tuple(tuple(row) for row in rows.values()), "augmented samples", caption)
+
+
+def grid(run: RunView, series: str, shape: Sequence[int]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """The transforms and the strengths that rows and columns of a cosine map stand for."""
+    made = [one for one in facts(run, series).get("augmentations") or () if one["strength"]]
+    transforms = tuple(dict.fromkeys(one["transform"] for one in made))
+    strengths = tuple(f"{v:g}" for v in sorted({one["strength"] for one in made}))
+    if (len(transforms), len(strengths)) == tuple(shape):
+        return transforms, strengths
+    return tuple(map(str, range(shape[0]))), tuple(map(str, range(shape[1])))
+
+
+def _made(run: RunView, series: str) -> Sequence[Mapping[str, Any]]:
+    made = facts(run, series).get("augmentations") or ()
+    if not made:
+        raise NotRecordedError("this run has no probe of augmentations; record one with AugmentationVariance()")
+    return made
+
+
+def _how_many(run: RunView, series: str) -> str:
+    made = facts(run, series).get("augmentations") or ()
+    images = len({one["sample"] for one in made})
+    return f"{many(len(made) - images, 'augmentation', 'augmentations')} of {many(images, 'image', 'images')}"
