@@ -1,8 +1,4 @@
-"""What are the features of a layer, and which layers does an instrument look at?
-
-A vector layer has a feature a unit. A layer of positions (a convolution, a sequence) has its units' means over all
-positions, or with `spatial="flatten"` every unit at every position.
-"""
+"""Which layers does an instrument look at, and what are their features in this reading?"""
 
 from __future__ import annotations
 
@@ -10,24 +6,24 @@ from collections.abc import Mapping, Sequence
 from fnmatch import fnmatchcase
 from math import prod
 from re import sub
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 
+from recorder.analysis.features import Spatial as Spatial
+from recorder.analysis.features import features
 from recorder.errors import RecordError
-from recorder.probe import LayerFacts
-from recorder.reading import Facts, Reading
+from recorder.reading import Facts, LayerFacts, Reading
 
-Spatial = Literal["mean", "flatten"]
 Wanted = str | type | Sequence[str | type] | None
 
 
 class FeatureLayers:
-    """The layers that one instrument looks at, and their features.
+    """The layers that one instrument looks at, and their features (sample, unit); see `recorder.analysis.features`.
 
     `layers` are names, globs over names, or classes (as such or by name). None: all, where there are at most `most`;
     else those with weights, and of those `most`, evenly spread from the first to the last. With `weighted` those with
-    weights from the start. `units`: so few that they have no more features in total. Of layers that come during the
+    weights from the start. `units`: so few that they have no more units in total. Of layers that come during the
     training those are looked at that the same rule picks, in the room that is left, but at least the last one.
     """
 
@@ -38,33 +34,37 @@ class FeatureLayers:
         if spatial not in get_args(Spatial):
             raise RecordError(f"spatial={spatial!r}: choose from {', '.join(get_args(Spatial))}")
         self._wanted = (layers,) if isinstance(layers, str | type) else layers
-        self._spatial = spatial
+        self._spatial: Spatial = spatial
         self._most, self._weighted, self._units = most, weighted, units
         self._known: tuple[str, ...] = ()  # all there were
         self._sizes: dict[str, int] = {}
         self.which = ""  # of how many, as a part of a sentence; "" where it is all of them
 
+    @property
+    def positions(self) -> str:
+        """How positions became features, as a part of a sentence."""
+        return "each position a unit" if self._spatial == "flatten" else "positions averaged"
+
     def meet(self, facts: Facts) -> dict[str, int]:
-        """-> {layer: its features}, those that came since the last look at the end."""
+        """-> {layer: its units}, those that came since the last look at the end."""
         names = tuple(layer.name for layer in facts.layers)
         if not self._known or names[: len(self._known)] != self._known:
             self._known, self._sizes = (), {}
         fresh = facts.layers[len(self._known) :]
-        sizes = {layer.name: self._size(layer) for layer in fresh}
+        sizes = {layer.name: self._units_of(layer) for layer in fresh}
         if self._wanted is not None:
             picked = [layer.name for layer in fresh if any(_is(layer, one) for one in self._wanted)]
-            if not self._known:
-                self._refuse_unmatched(facts)
         else:
             picked = self._by_default(sizes, facts)
         if not self._known:
+            self._refuse_unmatched(facts)
             self.which = f" of {len(picked)} of {len(names)} layers" if len(picked) < len(names) else ""
         self._known = names
         self._sizes |= {name: sizes[name] for name in picked}
         return dict(self._sizes)
 
     def features(self, reading: Reading) -> dict[str, np.ndarray]:
-        """{layer: (sample, feature) float32} of those that took part in the forward pass; made once for everybody."""
+        """{layer: (sample, unit)} of those that took part in the forward pass; made once for all instruments."""
         return {name: self._made(reading, name) for name in self._sizes if name in reading.activations}
 
     def _made(self, reading: Reading, layer: str) -> np.ndarray:
@@ -74,18 +74,13 @@ class FeatureLayers:
             reading.shared[key] = activations, features(activations, self._spatial)  # both, so that the id stays
         return reading.shared[key][1]
 
-    @property
-    def positions(self) -> str:
-        """How positions became features, as a part of a sentence."""
-        return "each position a feature" if self._spatial == "flatten" else "positions averaged"
-
-    def _size(self, layer: LayerFacts) -> int:
+    def _units_of(self, layer: LayerFacts) -> int:
         return prod(layer.shape) if self._spatial == "flatten" else layer.units
 
     def _by_default(self, sizes: Mapping[str, int], facts: Facts) -> list[str]:
-        most, units = self._most - len(self._sizes), self._units - sum(self._sizes.values())
         if not sizes:
             return []
+        most, units = self._most - len(self._sizes), self._units - sum(self._sizes.values())
         if self._weighted or len(sizes) > most or sum(sizes.values()) > units:
             weighted = with_weights(facts)
             sizes = {name: size for name, size in sizes.items() if name in weighted} or sizes
@@ -101,14 +96,6 @@ class FeatureLayers:
             if not any(_is(layer, one) for layer in facts.layers):
                 names = ", ".join(layer.name for layer in facts.layers)
                 raise RecordError(f"layers: nothing matches {one!r}; there are {names}")
-
-
-def features(activations: np.ndarray, spatial: Spatial = "mean") -> np.ndarray:
-    """(sample, unit, ...) -> (sample, feature) float32."""
-    x = activations.reshape(len(activations), activations.shape[1] if activations.ndim > 1 else 1, -1)
-    if spatial == "flatten" or x.shape[2] == 1:
-        return np.asarray(x.reshape(len(x), x.shape[1] * x.shape[2]), np.float32)
-    return np.asarray(x.mean(axis=2), np.float32)
 
 
 def with_weights(facts: Facts) -> frozenset[str]:

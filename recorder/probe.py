@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from hashlib import sha256
 from typing import Any, Literal
 
@@ -21,6 +21,7 @@ Layout = Literal["image", "vector", "other"]
 Label = int | float | str
 DEFAULT = "probe"  # the name of the only one
 AUGMENTATIONS = "augmentations"  # the name of the one that is made of the first one's images
+INPUT = "probe_input"  # the series that keeps what a probe asks
 NAME = re.compile(r"[A-Za-z0-9_.]+")
 
 
@@ -53,6 +54,26 @@ class ProbeFacts:
     picture: Picture | None = None  # of an "image"
     layers: tuple[LayerFacts, ...] = ()  # what answers to it
     dtypes: Mapping[str, str] = field(default_factory=dict)  # input -> as the model takes it; "" is a single one
+    outputs: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # model -> of one prediction; "": the only one
+
+    @classmethod
+    def told(cls, meta: Mapping[str, Any]) -> ProbeFacts:
+        """The facts as they were, from what JSON made of them; what another version says beside them is left out."""
+        known = {f.name for f in fields(cls)}
+        given: dict[str, Any] = {name: _tuple(x) for name, x in meta.items() if name in known}
+        given["augmentations"] = tuple(Augmentation(**one) for one in meta.get("augmentations", ()))
+        given["layers"] = tuple(
+            LayerFacts(one["name"], one["kind"], tuple(one["shape"])) for one in meta.get("layers", ())
+        )
+        given["outputs"] = {model: tuple(shape) for model, shape in meta.get("outputs", {}).items()}
+        if (picture := meta.get("picture")) is not None:
+            given["picture"] = Picture(**{name: _tuple(x) for name, x in picture.items()})
+        return cls(**given)
+
+
+def _tuple(value: Any) -> Any:
+    """A list of JSON as the tuple that it was."""
+    return tuple(value) if isinstance(value, list) else value
 
 
 class Probe:

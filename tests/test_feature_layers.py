@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from recorder.errors import RecordError
-from recorder.features import FeatureLayers, features, spread, with_weights
+from recorder.feature_layers import FeatureLayers, spread, with_weights
 from recorder.reading import Facts, LayerFacts, Reading, TensorFacts
 
 
@@ -117,15 +117,6 @@ def test_spread_holds_both_ends():
             assert found == sorted(found)
             assert found[-1] == count - 1
             assert most == 1 or found[0] == 0
-
-
-def test_features_are_the_mean_over_positions_or_every_position():
-    x = np.random.default_rng(0).normal(size=(5, 4, 3, 2)).astype("f4")
-    np.testing.assert_allclose(features(x), x.astype(float).mean(axis=(2, 3)), rtol=1e-5, atol=1e-6)
-    np.testing.assert_array_equal(features(x, "flatten"), x.reshape(5, 24))
-    assert features(x[:, :, 0, 0]).base is not None  # nothing is copied where there is one position
-    assert features(np.ones(5)).shape == (5, 1)
-    assert features(np.ones((5, 2))).dtype == np.float32
 
 
 def test_features_of_one_reading_are_made_once():

@@ -120,6 +120,12 @@ def sample_correlation(x: np.ndarray) -> np.ndarray:
     return cross_correlation([np.ascontiguousarray(x.T, np.float64)]).block(0, 0)
 
 
+def defined(r: np.ndarray) -> np.ndarray:
+    """Correlations of one set with itself, with NaN where one has none: r = 0 with itself too."""
+    dead = np.diagonal(r) == 0
+    return np.where(dead[:, None] | dead[None, :], np.nan, r)
+
+
 def noise_floor(samples: int) -> float:
     """E |r| of two independent units: sqrt(2 / (pi (N - 1))) of N samples; NaN of fewer than two."""
     return sqrt(2 / (pi * (samples - 1))) if samples > 1 else nan

@@ -6,16 +6,23 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any
 
+from recorder.analysis.augmentations import Augmentation
 from recorder.instruments import INSTRUMENTS
-from recorder.reading import Facts, LayerFacts, TensorFacts
+from recorder.probe import AUGMENTATIONS, DEFAULT
+from recorder.reading import Facts, LayerFacts, ProbeFacts, TensorFacts
 from recorder.recording.presets import PRESETS
 
 # A model with everything that an instrument may ask for, so that each declares all of its series.
+AUGMENTED = (Augmentation(0, "identity", 0.0), Augmentation(0, "blur", 1.0))
 EXAMPLE = Facts(
     framework="example",
     tensors=(TensorFacts("weight", (2, 3), "float32", "layer"),),
     layers=(LayerFacts("layer", "Tanh", (2,)),),
     probe_samples=8,
+    probes={
+        DEFAULT: ProbeFacts(8, outputs={"": (2,)}),
+        AUGMENTATIONS: ProbeFacts(2, augmentations=AUGMENTED),
+    },
 )
 WHEN = tuple(f"`{preset}`" for preset in PRESETS)
 

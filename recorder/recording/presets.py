@@ -11,7 +11,11 @@ from recorder.errors import RecordError
 from recorder.instruments import INSTRUMENTS
 from recorder.instruments.activation_histogram import ActivationHistogram
 from recorder.instruments.activation_statistics import ActivationStatistics
+from recorder.instruments.augmentation_variance import AugmentationVariance
 from recorder.instruments.change_cosine import ChangeCosine
+from recorder.instruments.cka import Cka
+from recorder.instruments.correlation_summary import CorrelationSummary
+from recorder.instruments.effective_dimension import EffectiveDimension
 from recorder.instruments.gradient_angle import GradientAngle
 from recorder.instruments.gradient_histogram import GradientHistogram
 from recorder.instruments.gradient_norm import GradientNorm
@@ -20,11 +24,14 @@ from recorder.instruments.moving_averages import MovingAverages
 from recorder.instruments.near_zero import NearZero
 from recorder.instruments.near_zero_movement import NearZeroMovement
 from recorder.instruments.near_zero_relative import NearZeroRelative
+from recorder.instruments.probe_activations import ProbeActivations
 from recorder.instruments.raw_activations import RawActivations
 from recorder.instruments.raw_snapshots import RawSnapshots
+from recorder.instruments.sample_correlation import SampleCorrelation
 from recorder.instruments.secant_curvature import SecantCurvature
 from recorder.instruments.sign_flips import SignFlips
 from recorder.instruments.sign_map import SignMap
+from recorder.instruments.unit_correlation import UnitCorrelation
 from recorder.instruments.update_histogram import UpdateHistogram
 from recorder.instruments.update_ratio import UpdateRatio
 from recorder.instruments.weight_change import WeightChange
@@ -33,7 +40,7 @@ from recorder.instruments.weight_norm import WeightNorm
 from recorder.probe import suffixed, unsuffixed
 from recorder.reading import Facts, Instrument, Need
 from recorder.recording.conductor import suffix_of
-from recorder.schedule import Named, Schedule, Scheduled, each_epoch, epoch_ends, every, pairs
+from recorder.schedule import Named, Schedule, Scheduled, at_end, each_epoch, epoch_ends, every, pairs
 
 Ask = str | Instrument | Scheduled | Named
 
@@ -74,6 +81,11 @@ PRESETS: Mapping[str, Callable[[], tuple[Scheduled, ...]]] = {
         each_epoch(GradientHistogram()),
         every(100, UpdateHistogram(), start=1),  # it compares with the step before, and when an epoch ends is not known
         each_epoch(ActivationHistogram()),
+        each_epoch(UnitCorrelation()),
+        each_epoch(CorrelationSummary()),
+        each_epoch(SampleCorrelation()),
+        each_epoch(Cka()),
+        each_epoch(EffectiveDimension()),
     ),
 }
 
@@ -98,8 +110,15 @@ DEFAULT_SCHEDULES: Mapping[str, Schedule] = {
     GradientHistogram.name: each_epoch(),
     UpdateHistogram.name: every(100, start=1),
     ActivationHistogram.name: each_epoch(),
+    UnitCorrelation.name: each_epoch(),
+    CorrelationSummary.name: each_epoch(),
+    SampleCorrelation.name: each_epoch(),
+    Cka.name: each_epoch(),
+    EffectiveDimension.name: each_epoch(),
+    AugmentationVariance.name: at_end(),
     RawSnapshots.name: each_epoch(),
     RawActivations.name: each_epoch(),
+    ProbeActivations.name: each_epoch(),
 }
 
 
@@ -159,16 +178,16 @@ def _one(ask: Ask) -> Scheduled:
     if isinstance(ask, Scheduled):
         return ask
     if isinstance(ask, Named):
-        return Scheduled(ask.schedule, _by_name(ask.name))
+        return Scheduled(ask.schedule, by_name(ask.name))
     if isinstance(ask, str):
-        ask = _by_name(ask)
+        ask = by_name(ask)
     schedule = DEFAULT_SCHEDULES.get(getattr(ask, "name", ""), every(10))
     if not isinstance(ask, type) and not callable(getattr(ask, "measure", None)):
         raise RecordError(f"instruments: expected presets, names or instruments, got {ask!r}")
     return Scheduled(schedule, ask)
 
 
-def _by_name(name: str) -> Instrument:
+def by_name(name: str) -> Instrument:
     known = {i.name: i for i in INSTRUMENTS}
     if name in known:
         return known[name]()

@@ -6,17 +6,27 @@ import numpy as np
 
 from recorder.adapters.rows import averaged
 from recorder.analysis import histogram, signs, turns
-from recorder.reading import Facts, LayerFacts, Reading, Statistic, TensorFacts
+from recorder.analysis.augmentations import Augmentation
+from recorder.reading import Facts, LayerFacts, ProbeFacts, Reading, Statistic, TensorFacts
 
+LAYERS = (
+    LayerFacts("relu", "ReLU", (3,)),
+    LayerFacts("conv", "Conv2d", (2, 4, 4)),
+    LayerFacts("tanh", "Tanh", (2,)),
+)
+AUGMENTED = (
+    Augmentation(0, "identity", 0.0), Augmentation(0, "blur", 1.0), Augmentation(1, "identity", 0.0),
+    Augmentation(1, "blur", 1.0), Augmentation(1, "shift", 0.5),
+)  # fmt: skip
 FACTS = Facts(
     framework="torch",
     tensors=(TensorFacts("w", (2, 3), "float32", "layer"), TensorFacts("b", (3,), "float16", "layer")),
-    layers=(
-        LayerFacts("relu", "ReLU", (3,)),
-        LayerFacts("conv", "Conv2d", (2, 4, 4)),
-        LayerFacts("tanh", "Tanh", (2,)),
-    ),
+    layers=LAYERS,
     probe_samples=5,
+    probes={
+        "probe": ProbeFacts(5, layers=LAYERS, outputs={"": (2,)}),
+        "augmentations": ProbeFacts(5, layers=LAYERS, augmentations=AUGMENTED),
+    },
 )
 
 
@@ -85,4 +95,8 @@ def reading(*, weights=None, gradients=None, before=None, gradients_before=None,
     table |= {Statistic(name): quantiles[:, 0] for name in turns.ANGLES}
     table |= averaged(table)
     previous = {Statistic.WEIGHT_NORM: over(before, norm, np.nan)} if before else {}
-    return Reading(7, 1, 0.0, table, activations=activations or {}, raw=raw or {}, previous=previous)
+    seen = activations or {}
+    outputs = {"probe": seen["tanh"]} if "tanh" in seen else {}
+    return Reading(
+        7, 1, 0.0, table, activations=seen, probes={"probe": seen}, outputs=outputs, raw=raw or {}, previous=previous
+    )

@@ -1,0 +1,71 @@
+"""How alike are the representations of two layers, and of one layer at two steps?
+
+Linear centred kernel alignment of their features over the probe, debiased: independent features read 0 whatever their
+width, and an orthogonal transform or a scale changes nothing. NaN with fewer than 4 samples, and of a layer that is
+constant. (`recorder.analysis.cka`; Nguyen, Raghu, Kornblith 2021)
+
+The first 128 samples are looked at, of all layers where there are at most 32, else of those with weights; `layers=`
+names others. `cka_gram` keeps each layer's Gram matrix, so that any step can be compared with any other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from recorder.analysis.cka import gram, u_centred
+from recorder.analysis.layer_pairs import pair_name, pairs_of
+from recorder.errors import RecordError
+from recorder.feature_layers import FeatureLayers, Spatial, Wanted
+from recorder.reading import Facts, Need, Reading, Statistic
+from recorder.runfile.schema import Kind, Series
+
+SAMPLES = 128
+LAYERS = 32
+
+
+class Cka:
+    """Debiased linear CKA of every two layers: `Cka("layer*", samples=256)`."""
+
+    name = "cka"
+    statistics: frozenset[Statistic] = frozenset()
+    needs = frozenset({Need.PROBE})
+    probe = ""
+    inner = frozenset({"cka_gram"})  # read to compare steps, no chart of its own
+
+    def __init__(
+        self, layers: Wanted = None, *, samples: int = SAMPLES, spatial: Spatial = "mean", probe: str = ""
+    ) -> None:
+        if samples < 4:
+            raise RecordError(f"Cka(samples={samples}): expected at least 4, of fewer it is not defined")
+        self.probe = probe
+        self._most = samples
+        self._layers = FeatureLayers(layers, spatial, most=LAYERS)
+
+    def declare(self, facts: Facts) -> tuple[Series, ...]:
+        layers = tuple(self._layers.meet(facts))
+        n = min(self._most, facts.probe_samples)
+        doc = f"Debiased linear CKA of the features of two layers{self._layers.which}, {self._layers.positions}."
+        grams = "The layer's Gram matrix, U-centred, of length 1: CKA is the sum over the product of two of them."
+        return (
+            Series("cka", Kind.PER_ITEM, "1", doc, pairs_of(layers), item_dim="pair"),
+            Series("cka_gram", Kind.MATRIX, "1", grams, layers, (n, n), ("sample", "other_sample"), item_dim="layer"),
+        )
+
+    def measure(self, reading: Reading) -> Mapping[str, Mapping[str, Any]]:
+        """-> cka {pair: number}, cka_gram {layer: (sample, other sample)}"""
+        grams = {name: _unit(gram(x[: self._most])) for name, x in self._layers.features(reading).items()}
+        names = list(grams)
+        flat = np.array([k.ravel() for k in grams.values()])
+        alike = flat @ flat.T if names else flat
+        pairs = {pair_name(a, b): alike[i, j] for j, b in enumerate(names) for i, a in enumerate(names[: j + 1])}
+        return {"cka": pairs, "cka_gram": grams}
+
+
+def _unit(gram: np.ndarray) -> np.ndarray:
+    """U-centred and divided by its length, so that CKA is an inner product; NaN where it is not defined."""
+    k = u_centred(gram)
+    length = np.linalg.norm(k) if len(k) > 3 else 0
+    return k / length if length > 0 and np.isfinite(length) else np.full_like(k, np.nan)
