@@ -66,12 +66,10 @@ def cka_of_grams(grams: np.ndarray, others: np.ndarray | None = None) -> np.ndar
 
 def minibatch_cka(batches: Iterable[Sequence[np.ndarray]]) -> np.ndarray:
     """-> (layer, layer) float64: of batches of samples, each a list of the layers' features (sample, unit)."""
-    total, count = 0.0, 0
-    for layers in batches:
-        total, count = total + hsic(np.stack([gram(x) for x in layers])), count + 1
-    if not count:
+    found = [hsic(np.stack([gram(x) for x in layers])) for layers in batches]
+    if not found:
         raise ValueError("minibatch_cka: expected at least one batch, got none")
-    return normalised(total / count)
+    return normalised(np.mean(found, axis=0))
 
 
 def normalised(found: np.ndarray) -> np.ndarray:

@@ -45,7 +45,7 @@ CARRY_32 = 0x800000 - 0x3504F4
 CARRY_64 = 0x10000000000000 - 0x6A09E667F3BCD
 
 
-def _jit(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+def jit(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     def compiled(function: Callable[..., Any]) -> Callable[..., Any]:
         try:
             return numba.njit(cache=True, nogil=True, error_model="numpy", **options)(function)
@@ -55,7 +55,7 @@ def _jit(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return compiled
 
 
-@_jit(fastmath={"reassoc", "contract"})
+@jit(fastmath={"reassoc", "contract"})
 def _square_sum(x: Any) -> Any:
     total = 0.0
     for i in range(x.size):
@@ -64,7 +64,7 @@ def _square_sum(x: Any) -> Any:
     return total
 
 
-@_jit(fastmath={"reassoc", "contract"})
+@jit(fastmath={"reassoc", "contract"})
 def _square_distance(x: Any, y: Any) -> Any:
     total = 0.0
     for i in range(x.size):
@@ -73,7 +73,7 @@ def _square_distance(x: Any, y: Any) -> Any:
     return total
 
 
-@_jit(fastmath={"reassoc", "contract"})
+@jit(fastmath={"reassoc", "contract"})
 def products(x: Any, y: Any) -> Any:
     """x.y, x.x, y.y"""
     xy = xx = yy = 0.0
@@ -85,7 +85,7 @@ def products(x: Any, y: Any) -> Any:
     return xy, xx, yy
 
 
-@_jit(fastmath={"reassoc", "contract"})
+@jit(fastmath={"reassoc", "contract"})
 def moved(weight: Any, before: Any, change: Any) -> Any:
     """The products of weight - before and of the change, which it becomes."""
     xy = xx = yy = 0.0
@@ -99,7 +99,7 @@ def moved(weight: Any, before: Any, change: Any) -> Any:
     return xy, xx, yy
 
 
-@_jit()
+@jit()
 def movement(gradient: Any, change: Any, before: Any, tau: Any) -> Any:
     """|change| of the entries that are at most tau from zero and whose bit is set in `before`."""
     found = np.empty(gradient.size, change.dtype)
@@ -116,20 +116,20 @@ def movement(gradient: Any, change: Any, before: Any, tau: Any) -> Any:
     return found[:n]
 
 
-@_jit()
+@jit()
 def blend(average: Any, x: Any) -> None:
     """See `averages`."""
     for i in range(x.size):
         average[i] = DECAY * np.float64(average[i]) + SHARE * np.float64(x[i])
 
 
-@_jit()
+@jit()
 def _copy(x: Any, out: Any) -> None:
     for i in range(x.size):  # a slice assignment would first look for overlap
         out[i] = x[i]
 
 
-@_jit()
+@jit()
 def _nonfinite(x: Any) -> Any:
     found = 0
     for i in range(x.size):
@@ -137,7 +137,7 @@ def _nonfinite(x: Any) -> Any:
     return found
 
 
-@_jit()
+@jit()
 def _columns_32(bits: Any, out: Any) -> None:
     for i in range(bits.size):
         b = bits[i]
@@ -148,7 +148,7 @@ def _columns_32(bits: Any, out: Any) -> None:
         out[i] = NAN if a > np.uint32(0x7F800000) else column
 
 
-@_jit()
+@jit()
 def _columns_64(bits: Any, out: Any) -> None:
     for i in range(bits.size):
         b = bits[i]
@@ -161,7 +161,7 @@ def _columns_64(bits: Any, out: Any) -> None:
         out[i] = NAN if a > np.uint64(0x7FF0000000000000) else column
 
 
-@_jit()
+@jit()
 def _tally(x: Any, scratch: Any, counts: Any) -> None:
     """Add the entries of a block to `counts` (LANES, COLUMNS)."""
     if x.itemsize == 4:
@@ -178,7 +178,7 @@ def _tally(x: Any, scratch: Any, counts: Any) -> None:
         counts[0, scratch[i]] += 1
 
 
-@_jit()
+@jit()
 def sign_codes(g: Any, tau: Any, out: Any) -> None:
     """`signs.packed(signs.codes(g, tau))` into out (byte,)."""
     zero = g.dtype.type(0)
@@ -199,7 +199,7 @@ def sign_codes(g: Any, tau: Any, out: Any) -> None:
         out[whole] = byte
 
 
-@_jit()
+@jit()
 def _word(gradient: Any, weight: Any, kept: Any, start: Any, planes: Any, word: Any, tau: Any, counts: Any) -> None:
     """The next 64 entries of `signs.add_counts`."""
     zero = gradient.dtype.type(0)
@@ -224,7 +224,7 @@ def _word(gradient: Any, weight: Any, kept: Any, start: Any, planes: Any, word: 
     counts[9] += ones(maxima)
 
 
-@_jit()
+@jit()
 def _signs(gradient: Any, weight: Any, kept: Any, planes: Any, word: Any, tau: Any, counts: Any) -> None:
     """A block whose first entry is bit 0 of `word`."""
     whole = gradient.size - gradient.size % WORD
@@ -238,7 +238,7 @@ def _signs(gradient: Any, weight: Any, kept: Any, planes: Any, word: Any, tau: A
         _word(rest[0], rest[1], rest[2], 0, planes, word, tau, counts)
 
 
-@_jit()
+@jit()
 def _decode(bits: Any, layout: Any, out: Any) -> None:
     """16-bit floats -> float32, exactly."""
     wide = out.view(np.uint32)
@@ -257,7 +257,7 @@ def _decode(bits: Any, layout: Any, out: Any) -> None:
         wide[i] |= (b & np.uint32(0x8000)) << np.uint32(16)
 
 
-@_jit()
+@jit()
 def _block(
     gradient: Any,
     weight: Any,
@@ -297,7 +297,7 @@ def _block(
         _tally(change[: weight.size], scratch, counts[2])
 
 
-@_jit()
+@jit()
 def fused(
     gradient: Any,
     weight: Any,
@@ -331,7 +331,7 @@ def fused(
         counts += lanes.sum(axis=1)
 
 
-@_jit()
+@jit()
 def fused_16(
     gradient: Any,
     weight: Any,
@@ -368,7 +368,7 @@ def fused_16(
         counts += lanes.sum(axis=1)
 
 
-@_jit()
+@jit()
 def count_within(x: Any, tau: Any) -> Any:
     """How many of the entries are at most tau, of their type, from zero."""
     found = 0
@@ -377,7 +377,7 @@ def count_within(x: Any, tau: Any) -> Any:
     return found
 
 
-@_jit()
+@jit()
 def count_within_16(bits: Any, layout: Any, tau: Any) -> Any:
     """The same for 16-bit entries given as uint16."""
     found = 0

@@ -18,8 +18,6 @@ from typing import Any
 
 import numpy as np
 
-from recorder.analysis.features import centred, dead_units
-
 
 @dataclass(frozen=True)
 class Standardised:
@@ -83,26 +81,28 @@ def cross_correlation(layers: Sequence[np.ndarray]) -> Correlations:
 
 
 def standardise(layers: Sequence[np.ndarray]) -> Standardised:
-    """See the head of this file."""
+    """Layers side by side, of their features (sample, unit); see the head of this file."""
     shapes = [x.shape for x in layers]
     if not layers or any(len(shape) != 2 for shape in shapes) or len({shape[0] for shape in shapes}) > 1:
         raise ValueError(f"correlation: expected features (sample, unit) of the same samples, got the shapes {shapes}")
+    if not {x.dtype for x in layers} <= {np.dtype(name) for name in ("float16", "float32", "float64")}:
+        raise ValueError(f"correlation: expected features in floats, got {sorted({x.dtype.name for x in layers})}")
     bounds = tuple(accumulate((shape[1] for shape in shapes), initial=0))
     dtype = np.result_type(*layers, np.float32)
     z = np.empty((shapes[0][0], bounds[-1]), dtype)
-    dead, nonfinite = np.zeros(bounds[-1], bool), np.zeros(bounds[-1], bool)
+    dead, nonfinite = np.ones(bounds[-1], bool), np.zeros(bounds[-1], bool)
     for x, (begin, end) in zip(layers, pairwise(bounds), strict=True):
-        columns = slice(begin, end)
-        _standardised()(x, z[:, columns], dead[columns], nonfinite[columns])
+        if x.size:
+            eps = float(np.finfo(x.dtype).eps)
+            _standardised()(np.ascontiguousarray(x, dtype), z, begin, dead[begin:end], nonfinite[begin:end], eps)
     return Standardised(z, bounds, dead, nonfinite)
 
 
-def symmetric_product(z: np.ndarray) -> np.ndarray:
-    """z'z, nothing written below the diagonal."""
+def symmetric_product(z: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
+    """The product z'z (unit, unit) of z (sample, unit) in C order; nothing is written below the diagonal."""
     from scipy.linalg.blas import get_blas_funcs  # late: who only looks at a run has no need of it
 
-    units = z.shape[1]
-    product = np.empty((units, units), z.dtype)
+    product = np.empty((z.shape[1], z.shape[1]), z.dtype) if out is None else out
     if not z.size:
         product[...] = 0
         return product
@@ -131,18 +131,30 @@ def noise_floor(samples: int) -> float:
     return sqrt(2 / (pi * (samples - 1))) if samples > 1 else nan
 
 
+def warm_up() -> None:
+    """Load what is compiled, for features in float32."""
+    standardise([np.zeros((1, 1), np.float32)])
+
+
 @cache
 def _standardised() -> Any:
-    """(x, z, dead, nonfinite) -> None: fills the other three, which are those of one layer"""
-    return _numpy_standardised
+    """(x, z, begin, dead, nonfinite, eps) -> None: fills z from the column `begin` on, and the two next"""
+    try:
+        from recorder.analysis.compiled_correlation import standardise
+    except ImportError:  # no numba here
+        return _numpy_standardise
+    return standardise
 
 
-def _numpy_standardised(x: np.ndarray, z: np.ndarray, dead: np.ndarray, nonfinite: np.ndarray) -> None:
+def _numpy_standardise(
+    x: np.ndarray, z: np.ndarray, begin: int, dead: np.ndarray, nonfinite: np.ndarray, eps: float
+) -> None:
+    wide = x.astype(np.float64)
     with np.errstate(all="ignore"):
-        nonfinite[:] = ~np.isfinite(x.sum(axis=0, dtype=np.float64))
-        dead[:] = dead_units(x) & ~nonfinite
-        wide = centred(x)
-        wide /= np.abs(wide).max(axis=0, initial=0)  # squares of small numbers would vanish
+        mean, low, high = wide.mean(axis=0), wide.min(axis=0), wide.max(axis=0)
+        nonfinite[:] = ~np.isfinite(mean)
+        dead[:] = ~nonfinite & (high - low <= eps * np.maximum(np.abs(low), np.abs(high)))
+        wide = (wide - mean) / (high - low)  # no square over- or underflows
         wide /= np.sqrt(np.square(wide).sum(axis=0))
     wide[:, dead | nonfinite] = 0
-    z[:] = wide
+    z[:, begin : begin + x.shape[1]] = wide

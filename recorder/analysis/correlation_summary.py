@@ -12,14 +12,19 @@ units then read sqrt(2 / (pi (N - 1))) in mean_abs whether layers are different 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
+from itertools import accumulate, pairwise
+from typing import Any
 
 import numpy as np
 
-from recorder.analysis.correlation import cross_correlation
+from recorder.analysis import correlation
+from recorder.analysis.correlation import pairs, standardise, symmetric_product
 
 QUANTILE = 0.95
+TILE = 1024  # units on each side of what is computed at a time: 4 MB
 
 
 @dataclass(frozen=True)
@@ -36,18 +41,109 @@ class CorrelationSummary:
 
 
 def correlation_summary(layers: Sequence[np.ndarray]) -> CorrelationSummary:
-    """Of layers given as their features (sample, unit) on the same samples."""
-    found = cross_correlation(layers)
-    s = found.standardised
-    rows = []
-    for i, j, block in found.blocks():
-        r = block[np.ix_(s.alive[s.layers[i]], s.alive[s.layers[j]])].astype(np.float64)
-        mean = r.mean() if r.size else np.nan
-        entries = np.abs(r[np.triu_indices(len(r), 1)] if i == j else r.ravel())
-        if not entries.size:
-            rows.append((mean, np.nan, np.nan, np.nan, np.nan))
-            continue
-        rms = np.sqrt(np.square(entries).mean())
-        rows.append((mean, entries.mean(), rms, entries.max(), np.quantile(entries, QUANTILE)))
-    count = [np.array([mask[columns].sum() for columns in s.layers]) for mask in (s.dead, s.nonfinite)]
-    return CorrelationSummary(*np.array(rows).T, *count)
+    """Of layers given as their features (sample, unit) on the same samples.
+
+    r is computed tile by tile, each read while it is in the cache; no more than a tile of it is there at a time, and of
+    each pair of layers the largest 5 % of |r|.
+    """
+    s = standardise(layers)
+    z = s.z if s.alive.all() else s.z[:, s.alive]
+    bounds = list(accumulate((int(s.alive[columns].sum()) for columns in s.layers), initial=0))
+    sizes = np.diff(bounds)
+    found = {(i, j): _Pair(int(sizes[i]), int(sizes[j]), i == j) for i, j in pairs(len(layers))}
+    scratch = np.empty(min(TILE, z.shape[1]) ** 2, z.dtype)
+    for top, left, r in _tiles(z):
+        for i, rows in _cut(bounds, top, r.shape[0]):
+            for j, columns in _cut(bounds, left, r.shape[1]):
+                if i <= j:
+                    n, *sums = _survey()(r, *rows, *columns, i == j and top == left, scratch)
+                    found[i, j].take_in(scratch[:n], sums)
+    numbers = np.array([found[pair].numbers for pair in pairs(len(layers))])
+    dead, nonfinite = (np.array([mask[c].sum() for c in s.layers]) for mask in (s.dead, s.nonfinite))
+    mean, mean_abs, rms, max_abs, q95 = numbers.T
+    return CorrelationSummary(mean, mean_abs, rms, max_abs, q95, dead, nonfinite)
+
+
+def warm_up() -> None:
+    """Load what is compiled, for features in float32."""
+    correlation.warm_up()
+    _survey()(np.zeros((1, 1), np.float32), 0, 1, 0, 1, False, np.zeros(1, np.float32))
+
+
+class _Pair:
+    """What is known of the correlations of two layers."""
+
+    def __init__(self, rows: int, columns: int, itself: bool) -> None:
+        self._units = rows
+        self._itself = itself
+        self._count = rows * (rows - 1) // 2 if itself else rows * columns
+        self._sums = np.zeros(3)  # of r, |r|, r^2
+        place = QUANTILE * (self._count - 1)
+        self._between = place % 1
+        self._most = self._count - int(place)  # of the largest |r|, which are kept: the quantile is at their lower end
+        self._largest = np.empty(0)
+
+    def take_in(self, magnitudes: np.ndarray, sums: Sequence[float]) -> None:
+        """More of them: |r| (entry,), which may be reordered, and the sums of r, |r| and r^2."""
+        self._sums += sums
+        if len(self._largest):
+            magnitudes = np.concatenate([self._largest, magnitudes])
+        rest = max(0, len(magnitudes) - self._most)
+        if rest:
+            magnitudes.partition(rest)
+        self._largest = magnitudes[rest:].copy()
+
+    @property
+    def numbers(self) -> tuple[float, float, float, float, float]:
+        """mean, mean_abs, rms, max_abs, q95"""
+        total, total_abs, squares = self._sums
+        mean = total / self._count if self._count else np.nan
+        if self._itself:  # every r twice, and 1 for each unit
+            mean = (2 * total + self._units) / self._units**2 if self._units else np.nan
+        if not self._count:
+            return mean, np.nan, np.nan, np.nan, np.nan
+        low, high = np.partition(self._largest, 1)[:2] if self._most > 1 else self._largest.repeat(2)
+        q95 = float(low) + self._between * (float(high) - float(low))
+        return mean, total_abs / self._count, np.sqrt(squares / self._count), float(self._largest.max()), q95
+
+
+def _tiles(z: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
+    """(first row, first column, r) of z'z at and above the diagonal; on it only r's upper triangle is filled."""
+    units = z.shape[1]
+    room = np.empty(min(TILE, units) ** 2, z.dtype)
+    for top in range(0, units, TILE):
+        rows = z[:, top : top + TILE]
+        height = rows.shape[1]
+        yield top, top, symmetric_product(np.ascontiguousarray(rows), room[: height**2].reshape(height, height))
+        for left in range(top + TILE, units, TILE):
+            columns = z[:, left : left + TILE]
+            width = columns.shape[1]
+            yield top, left, np.matmul(rows.T, columns, out=room[: height * width].reshape(height, width))
+
+
+def _cut(bounds: Sequence[int], first: int, size: int) -> Iterator[tuple[int, tuple[int, int]]]:
+    """(layer, (begin, end) in the tile) of the layers between `bounds` that have units in a tile from `first` on."""
+    for layer, (begin, end) in enumerate(pairwise(bounds)):
+        begin, end = max(begin - first, 0), min(end - first, size)
+        if begin < end:
+            yield layer, (begin, end)
+
+
+@cache
+def _survey() -> Any:
+    """(r, top, bottom, left, right, triangle, out) -> count, sums; see `compiled_correlation.survey`"""
+    try:
+        from recorder.analysis.compiled_correlation import survey
+    except ImportError:  # no numba here
+        return _numpy_survey
+    return survey
+
+
+def _numpy_survey(
+    r: np.ndarray, top: int, bottom: int, left: int, right: int, triangle: bool, out: np.ndarray
+) -> tuple[int, float, float, float]:
+    some = r[top:bottom, left:right]
+    entries = some[np.triu_indices(len(some), 1)] if triangle else some.ravel()
+    np.minimum(np.abs(entries), 1, out=out[: entries.size])
+    wide = out[: entries.size].astype(np.float64)
+    return entries.size, entries.sum(dtype=np.float64), wide.sum(), np.square(wide).sum()
