@@ -241,6 +241,10 @@ class Adapter(Protocol):
         """One forward pass of the probe of this name ("": the first one), without a trace in the model."""
         ...
 
+    def inputs(self, name: str) -> Mapping[str, np.ndarray]:
+        """Input -> (sample, ...), what the model is asked by this probe; {} where it is not to be kept, or not all."""
+        ...
+
     def augment(self) -> None:
         """Add the probe "augmentations", made of the first one's images; before `facts` is asked for."""
         ...

@@ -77,9 +77,14 @@ class NumpyAdapter:
         )
 
     def _probe_facts(self, name: str) -> ProbeFacts:
-        answers = self.probe(name).activations
-        layers = tuple(LayerFacts(layer, "", x.shape[1:]) for layer, x in answers.items())
-        return replace(self._probes[name].facts, layers=layers)
+        answers = self.probe(name)
+        layers = tuple(LayerFacts(layer, "", x.shape[1:]) for layer, x in answers.activations.items())
+        shapes = {model: x.shape[1:] for model, x in answers.outputs.items()}
+        return replace(self._probes[name].facts, layers=layers, outputs=shapes)
+
+    def inputs(self, name: str) -> Mapping[str, np.ndarray]:
+        batch = self._probes[name]
+        return {"": batch.inputs} if batch.given.store else {}
 
     def augment(self) -> None:
         if self._probes and AUGMENTATIONS not in self._probes:

@@ -2,14 +2,14 @@
 
 Each is described by its transform and its parameters, drawn once from a seed; what is drawn for each pixel (noise) has
 the seed of its own. A transform works on the numbers as the model takes them: those that move or blend pixels do not
-care what black and white are, the others count in units of white - black. At strength 0 each one is the identity.
-Beyond the border an image is mirrored, so that no black corners come in.
+care what black and white are, the others count in units of white - black. How far one goes is drawn from the eighth
+below its strength; at 0 each is the identity. Beyond the border an image is mirrored: no black corners come in.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from math import cos, exp, log, pi, radians, sin, tan
 
 import numpy as np
@@ -19,10 +19,11 @@ from recorder.errors import RecordError
 
 IDENTITY = "identity"
 STRENGTHS = (0.25, 0.5, 0.75, 1.0)
+FLIPS = ((1.0, 0.0), (0.0, 1.0), (1.0, 1.0))  # left and right, up and down, both
 SMALLEST = 8  # pixels of a side, of which a shift by a sixteenth is still something
 COUNT = 300
 
-Draw = Callable[[np.random.Generator, float], dict[str, float]]
+Draw = Callable[[np.random.Generator, float], dict[str, float]]  # for a size from 0 to 1
 # image (height, width, channel) float64, its parameters, white - black (channel,), what is drawn for each pixel
 Change = Callable[[np.ndarray, Mapping[str, float], np.ndarray, np.random.Generator], np.ndarray]
 
@@ -36,7 +37,7 @@ class Augmentation:
 
     sample: int  # of the images that were given
     transform: str  # IDENTITY: the clean image
-    strength: float  # 0 (the clean image) to 1; the same few numbers for all transforms
+    strength: float  # 0 (the clean image) to 1, of a few for all transforms; sizes are drawn from the eighth below it
     parameters: Mapping[str, float] = field(default_factory=dict)
     seed: int = 0
 
@@ -44,9 +45,9 @@ class Augmentation:
 def augmentations(
     samples: Sequence[int] = (0,), *, count: int = COUNT, seed: int = 0, transforms: Sequence[str] | None = None
 ) -> tuple[Augmentation, ...]:
-    """For each sample the clean image and `count` augmentations, by transform and strength; those are all alike often.
+    """For each sample the clean image and `count` augmentations, as many of each transform and strength.
 
-    The k-th augmentation is the same for every image. A flip knows one strength only.
+    The k-th augmentation is the same for every image. There are three flips, all of strength 1.
     """
     names = tuple(TRANSFORMS) if transforms is None else tuple(transforms)
     if unknown := [name for name in names if name not in TRANSFORMS]:
@@ -57,17 +58,31 @@ def augmentations(
             f"count={count}, transforms={names}"
         )
     cells = [(name, strength) for name in names for strength in (STRENGTHS if name != "flip" else STRENGTHS[-1:])]
-    return tuple(one for sample in samples for one in _of_image(sample, cells, count, seed))
+    often = _shared(count, [count if name != "flip" else len(FLIPS) for name, _ in cells])
+    drawn = [_drawn(*cell, k, [seed, place, k]) for place, cell in enumerate(cells) for k in range(often[place])]
+    clean = Augmentation(0, IDENTITY, 0.0)
+    return tuple(replace(one, sample=sample) for sample in samples for one in (clean, *drawn))
 
 
-def _of_image(sample: int, cells: Sequence[tuple[str, float]], count: int, seed: int) -> Iterator[Augmentation]:
-    yield Augmentation(sample, IDENTITY, 0.0)
-    often, more = divmod(count, len(cells))
-    for cell, (name, strength) in enumerate(cells):
-        for k in range(often + (cell < more)):
-            own = int(np.random.SeedSequence([seed, cell, k]).generate_state(1)[0])
-            drawn = TRANSFORMS[name][0](np.random.default_rng([own, 0]), strength)
-            yield Augmentation(sample, name, strength, drawn, own)
+def _shared(count: int, most: Sequence[int]) -> list[int]:
+    """`count` in as equal parts as can be, none larger than its `most`; the first are larger by one."""
+    if sum(most) < count:
+        raise RecordError(f"augmented: there are only {sum(most)} different flips, and count={count} are asked for")
+    parts = [0] * len(most)
+    while left := count - sum(parts):
+        for k in [k for k, part in enumerate(parts) if part < most[k]][:left]:
+            parts[k] += 1
+    return parts
+
+
+def _drawn(transform: str, strength: float, k: int, seeds: Sequence[int]) -> Augmentation:
+    own = int(np.random.SeedSequence(list(seeds)).generate_state(1)[0])
+    if transform == "flip":
+        horizontal, vertical = FLIPS[k]
+        return Augmentation(0, transform, strength, {"horizontal": horizontal, "vertical": vertical}, own)
+    rng = np.random.default_rng([own, 0])
+    size = float(rng.uniform(strength - STRENGTHS[0] / 2, strength))
+    return Augmentation(0, transform, strength, TRANSFORMS[transform][0](rng, size), own)
 
 
 def augment(batch: np.ndarray, described: Sequence[Augmentation], picture: Picture) -> np.ndarray:
@@ -164,22 +179,17 @@ def _flipped(image: np.ndarray, p: Mapping[str, float], _unit: np.ndarray, _rng:
     return upright[:, ::-1] if p["horizontal"] else upright
 
 
-def _draw_shift(rng: np.random.Generator, strength: float) -> dict[str, float]:
+def _draw_shift(rng: np.random.Generator, size: float) -> dict[str, float]:
     angle = rng.uniform(0, 2 * pi)
-    return {"down": 0.25 * strength * sin(angle), "right": 0.25 * strength * cos(angle)}
+    return {"down": 0.25 * size * sin(angle), "right": 0.25 * size * cos(angle)}
 
 
-def _draw_box(rng: np.random.Generator, strength: float) -> dict[str, float]:
-    side = 0.5 * strength
+def _draw_box(rng: np.random.Generator, size: float) -> dict[str, float]:
+    side = 0.5 * size
     return {"side": side, "top": rng.uniform(0, 1 - side), "left": rng.uniform(0, 1 - side)}
 
 
-def _draw_flip(rng: np.random.Generator, _strength: float) -> dict[str, float]:
-    which = int(rng.integers(1, 4))
-    return {"horizontal": float(which & 1), "vertical": float(which >> 1)}
-
-
-# What is drawn, in degrees, shares of the image's side or of white - black; and what is done with it.
+# What is drawn for a size from 0 to 1, in degrees, shares of the image's side or of white - black; and what is done.
 TRANSFORMS: Mapping[str, tuple[Draw, Change]] = {
     "rotate": (lambda rng, s: {"degrees": _signed(rng, 45.0 * s)}, _rotated),
     "shift": (_draw_shift, _shifted),
@@ -190,5 +200,5 @@ TRANSFORMS: Mapping[str, tuple[Draw, Change]] = {
     "noise": (lambda _rng, s: {"sigma": 0.3 * s}, _noisy),
     "blur": (lambda _rng, s: {"sigma": 0.06 * s}, _blurred),
     "erase": (_draw_box, _erased),
-    "flip": (_draw_flip, _flipped),
+    "flip": (lambda _rng, _size: {}, _flipped),
 }

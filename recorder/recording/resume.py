@@ -17,7 +17,9 @@ import numpy as np
 
 from recorder.analysis.health import Judged, findings
 from recorder.charting.captions import many
+from recorder.charting.probe_input import probe_facts
 from recorder.errors import LayerscopeError, RecordError
+from recorder.probe import INPUT
 from recorder.runfile.layout import log_of, part_of, run_paths
 from recorder.runfile.reader import Run
 from recorder.schedule import Moment
@@ -64,6 +66,7 @@ class Start:
     doubt: str = ""  # as a warning
     scalars: Mapping[str, Mapping[str, str]] = field(default_factory=dict)  # step, epoch -> as given -> as recorded
     judged: Judged = Judged()  # noqa: RUF009  frozen
+    probes: Mapping[str, str] = field(default_factory=dict)  # whose inputs are kept already -> their digest
 
 
 def is_folder(path: str | os.PathLike[str]) -> bool:
@@ -79,7 +82,7 @@ def start_of(path: Path, resume: Resume | None, *, remember: int = 0) -> Start:
     if resume is None:
         return Start()
     main, folder = run_paths(path)
-    if not _is_there(main, folder):
+    if not is_there(main, folder):
         return _begun(resume, extends=folder.exists())
     try:
         with Run.open(main, trusted=True) as run:
@@ -112,7 +115,8 @@ def _continued(run: Run, resume: Resume, remember: int) -> Start:
         doubt = f"{run.path}: resumed {said}; step= is what run.steps was when the checkpoint was saved"
     scalars = _scalars(run)
     judged = _judged(run, step, scalars["step"], remember)
-    return Start(Moment(step, epoch, updates=step, epoch_begins=begins), True, step, said, doubt, scalars, judged)
+    moment = Moment(step, epoch, updates=step, epoch_begins=begins)
+    return Start(moment, True, step, said, doubt, scalars, judged, _probes(run))
 
 
 def _judged(run: Run, stop: int, names: Mapping[str, str], rows: int) -> Judged:
@@ -135,6 +139,12 @@ def _last(run: Run, series: str, stop: int, rows: int, item: str | None = None) 
     return run.window(series, Window(int(steps[0]) if len(steps) else stop, stop - 1, max(rows, 1)), item)
 
 
+def _probes(run: Run) -> dict[str, str]:
+    """The digests of the probes whose inputs are kept."""
+    kept = {item.partition("/")[0] for name, s in run.series.items() if name.startswith(INPUT) for item in s.items}
+    return {name: facts.digest for name in kept if (facts := probe_facts(run, name)) is not None}
+
+
 def _scalars(run: Run) -> dict[str, dict[str, str]]:
     """Under which names the scalars of steps and of epochs were recorded."""
     names: dict[str, dict[str, str]] = {"step": {}, "epoch": {}}
@@ -145,7 +155,7 @@ def _scalars(run: Run) -> dict[str, dict[str, str]]:
     return names
 
 
-def _is_there(main: Path, folder: Path) -> bool:
+def is_there(main: Path, folder: Path) -> bool:
     names = os.listdir(folder) if folder.is_dir() else ()
     return main.exists() or any(part_of(name) is not None or log_of(name) is not None for name in names)
 

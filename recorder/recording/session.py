@@ -21,17 +21,18 @@ from recorder.analysis.health import ANOMALIES, Health, Monitor
 from recorder.charting.captions import many
 from recorder.errors import RecordError
 from recorder.number import as_float
-from recorder.reading import AVERAGED, Adapter, Collected, Facts, Need, Plan, TensorFacts, Together
+from recorder.reading import AVERAGED, Adapter, Collected, Facts, Plan, TensorFacts, Together
 from recorder.recording.anomaly import Alarms, Anomaly
 from recorder.recording.batch import Batch
 from recorder.recording.board import Board, folder_of
 from recorder.recording.checkpoint import Checkpointer, Checkpoints
-from recorder.recording.conductor import Conductor, Player, Wanted
+from recorder.recording.conductor import Conductor, Player
 from recorder.recording.cost import Cost
 from recorder.recording.flight import Flight, FlightRecorder, Step
 from recorder.recording.forecast import Forecast, Growth, size
 from recorder.recording.gathering import Gathering
 from recorder.recording.ledger import Ledger
+from recorder.recording.look import Wanted, looked
 from recorder.recording.memory import gradient_bytes, memory
 from recorder.recording.nowhere import Nowhere
 from recorder.recording.probe_input import AXIS as PROBE
@@ -531,21 +532,10 @@ class Session:
 
     def _look(self, wanted: Wanted) -> dict[str, Any]:
         """The fields of a Reading that are wanted: a forward pass of each probe that somebody looks at, the model."""
-        seen: dict[str, Any] = {}
-        if wanted.probes:
-            default = self._facts.default_probe
-            probes: dict[str, Mapping[str, Any]] = {}
-            outputs: dict[str, Any] = {}
-            for name in wanted.probes:
-                found = self._adapter.probe(name)
-                probes[name or default] = found.activations
-                outputs |= {"/".join(filter(None, (name or default, m))): x for m, x in found.outputs.items()}
-            seen |= {"activations": probes.get(default, {}), "probes": probes, "outputs": outputs}
-            known = {name: {layer.name for layer in one.layers} for name, one in self._facts.probes.items()}
-            if not all(known[name].issuperset(found) for name, found in probes.items()):
-                self._welcome_layers()
-        if Need.MODEL in wanted.needs:
-            seen["model"] = self._adapter.model()
+        seen = looked(self._adapter, wanted, default=self._facts.default_probe)
+        known = {name: {layer.name for layer in one.layers} for name, one in self._facts.probes.items()}
+        if not all(known[name].issuperset(found) for name, found in seen.get("probes", {}).items()):
+            self._welcome_layers()
         return seen
 
     def _move_to(self, moment: Moment) -> None:

@@ -37,6 +37,9 @@ class Unwatched:
     def probe(self, name: str = "") -> Probed:  # noqa: ARG002
         return Probed({}, {})
 
+    def inputs(self, name: str) -> Mapping[str, np.ndarray]:  # noqa: ARG002
+        return {}
+
     def augment(self) -> None:
         """There is nothing to look at."""
 

@@ -106,10 +106,16 @@ class KerasAdapter:
         """Each probe with the layers that answer to it."""
         found, limits = {}, dict[str, None]()
         for name, one in self._probes.items():
-            found[name] = replace(one.facts, layers=one.layers(one.run().activations))
+            answers = one.run()
+            shapes = {model: x.shape[1:] for model, x in answers.outputs.items()}
+            found[name] = replace(one.facts, layers=one.layers(answers.activations), outputs=shapes)
             limits.update(dict.fromkeys(one.notes))
         self._limits = tuple(limits)
         return found
+
+    def inputs(self, name: str) -> Mapping[str, np.ndarray]:
+        one = self._probes[name]
+        return one.inputs if one.given.store else {}
 
     def augment(self) -> None:
         if self._probes and AUGMENTATIONS not in self._probes:

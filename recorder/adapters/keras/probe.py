@@ -52,19 +52,23 @@ class ProbePass:
         tensors = keras.tree.flatten(self._inputs)
         if not tensors or not tensors[0].shape.rank:
             raise RecordError(f"probe: expected a batch of what {model.name!r} is called with, got {probe!r:.80}")
-        names = [""] if len(tensors) == 1 else _names(self._inputs)
-        self.inputs = {name: array_of(x) for name, x in zip(names, tensors, strict=True)}
+        self._names = _names(self._inputs)
         self.facts = described(
             self.given,
             self.inputs,
             labels=given[1] if pair and len(given) > 1 else None,
             channels_last=keras.config.image_data_format() == "channels_last",
-            dtypes={name: x.dtype.name for name, x in zip(names, tensors, strict=True)},
+            dtypes={name: x.dtype.name for name, x in zip(self._names, tensors, strict=True)},
         )
         self.samples = self.facts.samples
         self.watched = _chosen(model, layers)
         self.notes: list[str] = []
         self._last_axis = True
+
+    @property
+    def inputs(self) -> dict[str, np.ndarray]:
+        """Input -> (sample, ...); "" is the only one."""
+        return dict(zip(self._names, map(array_of, keras.tree.flatten(self._inputs)), strict=True))
 
     def run(self) -> Probed:
         """Activations (sample, unit, ...) float32; a layer's second call is named `name:2`."""
@@ -135,7 +139,9 @@ def _fixed(x: Any) -> tf.Tensor:
 
 
 def _names(inputs: Any) -> list[str]:
-    """Of several inputs: the keys of a dict, the places of a list."""
+    """Of several inputs the keys of a dict, the places of a list; "" is the only one."""
+    if tf.is_tensor(inputs):
+        return [""]
     if isinstance(inputs, Mapping) and all(tf.is_tensor(x) for x in inputs.values()):
         return [str(name) for name in sorted(inputs)]  # the order in which a tree is flattened
     return [str(k) for k in range(len(keras.tree.flatten(inputs)))]

@@ -110,12 +110,17 @@ class TorchAdapter:
         """Each probe with the layers that answer to it."""
         found, modules, limits = {}, dict(named_modules(self._models)), dict[str, None]()
         for name, one in self._probes.items():
-            answers, _ = one.run()
+            answers, outputs = one.run()
             limits.update(dict.fromkeys(one.notes))
             layers = tuple(LayerFacts(key, _kind(modules, key), tuple(x.shape[1:])) for key, x in answers.items())
-            found[name] = replace(one.facts, layers=layers)
+            shapes = {model: tuple(x.shape[1:]) for model, x in outputs.items()}
+            found[name] = replace(one.facts, layers=layers, outputs=shapes)
         self._limits = tuple(limits)
         return found
+
+    def inputs(self, name: str) -> Mapping[str, np.ndarray]:
+        one = self._probes[name]
+        return one.inputs if one.given.store and one.whole else {}
 
     def augment(self) -> None:
         if self._probes and AUGMENTATIONS not in self._probes:

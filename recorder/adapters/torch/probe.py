@@ -52,16 +52,27 @@ class ProbePass:
     def __init__(self, models: Models, probe: Any, layers: Layers = None) -> None:
         self.given = probe if isinstance(probe, Probe) else Probe(probe)
         self.calls = _calls(models, self.given.inputs)
-        tensors = {name: x for call in self.calls for name, x in call.tensors.items()}
-        self.inputs = {name: array_of(x) for name, x in tensors.items()}
-        dtypes = {name: str(x.dtype).removeprefix("torch.") for name, x in tensors.items()}
-        self.whole = all(call.whole for call in self.calls)  # `inputs` are all that the model is called with
+        dtypes = {name: str(x.dtype).removeprefix("torch.") for name, x in self._tensors.items()}
         self.facts = described(self.given, self.inputs, labels=self.calls[0].labels, dtypes=dtypes)
         self.samples = self.facts.samples
         self.watched = _chosen(models, layers)
         self._models, self._layers = models, layers
         self.notes: list[str] = []
         self._units_last = False
+
+    @property
+    def inputs(self) -> dict[str, np.ndarray]:
+        """Input -> (sample, ...); "" is the only one."""
+        return {name: array_of(x) for name, x in self._tensors.items()}
+
+    @property
+    def whole(self) -> bool:
+        """Whether `inputs` are all that the models are called with."""
+        return all(call.whole for call in self.calls)
+
+    @property
+    def _tensors(self) -> dict[str, torch.Tensor]:
+        return {name: x for call in self.calls for name, x in call.tensors.items()}
 
     def run(self) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor]]:
         """-> {layer: (sample, unit, ...) float32} and {"" or model: (sample, ...)}, on the model's device.

@@ -77,6 +77,9 @@ class Sharded:
         self._team.meet(f"the forward pass of the probe {name!r}" if name else "the probe's forward pass")
         return self._inner.probe(name)
 
+    def inputs(self, name: str) -> Mapping[str, np.ndarray]:
+        return self._inner.inputs(name)
+
     def augment(self) -> None:
         self._inner.augment()
 
