@@ -8,7 +8,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 H5PY_OTHER := .venv-h5py314
-EXTRAS := torch,tensorboard,parquet,dev
+EXTRAS := torch,tensorboard,parquet,loops,dev
 KERAS := .venv-keras
 
 .DEFAULT_GOAL := help

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from recorder import instruments as instruments
+    from recorder import loops as loops
     from recorder.analysis.classification import classification as classification
     from recorder.analysis.health import Health as Health
+    from recorder.measuring.measure import measure as measure
     from recorder.notebook import open_run as open_run
     from recorder.probe import Probe as Probe
     from recorder.recording.anomaly import Anomaly as Anomaly
@@ -43,6 +45,7 @@ _HOMES = {
     "each_epoch": "recorder.schedule",
     "epoch_ends": "recorder.schedule",
     "every": "recorder.schedule",
+    "measure": "recorder.measuring.measure",
     "open_run": "recorder.notebook",
     "pairs": "recorder.schedule",
     "record": "recorder.recording.record",
@@ -61,6 +64,8 @@ __all__ = [
     "epoch_ends",
     "every",
     "instruments",
+    "loops",
+    "measure",
     "open_run",
     "pairs",
     "record",
@@ -68,8 +73,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> Any:
-    if name == "instruments":
-        return import_module("recorder.instruments")
+    if name in ("instruments", "loops"):
+        return import_module(f"recorder.{name}")
     if name in _HOMES:
         globals()[name] = value = getattr(import_module(_HOMES[name]), name)
         return value

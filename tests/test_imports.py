@@ -14,8 +14,9 @@ from recorder.runfile.schema import Kind, Series
 from recorder.runfile.writer import RunWriter
 
 ROOT = Path(__file__).parents[1]
-FRAMEWORKS = ("torch", "torchvision", "tensorflow", "keras", "jax")
-RECORDING = ("recorder.recording.record", "recorder.adapters")
+LOOPS = ("lightning", "pytorch_lightning", "transformers", "accelerate")
+FRAMEWORKS = ("torch", "torchvision", "tensorflow", "keras", "jax", *LOOPS)
+RECORDING = ("recorder.recording.record", "recorder.adapters", "recorder.loops")
 
 
 def loaded(code: str, wanted: tuple[str, ...], *, path: Path = ROOT, cwd: Path = ROOT) -> list[str]:
