@@ -45,7 +45,7 @@ def fitted(stored: Mapping[str, Any], wanted: Mapping[str, Shape], where: str) -
 
 
 def weights_in(found: Any, key: str, where: str, *, tensor: type) -> Mapping[str, Any]:
-    """The tensors by name in what a file holds: at `key` ("ema", "callbacks.EMA.state"), or where they are as a rule."""
+    """The tensors by name in what a file holds: at `key` ("ema", "callbacks.EMA"), or where they are as a rule."""
     if key:
         return _at(found, key, where, tensor=tensor)
     if _is_state(found, tensor):

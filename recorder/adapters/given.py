@@ -20,10 +20,10 @@ def by_label(optimizer: Any) -> dict[str, Any]:
     return {"": optimizer}
 
 
-def matching(layers: Iterable[str | type], known: Mapping[str, Layer]) -> dict[str, Layer]:
+def matching(layers: str | type | Iterable[str | type], known: Mapping[str, Layer]) -> dict[str, Layer]:
     """The known layers that a name, a glob or a class of `layers` picks, in order; RecordError where one picks none."""
     chosen: set[str] = set()
-    for wanted in layers:
+    for wanted in [layers] if isinstance(layers, str | type) else layers:
         if isinstance(wanted, str):
             names = {name for name in known if name == wanted or fnmatchcase(name, wanted)}
         else:

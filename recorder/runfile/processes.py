@@ -62,13 +62,25 @@ def trained(volumes: Sequence[StoredVolume]) -> list[list[StoredVolume]]:
 
 
 def merged_meta(volumes: Sequence[StoredVolume]) -> dict[str, Any]:
-    """What the newest process that trained says of itself, with all parts that the model ever had."""
+    """What the newest process that trained says of itself, with all parts and probes that the model ever had."""
     merged = dict(trained(volumes)[-1][0].declaration.meta)
     for key in OF_THE_MODEL if len(volumes) > 1 else ():
         lists = [said for volume in volumes if isinstance(said := volume.declaration.meta.get(key), list)]
         known = {str(one.get("name")): one for said in lists for one in said if isinstance(one, Mapping)}
         merged |= {key: list(known.values())} if known else {}
+    probes = _probes(merged)
+    for volume in volumes:  # where measured ones are among them, these asked more
+        probes |= {name: one for name, one in _probes(volume.declaration.meta).items() if name not in probes}
+    if probes:
+        merged["probes"] = probes
+        merged["probe_samples"] = merged.get("probe_samples") or next(iter(probes.values())).get("samples", 0)
     return merged
+
+
+def _probes(meta: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    said = meta.get("probes")
+    known = said.items() if isinstance(said, Mapping) else ()
+    return {str(name): one for name, one in known if isinstance(one, Mapping)}
 
 
 def processes(volumes: Sequence[StoredVolume], newest: Status) -> tuple[Process, ...]:

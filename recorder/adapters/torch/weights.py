@@ -79,7 +79,7 @@ def _unsafe(path: Path, error: UnpicklingError) -> str:
     named = ", ".join(classes[:CLASSES]) + (f" and {len(classes) - CLASSES} more" if len(classes) > CLASSES else "")
     new = path.with_name(f"{path.stem}-weights.pth").name
     return (
-        f"holds objects of {named} beside weights, and to read those is to run code from the file, so nothing was read. "
+        f"holds objects of {named} beside weights, and reading those would run code from the file; nothing was read. "
         "If you made the file yourself, save its weights alone: "
         f"x = torch.load({path.name!r}, weights_only=False, map_location='cpu'); "
         f"torch.save(x.state_dict() if hasattr(x, 'state_dict') else x.get('state_dict', x), {new!r})"
