@@ -16,6 +16,7 @@ from recorder.charting import events, flight
 from recorder.charting.default_chart import default_chart
 from recorder.charting.shares import Shares
 from recorder.errors import NotRecordedError
+from recorder.probe import suffixed, unsuffixed
 from recorder.runfile.schema import Kind
 from recorder.view import At, RunView, Window
 
@@ -51,12 +52,12 @@ def entries(run: RunView) -> tuple[Entry, ...]:
             continue
         if name == flight.BATCH:  # texts, which the table has
             continue
-        instrument = _instrument(s.instrument)
+        instrument, (base, probe) = _instrument(s.instrument), unsuffixed(name)
         plain = Entry(name, name, s.kind, s.unit, s.doc, items=s.items, item_dim=s.item_dim)
-        if name not in getattr(instrument, "inner", ()):
+        if base not in getattr(instrument, "inner", ()):
             others[name] = replace(plain, draw=getattr(instrument, "chart", default_chart))
-        for derived, draw in getattr(instrument, "derived", {}).get(name, {}).items():
-            others[derived] = replace(plain, name=derived, draw=draw)
+        for derived, draw in getattr(instrument, "derived", {}).get(base, {}).items():
+            others[suffixed(derived, probe)] = replace(plain, name=suffixed(derived, probe), draw=draw)
     if flight.NUMBERS in run.series and flight.NAME not in others:
         numbers = run.series[flight.NUMBERS].items
         others[flight.NAME] = Entry(
@@ -69,10 +70,12 @@ def entries(run: RunView) -> tuple[Entry, ...]:
 
 def share(run: RunView, name: str) -> Shares | None:
     """The run with the share of that name in it, derived from counts that it holds."""
+    wanted, probe = unsuffixed(name)
     for series, s in run.series.items():
-        derive = getattr(_instrument(s.instrument), "shares", {}).get(series, {}).get(name)
-        if derive is not None:
-            found: Shares = derive(run)
+        base, of = unsuffixed(series)
+        derive = getattr(_instrument(s.instrument), "shares", {}).get(base, {}).get(wanted)
+        if derive is not None and of == probe:
+            found: Shares = derive(run, series)
             return found
     return None
 
@@ -108,8 +111,8 @@ def drawn(run: RunView, entry: Entry, at: At, window: Window) -> View:
 
 
 def _instrument(name: str) -> Any:
-    """The class that measured a series, or None where this version knows no such instrument."""
-    return _known().get(name)
+    """The class that measured a series, on whatever probe; None where this version knows no such instrument."""
+    return _known().get(unsuffixed(name)[0])
 
 
 def _known() -> Mapping[str, Any]:

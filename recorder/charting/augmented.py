@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import numpy as np
 
 from recorder.chart import Bars, Chart, Heat, Line, Mark, Picture, Plate, Scale, View
 from recorder.charting import sample_correlation, unit_correlation
 from recorder.charting.captions import about, many
-from recorder.charting.probed import facts, sample_name, thumbnail
+from recorder.charting.probed import Probed
 from recorder.errors import NotRecordedError
 from recorder.view import At, RunView, Window
 
 SHARE = "within / total"
-ACROSS = 6  # pictures a row of the gallery
 
 
 def chart(run: RunView, series: str, at: At, window: Window) -> View:
@@ -99,17 +97,20 @@ def by_transform(run: RunView, series: str, at: At, window: Window) -> View:  # 
 
 def gallery(run: RunView, series: str, at: At, window: Window) -> View:  # noqa: ARG001
     """The clean image, and of each transform one example at each strength."""
-    made = _made(run, series)
+    probe = Probed(run, series)
+    made = probe.augmentations
+    if not made:
+        raise NotRecordedError("this run has no probe of augmentations; record one with AugmentationVariance()")
     chosen: dict[tuple[str, float], int] = {}
     for k, one in enumerate(made):
-        if one["sample"] == made[0]["sample"]:
-            chosen.setdefault((one["transform"], one["strength"]), k)
+        if one.sample == made[0].sample:
+            chosen.setdefault((one.transform, one.strength), k)
     rows: dict[str, list[Chart]] = {}
     for (transform, _), k in sorted(chosen.items(), key=lambda one: one[1]):
-        pixels = thumbnail(run, series, k)
+        pixels = probe.thumbnail(k)
         if pixels is None:
             raise NotRecordedError("the probe's images are not in the run; record them with Probe(..., store=True)")
-        rows.setdefault(transform, []).append(Chart(sample_name(run, series, k), marks=(Picture(pixels),)))
+        rows.setdefault(transform, []).append(Chart(probe.name(k), marks=(Picture(pixels),)))
     caption = (
         f"{many(len(made), 'image', 'images')} of the probe, of which one of each transform and strength is shown."
     )
@@ -118,22 +119,15 @@ def gallery(run: RunView, series: str, at: At, window: Window) -> View:  # noqa:
 
 def grid(run: RunView, series: str, shape: Sequence[int]) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """The transforms and the strengths that rows and columns of a cosine map stand for."""
-    made = [one for one in facts(run, series).get("augmentations") or () if one["strength"]]
-    transforms = tuple(dict.fromkeys(one["transform"] for one in made))
-    strengths = tuple(f"{v:g}" for v in sorted({one["strength"] for one in made}))
+    made = [one for one in Probed(run, series).augmentations if one.strength]
+    transforms = tuple(dict.fromkeys(one.transform for one in made))
+    strengths = tuple(f"{v:g}" for v in sorted({one.strength for one in made}))
     if (len(transforms), len(strengths)) == tuple(shape):
         return transforms, strengths
     return tuple(map(str, range(shape[0]))), tuple(map(str, range(shape[1])))
 
 
-def _made(run: RunView, series: str) -> Sequence[Mapping[str, Any]]:
-    made = facts(run, series).get("augmentations") or ()
-    if not made:
-        raise NotRecordedError("this run has no probe of augmentations; record one with AugmentationVariance()")
-    return made
-
-
 def _how_many(run: RunView, series: str) -> str:
-    made = facts(run, series).get("augmentations") or ()
-    images = len({one["sample"] for one in made})
+    made = Probed(run, series).augmentations
+    images = len({one.sample for one in made})
     return f"{many(len(made) - images, 'augmentation', 'augmentations')} of {many(images, 'image', 'images')}"

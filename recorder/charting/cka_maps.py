@@ -7,6 +7,7 @@ length 1, so that it is the sum over the product of two of them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from typing import Literal
 
 import numpy as np
@@ -76,10 +77,10 @@ class CkaMap:
 def _grams(run: RunView, series: str, layer: str, window: Window) -> tuple[Clock, np.ndarray]:
     """The clock, and (step, sample x sample): of as many steps as fit into the memory of one map."""
     s = run.series[series]
-    size = 8 * int(np.prod(s.shape_of(layer)))
-    points = int(np.clip(BYTES // max(size * len(s.items), 1), 16, STEPS))
+    size = prod(s.shape_of(layer))
+    points = int(np.clip(BYTES // max(8 * size * len(s.items), 1), 16, STEPS))
     clock, grams = run.rows(series, layer, Window(window.lo, window.hi, min(points, window.points), window.x))
-    return clock, np.asarray(grams, float).reshape(len(clock), -1)
+    return clock, np.asarray(grams, float).reshape(len(clock), size)
 
 
 def _about(run: RunView, series: str) -> str:

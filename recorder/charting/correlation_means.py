@@ -14,7 +14,7 @@ from recorder.analysis.correlation import noise_floor
 from recorder.analysis.layer_pairs import layers_of, pair_name
 from recorder.chart import Chart, Line, Mark, Plate, Scale, View
 from recorder.charting.captions import about, many, stretch
-from recorder.charting.probed import beside, samples
+from recorder.charting.probed import Probed, beside
 from recorder.charting.time_axis import places
 from recorder.view import At, RunView, Window
 
@@ -50,7 +50,10 @@ def _panel(run: RunView, series: str, window: Window) -> Chart:
             marks.append(Line(x, np.asarray(values, float), label, colour=k, dashed=dashed))
             ends += x[[0, -1]].tolist() if len(x) else []
             steps = clock.step if len(clock) > len(steps) else steps
-    n, caption = samples(run, series), f"{about(run, s)} Each layer with itself, and dashed with the next one shown"
+    n, caption = (
+        Probed(run, series).samples,
+        f"{about(run, s)} Each layer with itself, and dashed with the next one shown",
+    )
     if len(shown) < len(layers):
         caption += f" ({len(shown)} of {many(len(layers), 'layer', 'layers')})"
     if series.partition("@")[0] == ABSOLUTE and n > 1 and ends:

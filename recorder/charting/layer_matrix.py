@@ -5,8 +5,8 @@ The colours run over what the whole training has, so that a step can be compared
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -14,8 +14,9 @@ from recorder.analysis.layer_pairs import halves, layers_of, square
 from recorder.chart import Chart, Heat, Limits, Line, Mark, Plate, Rule, Scale, View
 from recorder.charting.captions import about, many
 from recorder.charting.default_chart import curve, default_chart, labelled, words
-from recorder.charting.probed import samples
+from recorder.charting.probed import Probed
 from recorder.charting.time_axis import places, time_scale
+from recorder.probe import unsuffixed
 from recorder.view import At, RunView, Window
 
 
@@ -23,12 +24,12 @@ from recorder.view import At, RunView, Window
 class LayerMatrix:
     """Draws a series of pairs of layers; an `Entry.draw`.
 
-    `limits` are those of the colours, None: of all recorded steps. `floor` is what independent units would give on
-    that many samples.
+    `limits` are those of the colours, None: of all recorded steps. `floors` say, by series, what independent units
+    would give on so many samples.
     """
 
     limits: Limits | None = None
-    floor: Callable[[int], float] | None = None
+    floors: Mapping[str, Callable[[int], float]] = field(default_factory=dict)
 
     def __call__(self, run: RunView, series: str, at: At, window: Window) -> View:
         """The matrix at a step above the curve of one pair; just the curve where the items are no pairs of layers."""
@@ -59,9 +60,10 @@ class LayerMatrix:
         item = s.items[0] if at.item is None else at.item
         one = curve(run, series, item, window)
         marks: list[Mark] = list(one.marks)
-        n, caption = samples(run, series), f"{item}, {one.caption}"
-        if self.floor is not None and n > 1 and one.limits is not None:
-            level = self.floor(n)
+        n, caption = Probed(run, series).samples, f"{item}, {one.caption}"
+        floor = self.floors.get(unsuffixed(series)[0])
+        if floor is not None and n > 1 and one.limits is not None:
+            level = floor(n)
             ends = np.array(one.limits)
             marks.append(Line(ends, np.full(2, level), "independent units", colour=6, dashed=True, steps=True))
             caption += f"; {n:,} samples of independent units would give {level:.3g}"

@@ -17,7 +17,8 @@ from recorder.errors import NotRecordedError
 from recorder.runfile.schema import Clock
 from recorder.view import At, RunView, Window
 
-Derived = Mapping[str, Mapping[str, Callable[[RunView, str, At, Window], View]]]  # series -> entry -> its drawer
+Drawer = Callable[[RunView, str, At, Window], View]
+Derived = Mapping[str, Mapping[str, Drawer]]  # series -> entry -> its drawer
 SPAN = 100.0  # means beyond this ratio are shown by factors
 
 

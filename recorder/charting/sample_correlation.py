@@ -10,9 +10,9 @@ from dataclasses import replace
 
 import numpy as np
 
-from recorder.chart import Chart, Heat, Picture, Plate, Rule, Scale, View
+from recorder.chart import Chart, Heat, Picture, Plate, Scale, View
 from recorder.charting.captions import about
-from recorder.charting.probed import by_label, sample_name, stretches, thumbnail
+from recorder.charting.probed import Probed
 from recorder.view import At, RunView, Window
 
 TITLES = {
@@ -36,9 +36,10 @@ def _map(run: RunView, series: str, at: At, name: str) -> View:
     s = run.series[series]
     item = s.items[0] if at.item is None else at.item
     step, row = run.row(series, at.step, item)
-    order = by_label(run, series, len(row))
+    probe = Probed(run, series)
+    order = probe.order(len(row))
     r = np.asarray(row, float)[np.ix_(order, order)]
-    names = tuple(sample_name(run, series, int(k)) for k in order)
+    names = tuple(probe.name(int(k)) for k in order)
     different = name == "sample_dissimilarity"
     heat = (
         Heat(1 - r, label="1 - r", limits=(0.0, 2.0))
@@ -49,24 +50,21 @@ def _map(run: RunView, series: str, at: At, name: str) -> View:
     ordered = ", by label" if not np.array_equal(order, np.arange(len(order))) else ""
     doc = about(run, s).replace("Pearson's r", "1 - Pearson's r") if different else about(run, s)
     caption = f"{doc} {item} at step {step:,}, {len(r):,} samples{ordered}."
-    scale = Scale("sample", names=names, parts=stretches(run, series, order))
-    rules = tuple(Rule(end, axis) for _, end, _ in scale.parts[:-1] for axis in "xy")
-    above = Chart(title, scale, replace(scale, reverse=True), (heat, *rules), caption)
+    scale = Scale("sample", names=names, parts=probe.stretches(order))
+    above = Chart(title, scale, replace(scale, reverse=True), (heat,), caption)
     chosen = at.samples if at.samples is not None else _closest(r, order)
-    shown = pictures(run, series, chosen)
+    shown = pictures(probe, chosen)
     if not shown:
         return above
-    a, b = (sample_name(run, series, k) for k in chosen)
+    a, b = (probe.name(k) for k in chosen)
     how = "under the cursor" if at.samples is not None else "most alike"
     return Plate(((above,), shown), title, f"{caption} Below, {how}: samples {a} and {b}.", heights=(3.0, 1.2))
 
 
-def pictures(run: RunView, series: str, which: Sequence[int]) -> tuple[Chart, ...]:
+def pictures(probe: Probed, which: Sequence[int]) -> tuple[Chart, ...]:
     """These samples as pictures; () where they are none."""
-    found = [(k, thumbnail(run, series, k)) for k in which]
-    return tuple(
-        Chart(sample_name(run, series, k), marks=(Picture(pixels),)) for k, pixels in found if pixels is not None
-    )
+    found = [(k, probe.thumbnail(k)) for k in which]
+    return tuple(Chart(probe.described(k), marks=(Picture(pixels),)) for k, pixels in found if pixels is not None)
 
 
 def _closest(r: np.ndarray, order: np.ndarray) -> tuple[int, int]:

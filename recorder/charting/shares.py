@@ -13,10 +13,12 @@ import numpy as np
 from recorder.chart import View
 from recorder.charting.default_chart import default_chart
 from recorder.errors import NotRecordedError
+from recorder.probe import suffixed, unsuffixed
 from recorder.runfile.schema import Clock, Event, Series
 from recorder.view import At, Envelope, RunView, Window
 
 EVERYTHING = Window(points=sys.maxsize)
+Derive = Callable[[RunView, str], "Shares"]  # of a run and its series of counts
 
 
 @dataclass(frozen=True)
@@ -26,17 +28,20 @@ class Share:
     counts: str
     name: str
     doc: str
-    wholes: Callable[[RunView], Mapping[str, int]]
+    wholes: Callable[[RunView, str], Mapping[str, int]]  # of a run and its series of counts
 
-    def of(self, run: RunView) -> Shares:
-        """The shares of one run."""
-        return Shares(run, self.counts, self.name, self.doc, self.wholes(run))
+    def of(self, run: RunView, series: str = "") -> Shares:
+        """The shares of one run; `series` are the counts of another probe than the default one: `name@noise`."""
+        counts = series or self.counts
+        name = suffixed(self.name, unsuffixed(counts)[1])
+        return Shares(run, counts, name, self.doc, self.wholes(run, counts))
 
-    def __call__(self, run: RunView, series: str, at: At, window: Window) -> View:  # noqa: ARG002  it knows its counts
-        return default_chart(self.of(run), self.name, at, window)
+    def __call__(self, run: RunView, series: str, at: At, window: Window) -> View:
+        shares = self.of(run, series)
+        return default_chart(shares, shares.share, at, window)
 
 
-def tensor_sizes(run: RunView) -> dict[str, int]:
+def tensor_sizes(run: RunView, series: str) -> dict[str, int]:  # noqa: ARG001  of tensors there is one size each
     """The entries of each tensor."""
     return {tensor["name"]: prod(tensor["shape"]) for tensor in run.meta.get("tensors", ())}
 

@@ -23,6 +23,9 @@ class ActivationHistogram:
     statistics: frozenset[Statistic] = frozenset()
     needs = frozenset({Need.PROBE})
 
+    def __init__(self, *, probe: str = "") -> None:
+        self.probe = probe
+
     def declare(self, facts: Facts) -> tuple[Series, ...]:
         return (
             Series("activation_histogram", Kind.DISTRIBUTION, "activation",

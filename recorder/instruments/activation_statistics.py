@@ -15,7 +15,8 @@ import numpy as np
 from recorder.analysis.activation import BOUNDS, activation_statistics
 from recorder.analysis.activation import ActivationStatistics as Statistics
 from recorder.chart import View
-from recorder.charting.shares import Share, Shares
+from recorder.charting.probed import Probed
+from recorder.charting.shares import Derive, Share
 from recorder.reading import Facts, Need, Reading, Statistic
 from recorder.runfile.schema import Kind, Series
 from recorder.view import At, RunView, Window
@@ -32,14 +33,14 @@ SERIES = {
 SATURATED = ("count", "uint64", "Activations of a sigmoid- or tanh-like layer within 5 % of its bounds.")
 
 
-def _numbers(run: RunView) -> dict[str, int]:
+def _numbers(run: RunView, series: str) -> dict[str, int]:
     """How many activations each layer has on the probe batch, from what the run knows of its model."""
-    samples = int(run.meta.get("probe_samples", 0))
-    return {layer["name"]: samples * prod(layer["shape"]) for layer in run.meta.get("layers", ())}
+    probed = Probed(run, series)
+    return {name: probed.samples * prod(shape) for name, shape in probed.shapes.items()}
 
 
-def _units(run: RunView) -> dict[str, int]:
-    return {layer["name"]: int((layer["shape"] or [1])[0]) for layer in run.meta.get("layers", ())}
+def _units(run: RunView, series: str) -> dict[str, int]:
+    return {name: (shape or (1,))[0] for name, shape in Probed(run, series).shapes.items()}
 
 
 SHARED = (
@@ -64,12 +65,11 @@ class ActivationStatistics:
     name = "activation_statistics"
     statistics: frozenset[Statistic] = frozenset()
     needs = frozenset({Need.PROBE})
-    shares: ClassVar[Mapping[str, Mapping[str, Callable[[RunView], Shares]]]] = {
-        share.counts: {share.name: share.of} for share in SHARED
-    }
+    shares: ClassVar[Mapping[str, Mapping[str, Derive]]] = {share.counts: {share.name: share.of} for share in SHARED}
     derived: ClassVar[Mapping[str, Mapping[str, Share]]] = {share.counts: {share.name: share} for share in SHARED}
 
-    def __init__(self) -> None:
+    def __init__(self, *, probe: str = "") -> None:
+        self.probe = probe
         self._kinds: Mapping[str, str] = {}
 
     def declare(self, facts: Facts) -> tuple[Series, ...]:

@@ -10,17 +10,16 @@ counted stands in `recorder.analysis.signs`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
 
 from recorder.charting.per_epoch import Curve, Derived, PerEpoch
-from recorder.charting.shares import Share, Shares, tensor_sizes
+from recorder.charting.shares import Derive, Share, tensor_sizes
 from recorder.errors import RecordError
 from recorder.reading import Facts, Need, Reading, Statistic
 from recorder.runfile.schema import Kind, Series
-from recorder.view import RunView
 
 COUNTS = {
     "near_zero_count": "Entries of the gradient with |g| <= {tau:g}.",
@@ -68,7 +67,7 @@ class NearZero:
         Statistic.NEAR_ZERO_FLIPS, Statistic.NEAR_ZERO_MINIMA, Statistic.NEAR_ZERO_MAXIMA, Statistic.COMPARED,
     })  # fmt: skip
     needs: frozenset[Need] = frozenset()
-    shares: ClassVar[Mapping[str, Mapping[str, Callable[[RunView], Shares]]]] = {SHARE.counts: {SHARE.name: SHARE.of}}
+    shares: ClassVar[Mapping[str, Mapping[str, Derive]]] = {SHARE.counts: {SHARE.name: SHARE.of}}
     derived: ClassVar[Derived] = {
         "near_zero_count": {SHARE.name: SHARE, "near_zero_count_per_epoch": COUNT_PER_EPOCH},
         "near_zero_released_share": {"near_zero_released_per_epoch": RELEASED_PER_EPOCH},

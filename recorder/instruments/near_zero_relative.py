@@ -8,17 +8,16 @@ counts the same; `near_zero` has absolute limits. Over normally distributed entr
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import ClassVar
 
 import numpy as np
 
 from recorder.analysis.signs import RELATIVE_TAU
-from recorder.charting.shares import Share, Shares, tensor_sizes
+from recorder.charting.shares import Derive, Share, tensor_sizes
 from recorder.errors import RecordError
 from recorder.reading import Facts, Need, Reading, Statistic
 from recorder.runfile.schema import Kind, Series
-from recorder.view import RunView
 
 SHARE = Share(
     "near_zero_relative_count", "near_zero_relative_share",
@@ -32,7 +31,7 @@ class NearZeroRelative:
     name = "near_zero_relative"
     statistics = frozenset({Statistic.NEAR_ZERO_RELATIVE})
     needs: frozenset[Need] = frozenset()
-    shares: ClassVar[Mapping[str, Mapping[str, Callable[[RunView], Shares]]]] = {SHARE.counts: {SHARE.name: SHARE.of}}
+    shares: ClassVar[Mapping[str, Mapping[str, Derive]]] = {SHARE.counts: {SHARE.name: SHARE.of}}
     derived: ClassVar[Mapping[str, Mapping[str, Share]]] = {SHARE.counts: {SHARE.name: SHARE}}
 
     def __init__(self, *, tau: float = RELATIVE_TAU) -> None:

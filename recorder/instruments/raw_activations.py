@@ -22,7 +22,8 @@ class RawActivations:
     statistics: frozenset[Statistic] = frozenset()
     needs = frozenset({Need.PROBE})
 
-    def __init__(self, layers: str | Sequence[str] = "*", *, max_size: float = 256e6) -> None:
+    def __init__(self, layers: str | Sequence[str] = "*", *, max_size: float = 256e6, probe: str = "") -> None:
+        self.probe = probe
         self.patterns = (layers,) if isinstance(layers, str) else tuple(layers)
         self.max_size = int(max_size)
         self._layers: tuple[str, ...] = ()
