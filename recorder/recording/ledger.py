@@ -94,6 +94,11 @@ class Ledger:
             self._show({**self.scalars.recorded("step", numbers), **dict(chain.from_iterable(totals))}, moment, at)
         self._judge_scalars(numbers, moment)
 
+    def logs(self, numbers: Mapping[str, float]) -> None:
+        """Some scalars of the step that comes now are given now and then, so they have rows of their own."""
+        if self.scalars.known("step"):
+            self._take_in("step", numbers)
+
     def epoch(self, numbers: Mapping[str, float], moment: Moment, at: float) -> None:
         """The scalars of one epoch."""
         self.latest.update(numbers)

@@ -85,6 +85,7 @@ class _Iteration(NamedTuple):
     timing: Mapping[str, float]
     batch: Batch | None
     collect: Callable[[], Collected]
+    logged: tuple[str, ...] = ()  # those of the scalars that came before it
 
 
 class Session:
@@ -177,7 +178,8 @@ class Session:
     def iteration(self, samples: int | None, given: Mapping[str, Any], batch: Batch | None = None) -> None:
         """End the iteration at this moment; the next update is one step on."""
         moment = self.moment
-        if self._logged:
+        logged = tuple(self._logged)
+        if logged:
             given, self._logged = {**self._logged, **given}, {}
         timing = self.cost.iteration(self._adapter, samples)
         urgent = moment.step == self._start.moment.step
@@ -194,7 +196,7 @@ class Session:
             due = self._conductor.due if updated else ()
             self._move_to(Moment(moment.step + 1, moment.epoch, moment.updates + updated))
         names: dict[str, float] = dict.fromkeys(given, nan)  # not the values, which may hold a graph
-        iteration = _Iteration(moment, time.time(), due, names, timing, batch, collect)
+        iteration = _Iteration(moment, time.time(), due, names, timing, batch, collect, logged)
         self._iterations.append(iteration)
         full = self._gathering.full(now=iteration.at, took=timing["step_time"], tensors=len(self._facts.tensors))
         if full or urgent or any(player.raw for player in due):
@@ -491,6 +493,8 @@ class Session:
             {s.value: collected.table[s] for s in self._each_update if s in collected.table} if collected.table else {}
         )
         self._flight.last.append(Step(moment, at, numbers, iteration.batch, norms))
+        if iteration.logged:
+            self.ledger.logs({name: numbers[name] for name in iteration.logged})
         self.ledger.step(rows, numbers, moment, at)
         if norms and not any(norms.keys() & row.keys() for row in rows.values()):
             self.ledger.judge(norms, dict.fromkeys(norms, self._tensors), moment)

@@ -100,7 +100,7 @@ def test_a_loss_of_the_epoch_is_not_the_loss_of_the_step(tmp_path):
 def test_numbers_between_two_steps_are_those_of_the_next_one(tmp_path):
     with record(Quadratic(), tmp_path / "r.h5", instruments=[], progress=False) as run:
         for step in range(6):
-            run.step(loss=float(step))
+            run.step(loss=float(step), **({"rare": 1.0} if step == 2 else {}))
             if step % 2:
                 run.log(val_loss=step / 10)
                 run.log(val_accuracy=0.5, val_loss=step / 100)  # again at the same moment: the last one counts
@@ -108,8 +108,10 @@ def test_numbers_between_two_steps_are_those_of_the_next_one(tmp_path):
                 run.epoch(val_f1=1.0)
     found = open_run(tmp_path / "r.h5")
     assert found["loss"].step.tolist() == [0, 1, 2, 3, 4, 5]
-    assert found["val_loss"].step.tolist() == found["val_accuracy"].step.tolist() == [2, 4, 6]  # none comes after step 5
+    for name in ("val_loss", "val_accuracy"):
+        assert found[name].step.tolist() == [2, 4, 6]  # none comes after step 5
     assert found["val_loss"].values.tolist() == [0.01, 0.03, 0.05]
+    assert found["rare"].step.tolist() == [2]  # it has nothing to do with them
     assert found.steps == 6
     assert found["val_f1"].step.tolist() == [4]
 
