@@ -12,11 +12,11 @@ from difflib import get_close_matches
 from typing import Any
 
 from recorder.chart import View
-from recorder.charting import events, flight
+from recorder.charting import events, flight, probe_samples
 from recorder.charting.default_chart import default_chart
 from recorder.charting.shares import Shares
 from recorder.errors import NotRecordedError
-from recorder.probe import suffixed, unsuffixed
+from recorder.probe import is_input, suffixed, unsuffixed
 from recorder.runfile.schema import Kind
 from recorder.view import At, RunView, Window
 
@@ -55,7 +55,8 @@ def entries(run: RunView) -> tuple[Entry, ...]:
         instrument, (base, probe) = _instrument(s.instrument), unsuffixed(name)
         plain = Entry(name, name, s.kind, s.unit, s.doc, items=s.items, item_dim=s.item_dim)
         if base not in getattr(instrument, "inner", ()):
-            others[name] = replace(plain, draw=getattr(instrument, "chart", default_chart))
+            own = probe_samples.chart if is_input(name) else default_chart
+            others[name] = replace(plain, draw=getattr(instrument, "chart", own))
         for derived, draw in getattr(instrument, "derived", {}).get(base, {}).items():
             others[suffixed(derived, probe)] = replace(plain, name=suffixed(derived, probe), draw=draw)
     if flight.NUMBERS in run.series and flight.NAME not in others:

@@ -58,7 +58,10 @@ class ProbeFacts:
 
     @classmethod
     def told(cls, meta: Mapping[str, Any]) -> ProbeFacts:
-        """The facts as they were, from what JSON made of them; what another version says beside them is left out."""
+        """The facts as they were, from what JSON made of them; what another version says beside them is left out.
+
+        ValueError, TypeError or KeyError where no probe can be so.
+        """
         known = {f.name for f in fields(cls)}
         given: dict[str, Any] = {name: _tuple(x) for name, x in meta.items() if name in known}
         given["augmentations"] = tuple(Augmentation(**one) for one in meta.get("augmentations", ()))
@@ -68,7 +71,10 @@ class ProbeFacts:
         given["outputs"] = {model: tuple(shape) for model, shape in meta.get("outputs", {}).items()}
         if (picture := meta.get("picture")) is not None:
             given["picture"] = Picture(**{name: _tuple(x) for name, x in picture.items()})
-        return cls(**given)
+        found = cls(**given)
+        if type(found.samples) is not int or len(found.augmentations) not in (0, found.samples):
+            raise ValueError(f"{found.samples!r} samples, and {len(found.augmentations)} augmentations")
+        return found
 
 
 def _tuple(value: Any) -> Any:
@@ -209,6 +215,11 @@ def unsuffixed(name: str) -> tuple[str, str]:
     """The inverse: ("cka", "noise"); ("cka", "") where it is of the default probe."""
     base, _, probe = name.partition("@")
     return base, probe
+
+
+def is_input(series: str) -> bool:
+    """Whether a series keeps what a probe asks; there is one for each dtype."""
+    return series == INPUT or series.startswith(f"{INPUT}_")
 
 
 def array_of(value: Any) -> np.ndarray:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from recorder.charting.probed import Probed
 from recorder.runfile.schema import Series
 from recorder.view import RunView
 
@@ -19,8 +20,8 @@ def stretch(steps: np.ndarray) -> str:
 
 def about(run: RunView, series: Series) -> str:
     """What a series is; on how many samples, where it was measured on the probe batch."""
-    samples = run.meta.get("probe_samples")
-    if not series.axis.endswith("_probe") or not isinstance(samples, int) or samples < 1:
+    samples = Probed(run, series.name).samples
+    if not series.axis.endswith("_probe") or samples < 1:
         return series.doc
     return f"{series.doc} Probe batch of {many(samples, 'sample', 'samples')}."
 

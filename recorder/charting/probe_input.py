@@ -8,15 +8,18 @@ from dataclasses import replace
 import numpy as np
 
 from recorder.analysis.augmentations import IDENTITY, augment
-from recorder.probe import INPUT, ProbeFacts
+from recorder.probe import ProbeFacts, is_input
 from recorder.view import RunView, Window
 
 
 def probe_facts(run: RunView, probe: str) -> ProbeFacts | None:
-    """What the run says of a probe; None where it has none of that name."""
+    """What the run says of a probe; None where it says nothing of that name, or nothing that can be."""
     known = run.meta.get("probes")
     told = known.get(probe) if isinstance(known, Mapping) else None
-    return ProbeFacts.told(told) if isinstance(told, Mapping) else None
+    try:
+        return ProbeFacts.told(told) if isinstance(told, Mapping) else None
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return None
 
 
 def inputs(run: RunView, probe: str) -> dict[str, np.ndarray]:
@@ -55,16 +58,12 @@ def thumbnail(run: RunView, probe: str, sample: int) -> np.ndarray | None:
 
 def _items(run: RunView, probe: str) -> list[str]:
     """The probe's inputs, of any dtype."""
-    known = [item for name, s in run.series.items() if _is_home(name) for item in s.items]
+    known = [item for name, s in run.series.items() if is_input(name) for item in s.items]
     return [item for item in known if item == probe or item.startswith(f"{probe}/")]
 
 
 def _home(run: RunView, item: str) -> str | None:
-    return next((name for name, s in run.series.items() if _is_home(name) and item in s.items), None)
-
-
-def _is_home(series: str) -> bool:
-    return series == INPUT or series.startswith(f"{INPUT}_")
+    return next((name for name, s in run.series.items() if is_input(name) and item in s.items), None)
 
 
 def _stored(run: RunView, item: str, part: tuple[int, int] | None) -> np.ndarray:

@@ -42,8 +42,8 @@ class Probed:
     @cached_property
     def facts(self) -> ProbeFacts:
         """What the run knows of it; a run of an older version just how many samples its only one has."""
-        default = 0 if "@" in self.series else int(self.run.meta.get("probe_samples", 0))
-        return probe_facts(self.run, self.probe) or ProbeFacts(default)
+        said = 0 if "@" in self.series else self.run.meta.get("probe_samples")
+        return probe_facts(self.run, self.probe) or ProbeFacts(said if isinstance(said, int) else 0)
 
     @property
     def samples(self) -> int:

@@ -19,7 +19,7 @@ from recorder.analysis.health import Judged, findings
 from recorder.charting.captions import many
 from recorder.charting.probe_input import probe_facts
 from recorder.errors import LayerscopeError, RecordError
-from recorder.probe import INPUT
+from recorder.probe import is_input
 from recorder.runfile.layout import log_of, part_of, run_paths
 from recorder.runfile.reader import Run
 from recorder.schedule import Moment
@@ -116,7 +116,7 @@ def _continued(run: Run, resume: Resume, remember: int) -> Start:
     scalars = _scalars(run)
     judged = _judged(run, step, scalars["step"], remember)
     moment = Moment(step, epoch, updates=step, epoch_begins=begins)
-    return Start(moment, True, step, said, doubt, scalars, judged, _probes(run))
+    return Start(moment, True, step, said, doubt, scalars, judged, kept_probes(run))
 
 
 def _judged(run: Run, stop: int, names: Mapping[str, str], rows: int) -> Judged:
@@ -139,9 +139,9 @@ def _last(run: Run, series: str, stop: int, rows: int, item: str | None = None) 
     return run.window(series, Window(int(steps[0]) if len(steps) else stop, stop - 1, max(rows, 1)), item)
 
 
-def _probes(run: Run) -> dict[str, str]:
+def kept_probes(run: Run) -> dict[str, str]:
     """The digests of the probes whose inputs are kept."""
-    kept = {item.partition("/")[0] for name, s in run.series.items() if name.startswith(INPUT) for item in s.items}
+    kept = {item.partition("/")[0] for name, s in run.series.items() if is_input(name) for item in s.items}
     return {name: facts.digest for name in kept if (facts := probe_facts(run, name)) is not None}
 
 
