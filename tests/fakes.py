@@ -79,6 +79,7 @@ class FakeRun:
         k = np.asarray(k, dtype=int)
         chosen = Clock(clock.step[k], clock.epoch[k], clock.time[k])
         found = values[k, self._column(series, item)]
+        found = np.stack(list(found)) if found.dtype == object and len(k) else found  # ragged items
         return chosen, found if part is None else found[:, slice(*part)]
 
 

@@ -13,6 +13,7 @@ made of the images of the default probe. Of all layers where there are at most 3
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
@@ -20,6 +21,8 @@ from recorder.analysis.augmentations import IDENTITY, Augmentation
 from recorder.analysis.correlation import cross_correlation, defined, sample_correlation
 from recorder.analysis.feature_variance import by_transform, cosine_to_clean, within_share
 from recorder.analysis.features import kept_units
+from recorder.charting import augmented as drawn
+from recorder.charting.per_epoch import Derived, Drawer
 from recorder.errors import RecordError
 from recorder.feature_layers import FeatureLayers, Spatial, Wanted
 from recorder.probe import AUGMENTATIONS
@@ -38,6 +41,10 @@ class AugmentationVariance:
     statistics: frozenset[Statistic] = frozenset()
     needs = frozenset({Need.PROBE})
     probe = AUGMENTATIONS
+    chart: ClassVar[Drawer] = staticmethod(drawn.chart)
+    derived: ClassVar[Derived] = {
+        "augmentation_cosine": {"augmentation_by_transform": drawn.by_transform, "augmented_samples": drawn.gallery}
+    }
     inner = frozenset({"augmentation_feature_units"})  # read to name units, no chart of its own
 
     def __init__(

@@ -11,12 +11,15 @@ names others. `cka_gram` keeps each layer's Gram matrix, so that any step can be
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
 from recorder.analysis.cka import gram, u_centred
 from recorder.analysis.layer_pairs import pair_name, pairs_of
+from recorder.charting.cka_maps import CkaMap
+from recorder.charting.layer_matrix import LayerMatrix
+from recorder.charting.per_epoch import Derived, Drawer
 from recorder.errors import RecordError
 from recorder.feature_layers import FeatureLayers, Spatial, Wanted
 from recorder.reading import Facts, Need, Reading, Statistic
@@ -33,6 +36,10 @@ class Cka:
     statistics: frozenset[Statistic] = frozenset()
     needs = frozenset({Need.PROBE})
     probe = ""
+    chart: ClassVar[Drawer] = LayerMatrix(limits=(0.0, 1.0))
+    derived: ClassVar[Derived] = {
+        "cka_gram": {"cka_to_first": CkaMap("first"), "cka_to_last": CkaMap("last"), "cka_of_steps": CkaMap("steps")}
+    }
     inner = frozenset({"cka_gram"})  # read to compare steps, no chart of its own
 
     def __init__(

@@ -13,11 +13,14 @@ All layers are looked at where they have at most 8,192 units in total, else thos
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
-from recorder.analysis.correlation import pairs
+from recorder.analysis.correlation import noise_floor, pairs
 from recorder.analysis.correlation_summary import correlation_summary
 from recorder.analysis.layer_pairs import pair_name, pairs_of
+from recorder.charting import correlation_means
+from recorder.charting.layer_matrix import LayerMatrix
+from recorder.charting.per_epoch import Derived, Drawer
 from recorder.feature_layers import FeatureLayers, Spatial, Wanted
 from recorder.reading import Facts, Need, Reading, Statistic
 from recorder.runfile.schema import Kind, Series
@@ -40,6 +43,8 @@ class CorrelationSummary:
     statistics: frozenset[Statistic] = frozenset()
     needs = frozenset({Need.PROBE})
     probe = ""
+    chart: ClassVar[Drawer] = LayerMatrix(floors={"correlation_mean_abs": noise_floor})
+    derived: ClassVar[Derived] = {"correlation_mean": {"corr_means": correlation_means.chart}}
 
     def __init__(self, layers: Wanted = None, *, spatial: Spatial = "mean", probe: str = "") -> None:
         self.probe = probe

@@ -11,10 +11,13 @@ All layers are looked at where there are at most 32, else those with weights; `l
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
 from recorder.analysis.correlation import defined, sample_correlation
+from recorder.charting import sample_correlation as drawn
+from recorder.charting.per_epoch import Derived, Drawer
 from recorder.errors import RecordError
 from recorder.feature_layers import FeatureLayers, Spatial, Wanted
 from recorder.reading import Facts, Need, Reading, Statistic
@@ -31,6 +34,8 @@ class SampleCorrelation:
     statistics: frozenset[Statistic] = frozenset()
     needs = frozenset({Need.PROBE})
     probe = ""
+    chart: ClassVar[Drawer] = staticmethod(drawn.chart)
+    derived: ClassVar[Derived] = {"sample_correlation": {"sample_dissimilarity": drawn.dissimilarity}}
 
     def __init__(
         self, layers: Wanted = None, *, samples: int = SAMPLES, spatial: Spatial = "mean", probe: str = ""

@@ -12,12 +12,15 @@ At most 8 layers are looked at, those with weights: the first, the last and even
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import ClassVar
 
 import numpy as np
 
 from recorder.analysis.correlation import cross_correlation
 from recorder.analysis.features import kept_units
 from recorder.analysis.layer_pairs import halves, pair_name, pairs_of
+from recorder.charting import unit_correlation as drawn
+from recorder.charting.per_epoch import Derived, Drawer
 from recorder.errors import RecordError
 from recorder.feature_layers import FeatureLayers, Spatial, Wanted
 from recorder.reading import Facts, Need, Reading, Statistic
@@ -34,6 +37,10 @@ class UnitCorrelation:
     statistics: frozenset[Statistic] = frozenset()
     needs = frozenset({Need.PROBE})
     probe = ""
+    chart: ClassVar[Drawer] = staticmethod(drawn.chart)
+    derived: ClassVar[Derived] = {
+        "unit_correlation": {"unit_correlation_clustered": drawn.clustered, "unit_correlation_overview": drawn.overview}
+    }
     inner = frozenset({"unit_correlation_units"})  # read to name units, no chart of its own
 
     def __init__(

@@ -103,9 +103,8 @@ def _of_mark(chart: Chart, mark: Mark, cursor: Cursor) -> list[Reading]:
             k = _between(mark.edges, x)
             if k is None:
                 return []
-            bin_text = f"{_at(chart.x, mark.edges[k])} … {_at(chart.x, mark.edges[k + 1])}"
             return [
-                ("bin", _with_unit(bin_text, chart.x)),
+                _bin(chart.x, float(mark.edges[k]), float(mark.edges[k + 1])),
                 (_name(chart, mark.label), _with_unit(exact(mark.heights[k]), chart.y)),
             ]
         case Points() if x is not None and len(mark.x):
@@ -117,6 +116,14 @@ def _of_mark(chart: Chart, mark: Mark, cursor: Cursor) -> list[Reading]:
         case Box() | Rule() if x is not None and mark.label and _covers(mark, x):
             return [("here", mark.label)]
     return []
+
+
+def _bin(scale: Scale, low: float, high: float) -> Reading:
+    """Where a bar stands: from where to where, or which entry it is."""
+    middle = (low + high) / 2
+    if scale.signed_log is None and scale.label and high - low == 1 and middle == int(middle):
+        return scale.label, exact(middle)
+    return "bin", _with_unit(f"{_at(scale, low)} … {_at(scale, high)}", scale)
 
 
 def _of_points(chart: Chart, mark: Points, x: float, y: float | None) -> list[Reading]:

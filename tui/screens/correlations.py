@@ -13,7 +13,7 @@ import numpy as np
 from textual.message import Message
 
 from recorder.analysis.layer_pairs import halves, layers_of, pair_name
-from recorder.chart import Chart, Heat
+from recorder.chart import Bars, Chart, Heat, Line
 from recorder.charting.probed import beside
 from recorder.charting.unit_correlation import top
 from recorder.entries import Entry
@@ -22,7 +22,7 @@ from tui import messages
 from tui.keys import CORRELATIONS, Key, bindings
 from tui.requests import ReadItems
 from tui.screens.chart_page import TIMES
-from tui.screens.run_page import RunPage
+from tui.screens.run_page import STEPS, RunPage
 from tui.terminal import Cursor
 from tui.widgets.chart_view import ChartView
 from tui.widgets.line import Span
@@ -37,6 +37,7 @@ SERIES = (  # what is shown here, in this order; the first is what the screen be
 )  # fmt: skip
 SAMPLES = ("sample_correlation", "sample_dissimilarity", "augmentation_sample_correlation")
 STRONGEST = 200  # pairs of units that are listed
+CELLS = Key(("←→↑↓",), "", "", "cell")
 NOTHING = """
  No correlations recorded.
 
@@ -64,8 +65,9 @@ class Correlations(RunPage):
         self._way_in = ""  # the entry from which a pair was opened
 
     def keys(self) -> Sequence[Key]:
-        first, *rest = super().keys()
-        return (first, *(key for key in CORRELATIONS if key.short), *rest)
+        mine = [key for key in CORRELATIONS if key.short]
+        first, *rest = (CELLS if key is STEPS and self.grid is not None else key for key in RunPage.keys(self))
+        return (first, *mine, *rest)
 
     # -- what is listed ----------------------------------------------------------------------------------------------
 
@@ -146,6 +148,12 @@ class Correlations(RunPage):
         row, column = self.cell
         return int(chart.y.names[row].split()[0]), int(chart.x.names[column].split()[0])
 
+    def update(self) -> None:
+        """Where nothing was recorded the list says how to, so that it is what is shown."""
+        if self.is_mounted and self.explorer.facts is not None and not self.entries() and self.chart.has_focus:
+            self._focus(self.rows)
+        super().update()
+
     def nothing(self) -> str:
         return super().nothing() if self.entries() else NOTHING
 
@@ -167,9 +175,27 @@ class Correlations(RunPage):
         return None if over_time else heat
 
     @property
+    def _charts(self) -> Sequence[Chart]:
+        """Those that are shown, once they are this entry's."""
+        if self.above is None or self._view is None:
+            return ()
+        return (self._view,) if isinstance(self._view, Chart) else self._view.charts
+
+    @property
+    def places(self) -> int:
+        """How many units or layers stand along x, where the chart is no map and not over time; 0 where it is."""
+        chart = self._charts[-1] if self._charts else None
+        if chart is None or self.grid is not None or chart.x.label in TIMES:
+            return 0
+        bars = next((len(m.heights) for m in chart.marks if isinstance(m, Bars)), 0)
+        return bars or (len(chart.x.names) if any(isinstance(m, Line) for m in chart.marks) else 0)
+
+    @property
     def cell(self) -> tuple[int, int]:
         """Row and column of the cursor, in layers where a cell or a block is a pair of them."""
         entry, grid = self.entry, self.grid
+        if grid is None and self.places:
+            return 0, min(self._cell[1] if self._cell else 0, self.places - 1)
         if entry is None or grid is None:
             return 0, 0
         if self.by_layer and self.item is not None:
@@ -181,6 +207,8 @@ class Correlations(RunPage):
 
     def _cursor(self) -> Cursor:
         grid, heat = self.grid, self.heat
+        if grid is None and self.places:
+            return Cursor(x=float(self.cell[1]), chart=len(self._charts) - 1)
         if grid is None:
             usual = super()._cursor()
             if heat is None or heat.column_steps is None or heat.x is not None or not len(self._track):
@@ -200,6 +228,9 @@ class Correlations(RunPage):
 
     def _go_cell(self, row: int, column: int) -> None:
         grid, entry = self.grid, self.entry
+        if grid is None and self.places:
+            self._cell = 0, min(max(column, 0), self.places - 1)
+            self.update()
         if grid is None or entry is None:
             return
         layers = layers_of(entry.items) if self.by_layer else ()
@@ -213,7 +244,7 @@ class Correlations(RunPage):
 
     def action_column(self, by: int) -> None:
         """The next cell to the right; in a map over time the next step."""
-        if self.grid is None:
+        if self.grid is None and not self.places:
             super().action_column(by)
         else:
             row, column = self.cell
