@@ -13,6 +13,7 @@ import numpy as np
 
 from recorder.analysis.compiled import jit
 
+TINY = np.finfo(np.float64).tiny  # of less there is no 1 / x
 COLUMNS = 256  # units at a time: all their samples stay in the second-level cache while they are read three times
 
 
@@ -31,9 +32,9 @@ def standardise(x: Any, z: Any, begin: Any, dead: Any, nonfinite: Any, eps: Any)
             _sum_and_range(x[a, first:end], mean, low, high)
         for b in range(end - first):
             least, most = np.float64(low[b]), np.float64(high[b])
-            finite = np.isfinite(mean[b])
+            finite = np.isfinite(mean[b]) and np.isfinite(most - least)
             nonfinite[first + b] = not finite
-            dead[first + b] = finite and most - least <= eps * max(abs(least), abs(most))
+            dead[first + b] = finite and most - least <= max(eps * max(abs(least), abs(most)), TINY)
             mean[b] /= samples
             if finite and not dead[first + b]:
                 scale[b] = 1 / (most - least)  # no square over- or underflows

@@ -18,6 +18,8 @@ from typing import Any
 
 import numpy as np
 
+from recorder.analysis.features import rounding, within_rounding
+
 
 @dataclass(frozen=True)
 class Standardised:
@@ -85,16 +87,16 @@ def standardise(layers: Sequence[np.ndarray]) -> Standardised:
     shapes = [x.shape for x in layers]
     if not layers or any(len(shape) != 2 for shape in shapes) or len({shape[0] for shape in shapes}) > 1:
         raise ValueError(f"correlation: expected features (sample, unit) of the same samples, got the shapes {shapes}")
-    if not {x.dtype for x in layers} <= {np.dtype(name) for name in ("float16", "float32", "float64")}:
-        raise ValueError(f"correlation: expected features in floats, got {sorted({x.dtype.name for x in layers})}")
+    if any(x.dtype.kind not in "fiub" or x.dtype.itemsize > 8 for x in layers):
+        raise ValueError(f"correlation: expected real numbers up to float64, got {[x.dtype.name for x in layers]}")
     bounds = tuple(accumulate((shape[1] for shape in shapes), initial=0))
     dtype = np.result_type(*layers, np.float32)
     z = np.empty((shapes[0][0], bounds[-1]), dtype)
     dead, nonfinite = np.ones(bounds[-1], bool), np.zeros(bounds[-1], bool)
     for x, (begin, end) in zip(layers, pairwise(bounds), strict=True):
         if x.size:
-            eps = float(np.finfo(x.dtype).eps)
-            _standardised()(np.ascontiguousarray(x, dtype), z, begin, dead[begin:end], nonfinite[begin:end], eps)
+            own = dead[begin:end], nonfinite[begin:end]
+            _standardised()(np.ascontiguousarray(x, dtype), z, begin, *own, rounding(x.dtype))
     return Standardised(z, bounds, dead, nonfinite)
 
 
@@ -149,11 +151,11 @@ def _standardised() -> Any:
 def _numpy_standardise(
     x: np.ndarray, z: np.ndarray, begin: int, dead: np.ndarray, nonfinite: np.ndarray, eps: float
 ) -> None:
-    wide = x.astype(np.float64)
     with np.errstate(all="ignore"):
+        wide = x.astype(np.float64)
         mean, low, high = wide.mean(axis=0), wide.min(axis=0), wide.max(axis=0)
-        nonfinite[:] = ~np.isfinite(mean)
-        dead[:] = ~nonfinite & (high - low <= eps * np.maximum(np.abs(low), np.abs(high)))
+        nonfinite[:] = ~(np.isfinite(mean) & np.isfinite(high - low))
+        dead[:] = ~nonfinite & within_rounding(low, high, eps)
         wide = (wide - mean) / (high - low)  # no square over- or underflows
         wide /= np.sqrt(np.square(wide).sum(axis=0))
     wide[:, dead | nonfinite] = 0

@@ -7,6 +7,7 @@ made of rounding alone. A unit is not finite where a sample is NaN or infinite. 
 
 from __future__ import annotations
 
+from math import prod
 from typing import Literal
 
 import numpy as np
@@ -30,7 +31,11 @@ def features(activation: np.ndarray, spatial: Spatial = "mean") -> np.ndarray:
             f"features: expected an activation (sample, unit, ...) and spatial 'mean' or 'flatten', "
             f"got the shape {activation.shape} and {spatial!r}"
         )
-    x = activation.reshape(len(activation), -1) if activation.ndim < 3 or spatial == "flatten" else activation
+    x = (
+        activation.reshape(len(activation), prod(activation.shape[1:]))
+        if activation.ndim < 3 or spatial == "flatten"
+        else activation
+    )
     if x.ndim > 2:
         with np.errstate(all="ignore"):
             x = x.mean(axis=tuple(range(2, x.ndim)), dtype=np.float64).astype(_working(x.dtype))
@@ -41,9 +46,19 @@ def dead_units(x: np.ndarray) -> np.ndarray:
     """-> (unit,) bool: which of the features `x` (sample, unit) are the same on every sample."""
     if not len(x):
         return np.ones(x.shape[1], bool)
-    low, high = x.min(axis=0).astype(np.float64), x.max(axis=0).astype(np.float64)
-    with np.errstate(invalid="ignore"):
-        return high - low <= np.finfo(x.dtype).eps * np.maximum(np.abs(low), np.abs(high))
+    with np.errstate(all="ignore"):
+        return within_rounding(x.min(axis=0), x.max(axis=0), rounding(x.dtype))
+
+
+def rounding(dtype: np.dtype) -> float:
+    """The step from 1 to the next number; 0 of whole numbers, which are exact."""
+    return float(np.finfo(dtype).eps) if dtype.kind == "f" else 0.0
+
+
+def within_rounding(low: np.ndarray, high: np.ndarray, eps: float) -> np.ndarray:
+    """-> bool: where the smallest and the largest value are the same but for a rounding of the larger magnitude."""
+    low, high = low.astype(np.float64), high.astype(np.float64)
+    return high - low <= np.maximum(eps * np.maximum(np.abs(low), np.abs(high)), np.finfo(np.float64).tiny)
 
 
 def centred(x: np.ndarray) -> np.ndarray:
