@@ -12,6 +12,7 @@ from pathlib import Path
 from recorder.errors import RecordError
 from recorder.measuring.step_of import compiled, epoch_of, step_of
 from recorder.runfile.reader import Run
+from recorder.runfile.schema import Event
 
 FORMS = (".pt", ".pth", ".ckpt", ".bin", ".safetensors", ".weights.h5", ".keras", ".h5", ".hdf5", ".npz")
 PARTS = re.compile(r"(\d+)")
@@ -48,7 +49,7 @@ def of_run(run: Run) -> Found:
         if event.kind == "checkpoint" and not event.text.startswith("anomaly-"):
             path = _place(run, event.text)
             if path is not None:
-                found[event.step] = Checkpoint(path, event.step, run.epochs_at(event.step), event.time)
+                found[event.step] = Checkpoint(path, event.step, run.epochs_at(event.step), _saved(event, path))
     return Found(tuple(found[step] for step in sorted(found)))
 
 
@@ -117,6 +118,11 @@ def _place(run: Run, name: str) -> Path | None:
         if place.is_file():
             return place
     return None
+
+
+def _saved(event: Event, path: Path) -> float:
+    """When: a file may have been copied since, and an event may have come later."""
+    return min(event.time, path.stat().st_mtime)
 
 
 def _natural(path: Path) -> list[tuple[int, int | str]]:

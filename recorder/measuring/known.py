@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from recorder.errors import RecordError
 from recorder.runfile.reader import Run
 from recorder.runfile.schema import Series
+from recorder.runfile.stored import StoredVolume
 
 
 def steps_of(run: Run | None, series: Sequence[Series]) -> frozenset[int]:
@@ -16,11 +17,12 @@ def steps_of(run: Run | None, series: Sequence[Series]) -> frozenset[int]:
     return frozenset.intersection(*(_steps(run, s) for s in series))
 
 
-def check(run: Run | None, series: Sequence[Series]) -> None:
-    """RecordError where the run has a series of this name that is of another kind or shape."""
-    for s in series if run is not None else ():
-        known = run.series.get(s.name) if run is not None else None
-        if known is None:
+def check(run: Run | None, series: Sequence[Series], *, key: str = "") -> None:
+    """RecordError where the run has a series of this name that is of another kind or shape, or of other weights."""
+    if run is None:
+        return
+    for s in series:
+        if (known := run.series.get(s.name)) is None:
             continue
         for what in ("kind", "unit", "dtype", "shape", "edges", "columns"):
             if (found := getattr(known, what)) != (now := getattr(s, what)):
@@ -28,6 +30,19 @@ def check(run: Run | None, series: Sequence[Series]) -> None:
         for item in set(known.items) & set(s.items):
             if known.shape_of(item) != s.shape_of(item):
                 raise _other(s.name, f"shape of {item!r}", known.shape_of(item), s.shape_of(item))
+        for volume in run.volumes:
+            if s.name in volume.series and (before := _key(volume)) != key:
+                one, other = (f"those at {k!r}" if k else "the weights as they were trained" for k in (before, key))
+                raise RecordError(
+                    f"series {s.name!r}: is of {one} in the run, and would be of {other} now; measure these into a run "
+                    "of their own: layerscope measure NEW.h5 ... --checkpoints ..."
+                )
+
+
+def _key(volume: StoredVolume) -> str:
+    """Where the weights were that were measured."""
+    measured = volume.declaration.meta.get("measured")
+    return str(measured.get("key", "")) if isinstance(measured, Mapping) else ""
 
 
 def _steps(run: Run, s: Series) -> frozenset[int]:

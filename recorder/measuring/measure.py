@@ -20,9 +20,10 @@ from recorder.measuring.instruments import Ask, asked, playing, probes_of
 from recorder.measuring.model import model_of
 from recorder.measuring.work import Outcome, Work
 from recorder.probe import AUGMENTATIONS
-from recorder.reading import Adapter, Facts, Instrument
+from recorder.reading import Adapter, Instrument
+from recorder.recording.probe_input import probe_input
 from recorder.recording.provenance import model_facts, provenance
-from recorder.recording.resume import is_there
+from recorder.recording.resume import is_there, kept_probes
 from recorder.runfile.layout import run_paths
 from recorder.runfile.lock import alive, holder
 from recorder.runfile.reader import Run
@@ -98,13 +99,16 @@ def prepared(
         )
     with Run.open(path) if extends else nullcontext() as there:
         found = checkpoints_of(there, checkpoints, step_pattern)
-        adapter, facts = _watched(there, instruments, model, data, layers)
+        adapter = _watched(there, instruments, model, data, layers)
+        own = adapter.facts()
+        facts = probes.placed(own, there)
         players = playing(instruments, facts)
-        known.check(there, [s for player in players for s in player.series])
+        known.check(there, [s for player in players for s in player.series], key=key)
         measured = {"checkpoints": os.fspath(checkpoints or ""), "key": key, "instruments": [p.name for p in players]}
+        kept = kept_probes(there) if there is not None else {}
         return Work(
             path=path,
-            meta={**provenance(), **model_facts(facts), "measured": measured},
+            meta={**provenance(), **model_facts(facts, adapter.model()), "measured": measured},
             adapter=adapter,
             facts=facts,
             players=players,
@@ -113,6 +117,7 @@ def prepared(
             key=key,
             extends=extends,
             trained=there is not None and not there.newest.declaration.status.measured,
+            probe_input=probe_input(adapter, own, kept=kept),
             outcome=Outcome(path, left_out=list(found.left_out)),
         )
 
@@ -130,10 +135,8 @@ def checkpoints_of(run: Run | None, given: str | os.PathLike[str] | None, step_p
     return found
 
 
-def _watched(
-    run: Run | None, instruments: Sequence[Instrument], model: Any, data: Any, layers: Any
-) -> tuple[Adapter, Facts]:
-    """The adapter of a model that nobody trains, and what is known of it."""
+def _watched(run: Run | None, instruments: Sequence[Instrument], model: Any, data: Any, layers: Any) -> Adapter:
+    """The adapter of a model that nobody trains."""
     names = probes_of(instruments)
     batches = probes.wanted(names, data, run) if names else {}
     if layers is None and run is not None and batches:
@@ -143,4 +146,4 @@ def _watched(
         raise RecordError(f"measure: weights cannot be put into a model of {adapter.facts().framework}")
     if AUGMENTATIONS in names and AUGMENTATIONS not in batches:
         adapter.augment()
-    return adapter, probes.placed(adapter.facts(), run)
+    return adapter

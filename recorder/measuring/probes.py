@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from recorder.charting.probe_input import inputs
 from recorder.errors import RecordError
 from recorder.measuring.factory import made
-from recorder.probe import AUGMENTATIONS, DEFAULT, INPUT, Probe, ProbeFacts, named
+from recorder.probe import AUGMENTATIONS, DEFAULT, Probe, ProbeFacts, named
 from recorder.reading import Facts
 from recorder.runfile.reader import Run
 
@@ -25,18 +26,11 @@ def recorded(run: Run | None) -> dict[str, ProbeFacts]:
 
 def stored(run: Run, name: str) -> Probe | None:
     """The probe as the run keeps it, with all that is known of it; None where it keeps no inputs."""
-    if INPUT not in run.series:
+    facts, kept = recorded(run).get(name), inputs(run, name)
+    if facts is None or not kept:
         return None
-    inputs = {}
-    for item in run.series[INPUT].items:
-        owner, _, key = item.partition("/")
-        if owner == name:
-            inputs[key] = run.row(INPUT, item=item)[1]
-    if not inputs:
-        return None
-    facts = recorded(run)[name]
     probe = Probe(
-        _grouped(inputs), labels=list(facts.labels) or None, classes=facts.classes, mean=facts.mean or None,
+        _grouped(kept), labels=list(facts.labels) or None, classes=facts.classes, mean=facts.mean or None,
         std=facts.std or None, image=(facts.picture.height, facts.picture.width) if facts.picture else (),
     )  # fmt: skip
     probe.augmentations = facts.augmentations

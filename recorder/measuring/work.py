@@ -18,6 +18,8 @@ from recorder.measuring.progress import Progress
 from recorder.reading import Adapter, Facts, Finished, Plan, Reading, Statistic
 from recorder.recording.conductor import Player, wanted_by
 from recorder.recording.look import looked
+from recorder.recording.probe_input import AXIS as ASKED
+from recorder.recording.probe_input import ProbeInput
 from recorder.runfile.schema import Event, State
 from recorder.runfile.writer import RunWriter
 
@@ -56,6 +58,7 @@ class Work:
     key: str
     extends: bool  # there is a run
     trained: bool  # in which a training was recorded
+    probe_input: ProbeInput  # what is to be kept of what was asked
     outcome: Outcome
     _writer: RunWriter | None = None
     _waiting: list[Event] = field(default_factory=list)  # until there is a writer
@@ -108,6 +111,8 @@ class Work:
                 writer.append(player.axis, step=reading.step, epoch=reading.epoch, time=reading.time, values=values)
                 if left and not self.outcome.steps:
                     writer.event(_event("note", f"{checkpoint.path}: {left}", checkpoint))
+                if not self.trained and checkpoint.step not in self.outcome.steps:  # where it is looked for from now on
+                    writer.event(_event("checkpoint", str(checkpoint.path.absolute()), checkpoint))
                 self.outcome.steps.add(checkpoint.step)
 
     def _reading(self, checkpoint: Checkpoint) -> Reading:
@@ -115,23 +120,29 @@ class Work:
         due = self._at(checkpoint)
         between = [p for p in due if p.between]
         seen = looked(self.adapter, wanted_by(between), default=self.facts.default_probe) if between else {}
-        at = checkpoint.time if self.trained else time.time()
-        reading = Reading(checkpoint.step, checkpoint.epoch, at, **seen)
+        reading = Reading(checkpoint.step, checkpoint.epoch, self._time_of(checkpoint), **seen)
         if statistics := frozenset[Statistic]().union(*(p.instrument.statistics for p in due)):
             collected = self.adapter.read(Plan(statistics))
             reading = replace(reading, table=collected.table, stepped=collected.stepped)
         return reading
 
+    def _time_of(self, checkpoint: Checkpoint) -> float:
+        """When it was saved, beside rows of a training; otherwise now."""
+        return checkpoint.time if self.trained else time.time()
+
     def _opened(self) -> RunWriter:
         """The writer; opened with the first row, so that where all fails nothing is left behind."""
         if self._writer is None:
             self._writer = RunWriter(self.path, meta=self.meta, extend=self.extends, measured=True)
-            self._writer.declare(*(s for p in self.players for s in p.series))
+            self._writer.declare(*self.probe_input.series, *(s for p in self.players for s in p.series))
             first, last = self.checkpoints[0], self.checkpoints[-1]
             names = ", ".join(p.name for p in self.players)
             text = f"measured afterwards, at checkpoints of steps {first.step:,} to {last.step:,}: {names}"
-            for event in (_event("note", text, first), *self._waiting):
+            notes = [_event("note", said, first) for said in (text, *self.probe_input.notes)]
+            for event in (*notes, *self._waiting):
                 self._writer.event(event)
+            if (row := self.probe_input.row) is not None:
+                self._writer.append(ASKED, step=first.step, epoch=first.epoch, time=self._time_of(first), values=row)
         return self._writer
 
     def _leave_out(self, text: str, checkpoint: Checkpoint) -> None:

@@ -38,9 +38,17 @@ def provenance(config: Any = None) -> dict[str, Any]:
     }
 
 
-def model_facts(facts: Facts) -> dict[str, Any]:
+def class_of(model: Any) -> str | dict[str, str]:
+    """Where the model's class is, "package.module:Net"; of several models by name."""
+    if isinstance(model, Mapping):
+        return {str(name): str(class_of(one)) for name, one in model.items()}
+    return f"{type(model).__module__}:{type(model).__qualname__}"
+
+
+def model_facts(facts: Facts, model: Any = None) -> dict[str, Any]:
     """What the recorder learnt of the model, so that a reader can turn counts into shares without it."""
     return {
+        **({} if model is None else {"model": class_of(model)}),
         "framework": facts.framework,
         "device": facts.device,
         "gradient_point": facts.gradient_point,

@@ -111,7 +111,8 @@ def record(
     schedules = {p.name: str(p.schedule) for p in playing}
     limit = limit_of(max_size, [EACH_STEP.series, *(s for player in playing for s in player.series)])
     origin = {
-        **provenance(meta), **model_facts(facts), "schedules": schedules, "max_size": limit, "processes": here.size,
+        **provenance(meta), **model_facts(facts, adapter.model()), "schedules": schedules, "max_size": limit,
+        "processes": here.size,
     }  # fmt: skip
     return Recording(
         Setup(
