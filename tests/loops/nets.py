@@ -72,7 +72,7 @@ def by_hand(
     for _ in range(epochs):
         for k, (x, y) in enumerate(loader()):
             loss = loss_of(model(x), y)
-            losses.append(float(loss))
+            losses.append(float(loss.detach()))
             (loss / accumulate).backward()
             if (k + 1) % accumulate == 0:
                 if clip is not None:
