@@ -11,6 +11,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import statistics
 import sys
@@ -26,6 +27,7 @@ sys.path.insert(0, str(ROOT))
 
 from recorder.runfile.schema import Kind, Series, State  # noqa: E402
 from recorder.runfile.writer import RunWriter  # noqa: E402
+from tests.feature_signals import write_features  # noqa: E402
 from tests.make_run import Training, make_run  # noqa: E402
 from tests.tui.terminal_process import Terminal, layerscope  # noqa: E402
 
@@ -55,6 +57,14 @@ WIDE_KEYS = {
     "10,000 tensors: cursor left": ("3", "\x1b[D", 10),
     "10,000 tensors: zoom in and out": ("3", "++--", 2),
     "10,000 tensors: typing a filter": ("3", "/block7", 1),
+}
+PAIR_KEYS = {  # what is pressed before; "\r" goes from the list to the map, and from there into a pair
+    "layers x layers: next pair": ("5\r", "\x1b[C\x1b[D", 5),
+    "layers x layers: a step back": ("", ",", 10),
+    "512 x 512 units: next unit": ("\x1b[C\r", "\x1b[C\x1b[B", 5),
+    "512 x 512 units: a step on": ("\x1b[H", ".", 10),
+    "512 x 512 units, clustered: a step on": ("u\x1b[H", ".", 10),
+    "all units of 4 layers: a step on": ("M\x1b[H", ".", 10),
 }
 FOLDER = Path(tempfile.gettempdir()) / "layerscope-benchmark"
 
@@ -92,6 +102,15 @@ def wide(tensors: int = 10_000, metrics: int = 500, steps: int = 1000) -> Path:
         values = {"scalars": rng.random(metrics), "gradient_norm": rng.random(tensors) * np.exp(-step / 300)}
         writer.append("step", step=step, epoch=0, time=1.7e9 + step, values=values)
     writer.close(State.DONE)
+    return path
+
+
+def correlated(layers: int = 4, units: int = 512, epochs: int = 12) -> Path:
+    """A run with the correlations of these layers, unit by unit."""
+    path = FOLDER / f"correlated-{layers}x{units}.h5"
+    if not path.exists():
+        path.parent.mkdir(exist_ok=True)
+        write_features(path, epochs, layers={f"linear{k}": units for k in range(1, layers + 1)}, samples=100)
     return path
 
 
@@ -158,7 +177,7 @@ def first_frames(run: Path, home: Path, times: int) -> tuple[float, float]:
 
 def pressed(t: Terminal, keys: str, times: int) -> dict[str, float]:
     """Medians of wall time and bytes, and mean CPU time, of one key."""
-    singles = [keys] if keys.startswith("\x1b") else list(keys)
+    singles = re.findall("\x1b\\[\\d*.|.", keys, re.DOTALL)
     walls, sizes, before = [], [], cpu(t.pid)
     for _ in range(times):
         for key in singles:
@@ -236,17 +255,18 @@ def listed(folder: Path, repeats: int) -> dict[str, float]:
     return found
 
 
-def keyed(run: Path) -> dict[str, Any]:
-    """What the keys of a wide run cost."""
+def keyed(run: Path, wanted: dict[str, tuple[str, str, int]]) -> dict[str, Any]:
+    """What these keys cost, one group after the other."""
     keys = {}
     with (
         tempfile.TemporaryDirectory() as home,
         layerscope(str(run), "--fresh", size=(120, 40), cwd=Path(home), environ=INSTALLED) as t,
     ):
         t.until(lambda text: "┤" in text)
-        for name, (screen, key, times) in WIDE_KEYS.items():
-            t.press(screen)
-            settled(t)
+        for name, (first, key, times) in wanted.items():
+            for one in re.findall("\x1b\\[.|.", first, re.DOTALL):
+                t.press(one)
+                settled(t)
             keys[name] = pressed(t, key, times)
         return {"keys": keys, "memory_mib": megabytes(t.pid, "VmRSS")}
 
@@ -259,17 +279,27 @@ def table(found: dict[str, Any]) -> str:
         ("memory (peak)", f"{found['memory_mib']:.0f} ({found['peak_mib']:.0f}) MiB", "< 150 MiB"),
         ("idle for 3 s", f"{found['idle_bytes']} bytes, {found['idle_cpu_share']:.1%} of a core", "0 bytes"),
     ]
-    runs, keys = found["runs"], found["keys"] | found["wide"]["keys"]
+    runs, keys = found["runs"], found["keys"] | found["wide"]["keys"] | found["pairs"]["keys"]
     rows += [
         ("1,000 runs: first rows, all", f"{runs['first_rows_s']:.2f} s, {runs['all_rows_s']:.0f} s", "first < 1 s"),
         ("1,000 runs: CPU of j, G and a filter's letter",
          f"{runs['j_cpu_ms']:.0f}, {runs['G_cpu_ms']:.0f}, {runs['filter_cpu_ms']:.0f} ms", "CPU < 50 ms"),
         ("10,000 tensors: memory", f"{found['wide']['memory_mib']:.0f} MiB", "< 150 MiB"),
+        ("correlations: memory", f"{found['pairs']['memory_mib']:.0f} MiB", "< 150 MiB"),
     ]  # fmt: skip
-    rows += [
+    return aligned([*rows, *costs(keys)])
+
+
+def costs(keys: dict[str, Any]) -> list[tuple[str, str, str]]:
+    """What each key costs, beside its budget."""
+    return [
         (name, f"{k['frame_ms']:.0f} ms, CPU {k['cpu_ms']:.0f} ms, {k['bytes']:,.0f} bytes", "CPU < 50 ms, <= 60 kB")
         for name, k in keys.items()
     ]
+
+
+def aligned(rows: list[tuple[str, str, str]]) -> str:
+    """Three columns."""
     return "\n".join(f"{name:38} {value:36} {budget}" for name, value, budget in rows)
 
 
@@ -278,9 +308,17 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1_000_000)
     parser.add_argument("--tensors", type=int, default=200)
     parser.add_argument("--repeats", type=int, default=5, help="starts, of which the median is taken")
+    parser.add_argument("--pairs", action="store_true", help="the screen Correlations alone; nothing is kept")
     options = parser.parse_args()
+    if options.pairs:
+        print(aligned(costs(keyed(correlated(), PAIR_KEYS)["keys"])))
+        return
     found = measure(written(options.steps, options.tensors), options.repeats)
-    found |= {"wide": keyed(wide()), "runs": listed(many(), options.repeats)}
+    found |= {
+        "wide": keyed(wide(), WIDE_KEYS),
+        "pairs": keyed(correlated(), PAIR_KEYS),
+        "runs": listed(many(), options.repeats),
+    }
     print(table(found))
     OUT.parent.mkdir(exist_ok=True)
     OUT.write_text(json.dumps(found, indent=1) + "\n")

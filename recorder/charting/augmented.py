@@ -106,11 +106,15 @@ def gallery(run: RunView, series: str, at: At, window: Window) -> View:  # noqa:
         if one.sample == made[0].sample:
             chosen.setdefault((one.transform, one.strength), k)
     rows: dict[str, list[Chart]] = {}
+    once = [
+        transform for transform in dict.fromkeys(t for t, _ in chosen) if sum(t == transform for t, _ in chosen) < 2
+    ]
     for (transform, _), k in sorted(chosen.items(), key=lambda one: one[1]):
         pixels = probe.thumbnail(k)
         if pixels is None:
             raise NotRecordedError("the probe's images are not in the run; record them with Probe(..., store=True)")
-        rows.setdefault(transform, []).append(Chart(probe.name(k), marks=(Picture(pixels),)))
+        row = "once" if transform in once else transform
+        rows.setdefault(row, []).append(Chart(probe.about(k), marks=(Picture(pixels),)))
     caption = (
         f"{many(len(made), 'image', 'images')} of the probe, of which one of each transform and strength is shown."
     )

@@ -35,6 +35,8 @@ def chart(run: RunView, series: str, at: At, window: Window) -> View:  # noqa: A
 def _panel(run: RunView, series: str, window: Window) -> Chart:
     s = run.series[series]
     layers = layers_of(s.items)
+    weighted = {t["layer"] for t in run.meta.get("tensors", ()) if len(t["shape"]) > 1}
+    layers = tuple(name for name in layers if name in weighted) or layers
     shown = [layers[k] for k in np.unique(np.linspace(0, len(layers) - 1, min(len(layers), MOST)).round().astype(int))]
     marks: list[Mark] = []
     ends: list[float] = []
@@ -54,8 +56,9 @@ def _panel(run: RunView, series: str, window: Window) -> Chart:
         Probed(run, series).samples,
         f"{about(run, s)} Each layer with itself, and dashed with the next one shown",
     )
-    if len(shown) < len(layers):
-        caption += f" ({len(shown)} of {many(len(layers), 'layer', 'layers')})"
+    if len(shown) < (every := len(layers_of(s.items))):
+        caption += f" ({len(shown)} of {many(every, 'layer', 'layers')}"
+        caption += ", those with weights)" if len(shown) == len(layers) else ")"
     if series.partition("@")[0] == ABSOLUTE and n > 1 and ends:
         level = np.full(2, noise_floor(n))
         marks.append(Line(np.array([min(ends), max(ends)]), level, "independent units", 6, dashed=True, steps=True))

@@ -5,12 +5,12 @@ The colours run over what the whole training has, so that a step can be compared
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from recorder.analysis.layer_pairs import halves, layers_of, square
+from recorder.analysis.layer_pairs import layers_of, pair_name, square
 from recorder.chart import Chart, Heat, Limits, Line, Mark, Plate, Rule, Scale, View
 from recorder.charting.captions import about, many
 from recorder.charting.default_chart import curve, default_chart, labelled, words
@@ -57,7 +57,7 @@ class LayerMatrix:
     def pair(self, run: RunView, series: str, at: At, window: Window) -> Chart:
         """One pair over the steps, with the floor of independent units, and the step that is shown beside it."""
         s = run.series[series]
-        item = s.items[0] if at.item is None else at.item
+        item = _first_with_last(s.items) if at.item is None else at.item
         one = curve(run, series, item, window)
         marks: list[Mark] = list(one.marks)
         n, caption = Probed(run, series).samples, f"{item}, {one.caption}"
@@ -87,9 +87,11 @@ class LayerMatrix:
         return (0.0, float(finite.max()) or 1.0), False
 
 
-def names_of(run: RunView, series: str, item: str) -> tuple[str, str]:
-    """The two layers of a pair."""
-    return halves(run.series[series].items)[item]
+def _first_with_last(items: Sequence[str]) -> str:
+    """The pair of the first and the last layer, or the first pair that there is."""
+    layers = layers_of(items)
+    wanted = pair_name(layers[0], layers[-1])
+    return wanted if wanted in items else items[0]
 
 
 def _place(run: RunView, series: str, item: str, step: int, window: Window) -> float | None:

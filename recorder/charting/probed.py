@@ -63,12 +63,16 @@ class Probed:
         return self.facts.augmentations
 
     def name(self, k: int) -> str:
-        """A sample by its number and what is known of it: "17 cat", "17 rotate 0.25", or just "17"."""
+        """A sample by its number and what is known of it: "17: cat", "17: rotate 0.25", or just "17"."""
+        return f"{k}: {self.about(k)}".removesuffix(": ")
+
+    def about(self, k: int) -> str:
+        """What is known of a sample: "cat", "rotate 0.25", or nothing."""
         strength = self.augmentations[k].strength if k < len(self.augmentations) else 0.0
-        return f"{k} {self.kind(k)}{f' {strength:.2g}' if strength else ''}".rstrip()
+        return f"{self.kind(k)} {strength:.2g}" if strength else self.kind(k)
 
     def described(self, k: int) -> str:
-        """The same with the parameters of an augmentation: "17 rotate 0.25 (degrees 7.5)"."""
+        """The same with the parameters of an augmentation: "17: rotate 0.25 (degrees 7.5)"."""
         drawn = self.augmentations[k].parameters if k < len(self.augmentations) else {}
         said = ", ".join(f"{name} {value:.3g}" for name, value in drawn.items())
         return self.name(k) + (f" ({said})" if said else "")

@@ -18,7 +18,7 @@ from recorder.view import At, RunView, Window
 TITLES = {
     "sample_correlation": "sample correlation",
     "sample_dissimilarity": "sample dissimilarity",
-    "augmentation_sample_correlation": "correlation of augmentations",
+    "augmentation_sample_correlation": "augmentations",
 }
 
 

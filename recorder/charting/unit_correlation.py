@@ -42,7 +42,7 @@ def overview(run: RunView, series: str, at: At, window: Window) -> View:
     step, blocks = 0, {}
     for item, (a, b) in both.items():
         step, values = run.row(series, at.step, item)
-        blocks[a, b] = strongest_of(np.asarray(values, float), each)
+        blocks[a, b] = strongest_of(np.asarray(values), each)
         blocks[b, a] = blocks[a, b].T
     sizes = [len(blocks[a, a]) for a in layers]
     cells = np.full((sum(sizes), sum(sizes)), np.nan)
@@ -67,13 +67,17 @@ def overview(run: RunView, series: str, at: At, window: Window) -> View:
 
 def strongest_of(values: np.ndarray, cells: int) -> np.ndarray:
     """(row, column) in at most `cells` blocks each way: of each block the value that is farthest from 0."""
+    missing = np.isnan(values)
+    some = bool(missing.any())
+    found = np.where(missing, 0, values) if some else values  # maxima that look out for NaN take several times as long
     for axis in (0, 1):
         n = values.shape[axis]
         if n > cells:
             starts = np.linspace(0, n, cells, endpoint=False).astype(int)
-            high, low = (op.reduceat(values, starts, axis=axis) for op in (np.fmax, np.fmin))
-            values = np.where(high >= -low, high, low)
-    return values
+            high, low = (op.reduceat(found, starts, axis=axis) for op in (np.maximum, np.minimum))
+            found = np.where(high >= -low, high, low)
+            missing = np.logical_and.reduceat(missing, starts, axis=axis) if some else missing
+    return np.where(missing, np.nan, found) if some else found
 
 
 def top(values: np.ndarray, count: int, *, own: bool) -> list[tuple[int, int]]:

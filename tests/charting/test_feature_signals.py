@@ -162,7 +162,7 @@ def test_the_top_pairs_are_the_strongest_ones_each_once(units, count, seed):
 def test_samples_of_one_label_stand_beside_each_other():
     chart = chart_of(RUN, "sample_correlation", At(item="fc2", step=0)).charts[0]
     (heat,) = of(chart, Heat)
-    order = [int(name.split()[0]) for name in chart.x.names]
+    order = [int(name.partition(":")[0]) for name in chart.x.names]
     assert [k % 10 for k in order] == sorted(k % 10 for k in range(SAMPLES))
     recorded = RUN.row("sample_correlation", 0, "fc2")[1]
     np.testing.assert_allclose(heat.values, recorded[np.ix_(order, order)])
@@ -176,14 +176,14 @@ def test_the_two_samples_that_are_asked_for_are_shown_beside_the_map():
     shown = of(plate, Picture)
     images = RUN.data["probe_input"][2][0, 0]
     np.testing.assert_allclose([one.pixels for one in shown], images[[3, 17], 0])
-    assert [chart.title for chart in plate.charts[1:]] == ["3 digit 3", "17 digit 7"]
-    assert "samples 3 digit 3 and 17 digit 7" in plate.caption
+    assert [chart.title for chart in plate.charts[1:]] == ["3: digit 3", "17: digit 7"]
+    assert "samples 3: digit 3 and 17: digit 7" in plate.caption
 
 
 def test_augmentations_are_named_by_transform_and_strength():
     plate = chart_of(RUN, "augmentation_sample_correlation", At(samples=(0, 5)))
-    assert plate.charts[0].x.names[5] == "5 shift 0.67"
-    assert [chart.title for chart in plate.charts[1:]] == ["0 identity", "5 shift 0.67"]
+    assert plate.charts[0].x.names[5] == "5: shift 0.67"
+    assert [chart.title for chart in plate.charts[1:]] == ["0: identity", "5: shift 0.67"]
 
 
 def test_without_the_images_the_map_stands_alone():

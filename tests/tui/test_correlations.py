@@ -183,7 +183,7 @@ def test_the_samples_under_the_cursor_are_shown(size) -> None:
         pictures = [m for chart in page._view.charts[1:] for m in chart.marks if isinstance(m, Picture)]
         for k, picture in zip(page.samples(), pictures, strict=True):
             np.testing.assert_allclose(picture.pixels, images[k, 0])
-            assert f"{k} digit {k % 10}" in driven.text
+            assert f"{k}: digit {k % 10}" in driven.text
         await driven.press("Y")
         a, b = page.samples()
         assert f"--samples {a} {b}" in driven.text.replace("\n", " ")
@@ -197,8 +197,8 @@ def test_the_augmentation_under_the_cursor_is_named() -> None:
         page._cell = (1, 4)
         page.update()
         await driven.settle()
-        assert said(driven)["sample"] == "1 rotate 0.33"
-        assert "4 shift 0.33" in driven.text
+        assert said(driven)["sample"] == "1: rotate 0.33"
+        assert "4: shift 0.33" in driven.text
 
     show(test, entry="augmentation_sample_correlation")
 

@@ -12,6 +12,7 @@ from tui.paint import frame, legend
 from tui.paint.axes import margin, shortened, x_ticks, y_falls, y_ticks
 from tui.paint.canvas import BOLD, Canvas, printable
 from tui.paint.field import Axis, Field, x_limits, y_limits
+from tui.paint.look import Look
 from tui.paint.marks import groups, not_drawn, paint_mark
 from tui.paint.missing import emptiness
 from tui.paint.palette import rgb
@@ -82,6 +83,13 @@ def paint_chart(canvas: Canvas, chart: Chart, place: Place, *, cursor: Cursor | 
     if cursor is not None:
         paint_cursor(plot, cursor, labels if layout.framed else None)
     return field
+
+
+def plot_height(chart: Chart, look: Look, width: int, height: int) -> int:
+    """The rows that are left for the data in a place of that size."""
+    found = legend.entries(chart, look, plain=plain_dots(look, _series(chart)), ground=-1)
+    layout = _layout(chart, Place(0, 0, width, height), found)
+    return max(height - layout.above - layout.below, 1)
 
 
 def caption_lines(caption: str, width: int, height: int) -> list[str]:

@@ -9,7 +9,7 @@ import numpy as np
 from recorder.chart import Chart, Limits, Plate
 from tui.paint.axes import margin
 from tui.paint.canvas import BOLD, Canvas
-from tui.paint.chart import Place, caption_lines, paint_chart
+from tui.paint.chart import Place, caption_lines, paint_chart, plot_height
 from tui.paint.field import Field, x_limits
 from tui.paint.readout import Cursor, followers
 
@@ -46,7 +46,7 @@ def paint_plate(canvas: Canvas, plate: Plate, *, cursor: Cursor | None = None) -
             below = [other[column] for other in rows if len(other) == len(row)]
             limits = _union(below) if plate.share_x else None
             aligned = below if plate.share_x else [other for other in below if _alike(other, chart)]
-            labels = max(margin(other, width, height) for other in aligned)
+            labels = max(margin(other, width, plot_height(other, canvas.look, width, height)) for other in aligned)
             place = Place(across[column], top + bounds[k], width, height, limits, labels)
             said = bool(chart.caption) and chart.caption in plate.caption
             shown = replace(chart, caption="") if said else chart

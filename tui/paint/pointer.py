@@ -14,7 +14,7 @@ from tui.paint.look import Depth
 from tui.paint.marks import paint_mark
 from tui.paint.palette import channels, rgb
 from tui.paint.plot import Plot
-from tui.paint.readout import Cursor, exact, heat_cell
+from tui.paint.readout import Cursor, exact, heat_cell, name_at
 from tui.words import clip
 
 
@@ -28,7 +28,8 @@ def paint_cursor(plot: Plot, cursor: Cursor, labels: int | None) -> None:
         x = cursor.x
         if x is not None:
             paint_mark(plot, Rule(at=x, role="cursor"), 0)
-            _label(plot, f.x.cell(x), _place_name(f, x), framed=labels is not None)
+            name = clip(printable(name_at(f.chart.x, x)), 16)
+            _label(plot, f.x.cell(x), name or _place_name(f, x), framed=labels is not None)
         return
     row, column = heat_cell(heat, cursor)
     x_edges, y_edges = edges(heat)

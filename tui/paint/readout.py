@@ -80,7 +80,7 @@ def _of_chart(chart: Chart, cursor: Cursor) -> list[Reading]:
     placed = any(isinstance(mark, Heat | Picture | Points) for mark in chart.marks)
     if cursor.x is None or placed or not values:
         return values
-    return [(chart.x.label or "x", _with_unit(_at(chart.x, cursor.x), chart.x)), *values]
+    return [(chart.x.label or "x", name_at(chart.x, cursor.x) or _with_unit(_at(chart.x, cursor.x), chart.x)), *values]
 
 
 def _of_mark(chart: Chart, mark: Mark, cursor: Cursor) -> list[Reading]:
@@ -186,6 +186,12 @@ def _at(scale: Scale, position: float) -> str:
     """A place on an axis as the value that it stands for."""
     value = float(value_at(scale, position))
     return exact(value) if scale.signed_log is None else f"{value:.3g}"  # digits beyond are the logarithm's
+
+
+def name_at(scale: Scale, x: float) -> str:
+    """The name that stands at a place, "" where there is none."""
+    named = scale.signed_log is None and x == int(x) and 0 <= x < len(scale.names)
+    return scale.names[int(x)] if named else ""
 
 
 def _nearest(places: np.ndarray, x: float) -> int | None:

@@ -129,9 +129,14 @@ def _fit(sheet: Figure, titles: dict[Axes, Text]) -> None:
         panel, everything = ax.get_window_extent(), ax.get_tightbbox()
         title.set_text(whole[ax])
         if everything is not None:
-            room, needed = max(everything.x1, panel.x1) - panel.x0, title.get_window_extent().width
+            room, needed = max(everything.x1, panel.x1, _end(ax)) - panel.x0, title.get_window_extent().width
             if needed > room > 0:
                 title.set_text(clip(whole[ax], max(4, int(len(whole[ax]) * room / needed)), middle=True))
+
+
+def _end(ax: Axes) -> float:
+    """Where the panel's place on the sheet ends, of which a picture takes only a part."""
+    return float(ax.get_position(original=True).transformed(ax.figure.transFigure).x1) if ax.images else 0.0
 
 
 def _heights(rows: list[tuple[Chart, ...]], weights: tuple[float, ...], size: Preset, columns: int) -> list[float]:

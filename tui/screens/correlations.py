@@ -134,6 +134,11 @@ class Correlations(RunPage):
             return "", self.inks.muted
         return number(float(grid.values[cell]), 3), self.inks.muted
 
+    def values_shown(self) -> list[tuple[str, str]]:
+        """In a map the value comes first: behind long names there might be no room for it."""
+        shown = super().values_shown()
+        return [*shown[-1:], *shown[:-1]] if self.grid is not None else shown
+
     def wanted_values(self) -> Any:
         facts, entry = self.explorer.facts, self.entry
         if facts is None or entry is None or entry.kind is not Kind.PER_ITEM:
@@ -146,7 +151,7 @@ class Correlations(RunPage):
         if not self.by_sample or chart is None or self._cell is None:
             return None
         row, column = self.cell
-        return int(chart.y.names[row].split()[0]), int(chart.x.names[column].split()[0])
+        return int(chart.y.names[row].partition(":")[0]), int(chart.x.names[column].partition(":")[0])
 
     def update(self) -> None:
         """Where nothing was recorded the list says how to, so that it is what is shown."""
