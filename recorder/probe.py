@@ -23,6 +23,7 @@ DEFAULT = "probe"  # the name of the only one
 AUGMENTATIONS = "augmentations"  # the name of the one that is made of the first one's images
 INPUT = "probe_input"  # the series that keeps what a probe asks
 NAME = re.compile(r"[A-Za-z0-9_.]+")
+MOST = 100_000  # labels of a probe, which stand in the run's provenance
 
 
 @dataclass(frozen=True)
@@ -308,6 +309,10 @@ def labels_of(given: Any, samples: int, *, sure: bool) -> tuple[Label, ...]:
         return ()
     if len(found) != samples:
         raise RecordError(f"probe: {len(found)} labels for {samples} samples")
+    if len(found) > MOST:
+        if sure:
+            raise RecordError(f"probe: {len(found):,} labels; a run keeps at most {MOST:,}, so leave labels= out")
+        return ()
     if found.dtype.kind == "b":
         found = found.astype(int)
     return tuple(x if isinstance(x, int | float | str) else str(x) for x in found.tolist())

@@ -22,6 +22,7 @@ STRENGTHS = (0.25, 0.5, 0.75, 1.0)
 FLIPS = ((1.0, 0.0), (0.0, 1.0), (1.0, 1.0))  # left and right, up and down, both
 SMALLEST = 8  # pixels of a side, of which a shift by a sixteenth is still something
 COUNT = 300
+MOST = 10_000  # of a probe: each is described in the run's provenance
 
 Draw = Callable[[np.random.Generator, float], dict[str, float]]  # for a size from 0 to 1
 # image (height, width, channel) float64, its parameters, white - black (channel,), what is drawn for each pixel
@@ -57,6 +58,8 @@ def augmentations(
             f"augmented: expected at least one sample, augmentation and transform; got samples={tuple(samples)}, "
             f"count={count}, transforms={names}"
         )
+    if (total := count * len(samples)) > MOST:
+        raise RecordError(f"augmented: {total:,} augmentations; a run describes at most {MOST:,}")
     cells = [(name, strength) for name in names for strength in (STRENGTHS if name != "flip" else STRENGTHS[-1:])]
     often = _shared(count, [count if name != "flip" else len(FLIPS) for name, _ in cells])
     drawn = [_drawn(*cell, k, [seed, place, k]) for place, cell in enumerate(cells) for k in range(often[place])]
