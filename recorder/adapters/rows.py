@@ -14,6 +14,7 @@ import numpy as np
 
 from recorder.analysis import histogram, statistics, turns
 from recorder.analysis.averages import Average
+from recorder.analysis.kept import Flat, Kept
 from recorder.reading import AVERAGED, COUNTS, OF_QUANTILES, OF_UPDATE, Plan, Quantity, Statistic
 
 HISTOGRAMS = frozenset(map(Statistic, statistics.HISTOGRAMS))
@@ -43,7 +44,7 @@ class HostRows:
 
     def __init__(self, names: Sequence[str]) -> None:
         self.names = names
-        self._kept: dict[int, statistics.Kept] = {}
+        self._kept: dict[int, Kept] = {}
         self._averages: dict[int, Average] = {}
         self._of_averages: HostRows | None = None  # what is measured of them
         self.keeps = False  # some of what was kept is up to date
@@ -62,7 +63,7 @@ class HostRows:
 
     def _clear(self) -> None:
         self._table: statistics.Table | None = None
-        self._stepped = np.zeros(len(self.names), bool)
+        self._stepped = bytearray(len(self.names))  # as bool
         self._raw: dict[tuple[Quantity, str], np.ndarray] = {}
 
     def pass_by(self, positions: Iterable[int]) -> None:
@@ -80,15 +81,12 @@ class HostRows:
         # All of them first: once the pass has filled the processor's caches with tensors, this code is slow to fetch.
         for update in list(updates):
             i, weight = update.position, update.weight
-            self._several |= bool(self._stepped[i])
-            self._stepped[i] = True
-            keep_turns = plan.keep_turns or (self._several and plan.turns)
-            keep_signs = keep_turns or plan.keep_signs or (self._several and plan.signs)
-            keep = keep_signs or plan.keep_weights or (self._several and not OF_UPDATE.isdisjoint(plan.statistics))
+            self._step(i)
+            keep, keep_signs, keep_turns = self._keeping(plan)
             keep &= update.gradient is not None
             kept = self._kept.get(i)
             if keep and (kept is None or not kept.fits(weight)):
-                kept = self._kept[i] = statistics.Kept.room_for(weight)
+                kept = self._kept[i] = Kept.room_for(weight)
             self.keeps |= keep
             if plan.raw:
                 self._copy(plan, update, kept)
@@ -100,6 +98,27 @@ class HostRows:
                 kept.valid = False
             if of_averages is not None:
                 self._average(of_averages, update)
+
+    def measure_flat(self, plan: Plan, tensors: Sequence[Flat]) -> None:
+        """The same of tensors as they lie in memory, by one compiled call; `plan` wants no turns, averages, or raw."""
+        if self._table is None:
+            self._table = self._table_of(plan)
+        for tensor in tensors:
+            self._step(tensor.position)
+        keep, keep_signs, _ = self._keeping(plan)
+        self.keeps |= keep
+        self._table.measure_flat(tensors, self._kept, keep=keep, keep_signs=keep_signs)
+
+    def _step(self, i: int) -> None:
+        self._several |= bool(self._stepped[i])
+        self._stepped[i] = True
+
+    def _keeping(self, plan: Plan) -> tuple[bool, bool, bool]:
+        """Whether weights, signs and turns are kept: the next update needs them, or a second one in the iteration."""
+        turns = plan.keep_turns or (self._several and plan.turns)
+        signs = turns or plan.keep_signs or (self._several and plan.signs)
+        weights = signs or plan.keep_weights or (self._several and not OF_UPDATE.isdisjoint(plan.statistics))
+        return weights, signs, turns
 
     def _average(self, plan: Plan, update: Update) -> None:
         """Take the update into the moving averages of its tensor, and measure `plan` of those as of any tensor."""
@@ -125,7 +144,7 @@ class HostRows:
         table.clear()
         return table
 
-    def _copy(self, plan: Plan, update: Update, kept: statistics.Kept | None) -> None:
+    def _copy(self, plan: Plan, update: Update, kept: Kept | None) -> None:
         name, weight = self.names[update.position], update.weight
         if ("gradient", name) in plan.raw and update.gradient is not None:
             self._raw["gradient", name] = _exact(update.gradient)
@@ -141,7 +160,7 @@ class HostRows:
         table = {STATISTICS[name]: column for name, column in self._table.columns().items()}
         if self._of_averages is not None:
             table |= averaged(self._of_averages.end().table)
-        rows = Rows(table, self._stepped, self._raw)
+        rows = Rows(table, np.frombuffer(self._stepped, bool), self._raw)
         self._clear()
         return rows
 

@@ -15,28 +15,45 @@ from typing import Any
 
 import numba
 import numpy as np
+from numba import types
+from numba.extending import overload
 
+from recorder.analysis.addresses import pointer
 from recorder.analysis.averages import DECAY, SHARE
 from recorder.analysis.histogram import CENTRE, COLUMNS, HALF_OCTAVES, NAN
+from recorder.analysis.signs import COMPARED
 from recorder.analysis.statistics import (
+    COMPARES,
     GRADIENT,
+    GRADIENT_AT,
     GRADIENT_BINS,
+    GRADIENT_SIZE,
     HISTOGRAMS,
     KEEP,
+    KEPT_AT,
+    KNOWN,
+    NEAR,
+    NORMS,
+    OF_SIGNS,
+    PLANES_AT,
+    POSITION,
+    RELATIVE,
     SIGNS,
+    SIZE,
     UPDATE,
     UPDATE_BINS,
+    WANT,
     WEIGHT,
+    WEIGHT_AT,
     WEIGHT_BINS,
+    ZEROS,
 )
 from recorder.analysis.words import WORD, above, below, ones, within
 
 BLOCK = 4096  # entries; gradient, weights and kept weights of a block are 48 kB in float32
-BINS = GRADIENT_BINS | WEIGHT_BINS | UPDATE_BINS
 LANES = 4  # tables of counts filled in turn: a run of equal columns would wait for its own last write
 
-# how 16 bits are read
-BFLOAT16, FLOAT16 = 0, 1
+BFLOAT16, FLOAT16 = range(2)  # how 16 bits are read
 
 BEYOND = len(HALF_OCTAVES)  # the rank of 2^10 and more
 FIRST = 1 - HALF_OCTAVES.start  # the rank of magnitudes from 1 to sqrt(2) is FIRST
@@ -257,133 +274,113 @@ def _decode(bits: Any, layout: Any, out: Any) -> None:
         wide[i] |= (b & np.uint32(0x8000)) << np.uint32(16)
 
 
+def _floats(x: Any, layout: Any, wanted: Any, out: Any) -> Any:
+    """A block as floats: as it is, or 16 bits widened into `out` where that is wanted."""
+
+
+_by_type: Callable[[Callable[..., Any]], Callable[..., Any]] = overload(_floats)
+
+
+@_by_type
+def _floats_of(x: Any, layout: Any, wanted: Any, out: Any) -> Any:  # noqa: ARG001  numba looks at the types
+    def same(x: Any, layout: Any, wanted: Any, out: Any) -> Any:  # noqa: ARG001
+        return x
+
+    def widened(x: Any, layout: Any, wanted: Any, out: Any) -> Any:
+        if wanted:
+            _decode(x, layout, out)
+        return out[: x.size]
+
+    return same if isinstance(x.dtype, types.Float) else widened
+
+
 @jit()
 def _block(
-    gradient: Any,
-    weight: Any,
-    kept: Any,
-    want: Any,
-    squares: Any,
-    nonfinite: Any,
-    scratch: Any,
-    change: Any,
-    counts: Any,
-    planes: Any,
-    word: Any,
-    tau: Any,
-    sign_counts: Any,
+    gradient: Any, weight: Any, kept: Any, want: Any, floats: Any, integers: Any, scratch: Any, change: Any,
+    lanes: Any, planes: Any, word: Any, tau: Any,
 ) -> None:  # fmt: skip
     if want & GRADIENT:
         total = _square_sum(gradient)
-        squares[0] += total
+        floats[0] += total
         if not np.isfinite(total):  # only then can an entry be other than finite
-            nonfinite[0] += _nonfinite(gradient)
+            integers[0] += _nonfinite(gradient)
     if want & WEIGHT:
         total = _square_sum(weight)
-        squares[1] += total
+        floats[1] += total
         if not np.isfinite(total):
-            nonfinite[1] += _nonfinite(weight)
+            integers[1] += _nonfinite(weight)
     if want & UPDATE:
-        squares[2] += _square_distance(weight, kept)
+        floats[2] += _square_distance(weight, kept)
     if want & SIGNS:
-        _signs(gradient, weight, kept, planes, word, tau, sign_counts)
+        _signs(gradient, weight, kept, planes, word, tau, integers[OF_SIGNS:])
     if want & GRADIENT_BINS:
-        _tally(gradient, scratch, counts[0])
+        _tally(gradient, scratch, lanes[0])
     if want & WEIGHT_BINS:
-        _tally(weight, scratch, counts[1])
+        _tally(weight, scratch, lanes[1])
     if want & UPDATE_BINS:
         for i in range(weight.size):
             change[i] = weight[i] - kept[i]
-        _tally(change[: weight.size], scratch, counts[2])
+        _tally(change[: weight.size], scratch, lanes[2])
 
 
 @jit()
 def fused(
-    gradient: Any,
-    weight: Any,
-    kept: Any,
-    want: Any,
-    squares: Any,
-    nonfinite: Any,
-    counts: Any,
-    planes: Any,
-    tau: Any,
-    sign_counts: Any,
+    like: Any, layout: Any, rows: Any, floats: Any, integers: Any, counts: Any, tau: Any, relative_tau: Any
 ) -> None:  # fmt: skip
-    """One pass over the float32 or float64 entries of a tensor; adds to sums and counts, writes `kept` if asked.
+    """One pass over each tensor of `rows`: fills its row of the table, and writes what is to be kept of it.
 
-    squares    (3,) float64, of the gradient, the weights, the update
-    nonfinite  (2,) int64, entries of the gradient and of the weights
-    counts     (3, COLUMNS) int64, of the gradient, the weights, the update; (0, COLUMNS) where none is wanted
-    planes, sign_counts    see `signs`; tau (2,) has the type of the entries
+    like      an array of the entries' type: float32, float64, or uint16, of which `layout` says how they are read
+    rows      (update, number) int64, see `statistics.ROW`
+    floats    (tensor, number) float64: first the squares of `statistics.NORMS`
+    integers  (tensor, number) int64, see `statistics.INTEGERS`
+    counts    (tensor, 3, COLUMNS) int64 of gradient, weights and update; (0, 3, COLUMNS) where no histogram is wanted
+    tau       (2,) of the float type that entries are compared in, see `signs`; relative_tau: see `statistics`
     """
-    scratch = np.empty(BLOCK, np.uint8)
-    change = np.empty(BLOCK if want & UPDATE_BINS else 0, weight.dtype)
-    lanes = np.zeros((len(HISTOGRAMS) if want & BINS else 0, LANES, COLUMNS), np.int64)
-    for start in range(0, max(gradient.size, weight.size), BLOCK):
-        g, w, k = gradient[start : start + BLOCK], weight[start : start + BLOCK], kept[start : start + BLOCK]
-        _block(
-            g, w, k, want, squares, nonfinite, scratch, change, lanes, planes, start // WORD, tau, sign_counts,
-        )  # fmt: skip
-        if want & KEEP:
-            _copy(w, k)
-    if want & BINS:
-        counts += lanes.sum(axis=1)
+    scratch, change = np.empty(BLOCK, np.uint8), np.empty(BLOCK, tau.dtype)
+    wide = np.empty((3, BLOCK if like.itemsize == 2 else 0), tau.dtype)
+    lanes = np.zeros((len(HISTOGRAMS), LANES, COLUMNS), np.int64)
+    words = np.empty(0, np.uint64)
+    for r in range(len(rows)):
+        row = rows[r]
+        i, want, size = row[POSITION], row[WANT], row[SIZE]
+        gradient = numba.carray(pointer(row[GRADIENT_AT], like), row[GRADIENT_SIZE])
+        weight = numba.carray(pointer(row[WEIGHT_AT], like), size)
+        kept = numba.carray(pointer(row[KEPT_AT], like), size if row[KEPT_AT] else 0)
+        planes = numba.carray(pointer(row[PLANES_AT], words), (3, -(-size // WORD) if row[PLANES_AT] else 0))
+        floats[i, : len(NORMS)] = 0.0
+        integers[i] = 0
+        for start in range(0, max(gradient.size, size), BLOCK):
+            g, w, k = gradient[start : start + BLOCK], weight[start : start + BLOCK], kept[start : start + BLOCK]
+            _block(
+                _floats(g, layout, want & (GRADIENT | GRADIENT_BINS | SIGNS), wide[0]),
+                _floats(w, layout, want & (WEIGHT | WEIGHT_BINS | UPDATE | UPDATE_BINS | SIGNS), wide[1]),
+                _floats(k, layout, want & (UPDATE | UPDATE_BINS | SIGNS), wide[2]),
+                want, floats[i], integers[i], scratch, change, lanes, planes, start // WORD, tau,
+            )  # fmt: skip
+            if want & KEEP:
+                _copy(w, k)
+        if want & RELATIVE and want & KNOWN:
+            limit = np.float32(relative_tau * np.sqrt(floats[i, 0] / max(gradient.size + row[ZEROS], 1)))
+            if np.isfinite(limit):
+                integers[i, NEAR] = row[ZEROS] + _within(gradient, layout, tau.dtype.type(limit), wide[0])
+        if want & COMPARES:
+            integers[i, OF_SIGNS + COMPARED] = size
+        if len(counts):
+            counts[i] = lanes.sum(axis=1)
+            counts[i, 0, CENTRE] += row[ZEROS]
+            lanes[:] = 0
+        if not want & KNOWN:
+            floats[i, 0] = np.nan
+        if not want & UPDATE:
+            floats[i, 2] = np.nan
 
 
 @jit()
-def fused_16(
-    gradient: Any,
-    weight: Any,
-    kept: Any,
-    layout: Any,
-    want: Any,
-    squares: Any,
-    nonfinite: Any,
-    counts: Any,
-    planes: Any,
-    tau: Any,
-    sign_counts: Any,
-) -> None:  # fmt: skip
-    """The same for 16-bit entries given as uint16: a block is widened to float32 in the cache."""
-    scratch = np.empty(BLOCK, np.uint8)
-    wide = np.empty((3, BLOCK), np.float32)
-    change = np.empty(BLOCK if want & UPDATE_BINS else 0, np.float32)
-    lanes = np.zeros((len(HISTOGRAMS) if want & BINS else 0, LANES, COLUMNS), np.int64)
-    for start in range(0, max(gradient.size, weight.size), BLOCK):
-        g, w, k = gradient[start : start + BLOCK], weight[start : start + BLOCK], kept[start : start + BLOCK]
-        if want & (GRADIENT | GRADIENT_BINS | SIGNS):
-            _decode(g, layout, wide[0])
-        if want & (WEIGHT | WEIGHT_BINS | UPDATE | UPDATE_BINS | SIGNS):
-            _decode(w, layout, wide[1])
-        if want & (UPDATE | UPDATE_BINS | SIGNS):
-            _decode(k, layout, wide[2])
-        _block(
-            wide[0, : g.size], wide[1, : w.size], wide[2, : k.size], want, squares, nonfinite,
-            scratch, change, lanes, planes, start // WORD, tau, sign_counts,
-        )  # fmt: skip
-        if want & KEEP:
-            _copy(w, k)
-    if want & BINS:
-        counts += lanes.sum(axis=1)
-
-
-@jit()
-def count_within(x: Any, tau: Any) -> Any:
-    """How many of the entries are at most tau, of their type, from zero."""
+def _within(x: Any, layout: Any, tau: Any, wide: Any) -> Any:
+    """How many of the entries are at most tau from zero."""
     found = 0
-    for i in range(x.size):
-        found += abs(x[i]) <= tau
-    return found
-
-
-@jit()
-def count_within_16(bits: Any, layout: Any, tau: Any) -> Any:
-    """The same for 16-bit entries given as uint16."""
-    found = 0
-    wide = np.empty(BLOCK, np.float32)
-    for start in range(0, bits.size, BLOCK):
-        block = bits[start : start + BLOCK]
-        _decode(block, layout, wide)
-        found += count_within(wide[: block.size], tau)
+    for start in range(0, x.size, BLOCK):
+        block = _floats(x[start : start + BLOCK], layout, True, wide)
+        for i in range(block.size):
+            found += abs(block[i]) <= tau
     return found

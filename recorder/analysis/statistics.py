@@ -19,23 +19,25 @@ the same numbers: counts are equal, sums agree to rounding. It runs on the calli
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from array import array
+from collections.abc import Iterable
 from functools import cache
 from types import ModuleType
 
 import numpy as np
 
 from recorder.analysis import averages, histogram, signs, turns
+from recorder.analysis.kept import Flat, Kept, address, order_of_memory
 
 NORMS = ("gradient_norm", "weight_norm", "update_norm")
 NONFINITE = ("gradient_nonfinite", "weight_nonfinite")
 HISTOGRAMS = ("gradient_histogram", "weight_histogram", "update_histogram")
 
-# what a pass is asked for; in the compiled pass each is one loop over a block
-GRADIENT, WEIGHT, UPDATE, KEEP, GRADIENT_BINS, WEIGHT_BINS, UPDATE_BINS, SIGNS, TURNS, RELATIVE = (
-    1 << k for k in range(10)
+# what a pass is asked for; in the compiled pass most are one loop over a block
+GRADIENT, WEIGHT, UPDATE, KEEP, GRADIENT_BINS, WEIGHT_BINS, UPDATE_BINS, SIGNS, TURNS, RELATIVE, KNOWN, COMPARES = (
+    1 << k for k in range(12)
 )
+BINS = GRADIENT_BINS | WEIGHT_BINS | UPDATE_BINS
 FLAGS = {
     "gradient_norm": GRADIENT,
     "weight_norm": WEIGHT,
@@ -51,44 +53,11 @@ FLAGS = {
 }
 PORTION = 1 << 16  # entries that the numpy pass converts at a time
 
-
-@dataclass(slots=True)
-class Kept:
-    """What the pass remembers of one tensor from one update to the next."""
-
-    weights: np.ndarray  # (entry,) in the order of memory
-    strides: tuple[int, ...]
-    valid: bool = False  # they are the weights before the last update
-    planes: np.ndarray | None = None  # see `signs`
-    signed: bool = False  # and these are of the last update's gradient
-    gradient: np.ndarray | None = None  # see `turns`
-    turned: bool = False  # and it is that of the last update
-    change: np.ndarray | None = None
-    changed: bool = False  # and it is that which led to the last update
-
-    @classmethod
-    def room_for(cls, weight: np.ndarray) -> Kept:
-        return cls(np.empty(weight.size, weight.dtype), weight.strides)
-
-    def signs(self) -> np.ndarray:
-        """The planes of the last update; empty ones where it was not seen."""
-        if self.planes is None:
-            self.planes = signs.planes_for(self.weights.size)
-        elif not (self.valid and self.signed):
-            self.planes.fill(0)
-        return self.planes
-
-    def fits(self, weight: np.ndarray) -> bool:
-        """Whether size, type and order of memory are still those of the room."""
-        mine = self.weights
-        return self.strides == weight.strides and mine.dtype == weight.dtype and mine.size == weight.size
-
-    def like(self, weight: np.ndarray) -> np.ndarray:
-        """The kept weights in the shape of `weight`, which they fit."""
-        if weight.flags.c_contiguous:
-            return self.weights.reshape(weight.shape)
-        order = _order_of_memory(weight)
-        return self.weights.reshape([weight.shape[k] for k in order]).transpose(np.argsort(order))
+# a tensor to the compiled pass: its place in the table, what is wanted, addresses and numbers of entries; of a sparse
+# gradient the zeros that are not stored
+ROW = POSITION, WANT, GRADIENT_AT, GRADIENT_SIZE, WEIGHT_AT, SIZE, KEPT_AT, PLANES_AT, ZEROS = range(9)
+INTEGERS = (*NONFINITE, *signs.NAMES, "near_zero_relative")  # of a table's row
+OF_SIGNS, NEAR = len(NONFINITE), len(INTEGERS) - 1
 
 
 class Table:
@@ -104,30 +73,21 @@ class Table:
         self._want = 0
         for name in self.wanted:
             self._want |= FLAGS[name]
-        self._squares = np.empty((tensors, len(NORMS)))
-        self._nonfinite = np.empty((tensors, len(NONFINITE)), np.int64)
-        self._signs = np.empty((tensors, len(signs.NAMES)), np.int64)
-        self._turns = np.empty((tensors, turns.COLUMNS))
         self._tau = {width: np.array(tau, width) for width in (np.float32, np.float64)}
-        self._relative, self._relative_tau = np.empty(tensors, np.int64), relative_tau
+        self._relative_tau = float(relative_tau)
+        self._floats = np.empty((tensors, len(NORMS) + turns.COLUMNS))
+        self._integers = np.empty((tensors, len(INTEGERS)), np.int64)
         binned = not self.wanted.isdisjoint(HISTOGRAMS)
         self._counts = np.empty((tensors if binned else 0, len(HISTOGRAMS), histogram.COLUMNS), np.int64)
-        counts = self._counts if binned else tensors * [_NO_COUNTS]
-        self._rows = list(zip(self._squares, self._nonfinite, self._signs, counts, strict=True))  # views, made once
-        self._measured = np.zeros(tensors, bool)
         self._columns = [(name, *self._found_in(name)) for name in FLAGS if name in self.wanted]
         self._compiled = _compiled()
         self.clear()
 
     def clear(self) -> None:
         """Begin anew: no tensor is measured."""
-        self._squares.fill(0.0)
-        self._nonfinite.fill(0)
-        self._signs.fill(0)
-        self._turns.fill(np.nan)
-        self._relative.fill(0)
+        self._floats.fill(np.nan)
+        self._integers.fill(0)
         self._counts.fill(0)
-        self._measured.fill(False)
 
     def measure(
         self, i: int, gradient: np.ndarray | None, weight: np.ndarray, *, kept: Kept | None = None, keep: bool = False,
@@ -139,92 +99,146 @@ class Table:
         number of its implicit `zeros`, and then nothing is known of its signs. Without a gradient its norm is NaN and
         its counts are 0.
         """
-        want, memory, planes = self._want, _NOTHING, _NO_PLANES
-        if keep_signs:
-            want |= SIGNS
-        if keep_turns:
-            want |= TURNS
+        want = self._want | keep_signs * SIGNS | keep_turns * TURNS
         if gradient is None or gradient.size != weight.size:
             want &= ~(SIGNS | TURNS)
         if kept is None or not kept.fits(weight):
             kept = Kept.room_for(weight) if want & (SIGNS | TURNS) else None
-        if kept is None or not kept.valid:
-            want &= ~(UPDATE | UPDATE_BINS)
-        if keep and kept is not None:
-            want |= KEEP
-        known = gradient is not None
+        want |= 0 if gradient is None else KNOWN
         gradient, weight = _in_order_of_memory(weight.ravel()[:0] if gradient is None else gradient, weight)
-        tau = self._tau[np.float64 if gradient.dtype == np.float64 else np.float32]
-        squares, nonfinite, row, counts = self._rows[i]
-        if self._measured[i]:
-            self.forget(i)
-        self._measured[i] = True
+        if self._want & TURNS:
+            self._floats[i, len(NORMS) :] = np.nan
         if kept is not None and want & TURNS:
-            remember = keep and keep_turns
-            self._turns[i] = turns.measured(gradient, weight, kept, tau, wanted=self.wanted, remember=remember)
+            tau, remember = self._tau[_width(gradient.dtype)], keep and keep_turns
+            found = turns.measured(gradient, weight, kept, tau, wanted=self.wanted, remember=remember)
+            self._floats[i, len(NORMS) :] = found
         elif kept is not None:
             kept.turned = kept.changed = False
-        compares = False
-        if kept is not None and want & SIGNS:
-            planes, compares = kept.signs(), kept.valid and kept.signed
-            kept.signed = keep and keep_signs
-        elif kept is not None:
-            kept.signed = False
-        if kept is not None and want & (UPDATE | UPDATE_BINS | KEEP | SIGNS):
-            memory = kept.weights
-        if self._compiled is not None and gradient.dtype == weight.dtype:
-            _compiled_pass(self._compiled, gradient, weight, memory, want, squares, nonfinite, counts, planes, tau, row)
+        want = _settled(want, kept, keep=keep, keep_signs=keep_signs)
+        if self._compiled is not None and gradient.dtype == weight.dtype and weight.dtype in _KINDS:
+            gradient, weight = (x if x.flags.aligned else x.copy() for x in (gradient, weight))
+            memory = address(gradient), gradient.size, address(weight), weight.size
+            self._compiled_pass(weight.dtype, array("q", (i, want, *memory, *_places(kept), zeros)))
         else:
-            _numpy_pass(gradient, weight, memory, want, squares, nonfinite, counts, planes, tau, row)
-        if want & RELATIVE:
-            self._relative[i] = self._near(gradient, gradient.size + zeros, float(squares[0]), zeros) if known else 0
-        if not known:
+            self._numpy_pass(i, want, gradient, weight, kept, zeros)
+
+    def measure_flat(
+        self, tensors: Iterable[Flat], kept: dict[int, Kept], *, keep: bool = False, keep_signs: bool = False
+    ) -> None:  # fmt: skip
+        """The same of many tensors in one compiled call, but for turns; `kept` are those of their positions."""
+        rows: dict[np.dtype, array[int]] = {}
+        used = []  # what the rows have addresses of
+        wanted = self._want | KNOWN | keep_signs * SIGNS
+        for tensor in tensors:
+            i, size, dtype, weight, gradient = tensor
+            mine = kept.get(i)
+            if mine is not None and not mine.fits(tensor):
+                del kept[i]
+                mine = None
+            if mine is None and (keep or wanted & SIGNS):
+                mine = Kept.room_for(tensor)
+                if keep:
+                    kept[i] = mine
+            used.append(mine)
+            if mine is not None:
+                mine.turned = mine.changed = False
+            want = _settled(wanted, mine, keep=keep, keep_signs=keep_signs)
+            if dtype not in rows:
+                rows[dtype] = array("q")
+            rows[dtype].extend((i, want, gradient, size, weight, size, *_places(mine), 0))
+        for dtype, some in rows.items():
+            self._compiled_pass(dtype, some)
+
+    def _compiled_pass(self, dtype: np.dtype, rows: array[int]) -> None:
+        assert self._compiled is not None
+        like, layout = _KINDS[dtype]
+        self._compiled.fused(
+            like, layout, np.frombuffer(rows, np.int64).reshape(-1, len(ROW)),
+            self._floats, self._integers, self._counts, self._tau[_width(dtype)], self._relative_tau,
+        )  # fmt: skip
+
+    def _numpy_pass(
+        self, i: int, want: int, gradient: np.ndarray, weight: np.ndarray, kept: Kept | None, zeros: int
+    ) -> None:
+        """The definition of the pass, which the compiled one must equal; 1-D arrays, portion by portion."""
+        squares, integers = self._floats[i, : len(NORMS)], self._integers[i]
+        counts = self._counts[i] if len(self._counts) else _NO_COUNTS
+        squares[:], integers[:], counts[:] = 0, 0, 0
+        tau = self._tau[_width(gradient.dtype)]
+        before = _NOTHING if kept is None else kept.weights
+        for start in range(0, max(gradient.size, weight.size), PORTION):
+            portion = slice(start, start + PORTION)
+            g, w = as_float64(gradient[portion]), as_float64(weight[portion])
+            with np.errstate(all="ignore"):
+                if want & GRADIENT:
+                    squares[0] += np.dot(g, g)
+                    integers[0] += g.size - np.count_nonzero(np.isfinite(g))
+                if want & WEIGHT:
+                    squares[1] += np.dot(w, w)
+                    integers[1] += w.size - np.count_nonzero(np.isfinite(w))
+                if want & UPDATE:
+                    change = w - as_float64(before[portion])
+                    squares[2] += np.dot(change, change)
+            if want & SIGNS and kept is not None and kept.planes is not None:
+                words = kept.planes[:, start // 64 : (start + PORTION) // 64]
+                signs.add_counts(g, w, as_float64(before[portion]), words, tau, integers[OF_SIGNS:NEAR])
+            if want & GRADIENT_BINS:
+                counts[0] += histogram.counts(g)
+            if want & WEIGHT_BINS:
+                counts[1] += histogram.counts(w)
+            if want & UPDATE_BINS:
+                with np.errstate(all="ignore"):
+                    counts[2] += histogram.counts(turns.widened(weight[portion]) - turns.widened(before[portion]))
+            if want & KEEP:
+                before[portion] = weight[portion]
+        if want & RELATIVE and want & KNOWN:
+            limit = relative_limit(float(squares[0]), gradient.size + zeros, self._relative_tau)
+            if math.isfinite(limit):
+                integers[NEAR] = zeros + np.count_nonzero(np.abs(as_float64(gradient)) <= limit)
+        if want & COMPARES:
+            integers[OF_SIGNS + signs.COMPARED] = weight.size
+        if want & GRADIENT_BINS:
+            counts[0, histogram.CENTRE] += zeros
+        if not want & KNOWN:
             squares[0] = np.nan
         if not want & UPDATE:
             squares[2] = np.nan
-        if want & GRADIENT_BINS:
-            counts[0, histogram.CENTRE] += zeros
-        if compares:
-            row[signs.COMPARED] = weight.size
-        if kept is not None and want & KEEP:
-            kept.valid = True
-
-    def forget(self, i: int) -> None:
-        """Make row i that of a tensor which was not updated."""
-        for column in (self._squares, self._nonfinite, self._signs, self._relative, self._counts):
-            column[i : i + 1] = 0
-        self._turns[i] = np.nan
-        self._measured[i] = False
 
     def _found_in(self, name: str) -> tuple[np.ndarray, int | slice]:
         """Where the statistic of all tensors is, [:, which]."""
-        kinds = (NORMS, self._squares), (NONFINITE, self._nonfinite), (signs.NAMES, self._signs)
-        for names, there in (*kinds, (turns.ANGLES, self._turns), (HISTOGRAMS, self._counts)):
+        for names, there in ((NORMS, self._floats), (INTEGERS, self._integers), (HISTOGRAMS, self._counts)):
             if name in names:
                 return there, names.index(name)
-        if name == "near_zero_relative":
-            return self._relative[:, None], 0
-        first = len(turns.ANGLES) + len(turns.AT) * turns.QUANTILES.index(name)
-        return self._turns, slice(first, first + len(turns.AT))
+        if name in turns.ANGLES:
+            return self._floats, len(NORMS) + turns.ANGLES.index(name)
+        first = len(NORMS) + len(turns.ANGLES) + len(turns.AT) * turns.QUANTILES.index(name)
+        return self._floats, slice(first, first + len(turns.AT))
 
     def columns(self) -> dict[str, np.ndarray]:
         """-> {statistic: (tensor,) float64; counts (tensor,) int64; histograms (tensor, 204) int64; quantiles}"""
-        found: dict[str, np.ndarray] = {}
-        for name, kind, column in self._columns:
-            found[name] = kind[:, column].copy()
-            if kind is self._squares:
+        found = {name: there[:, column].copy() for name, there, column in self._columns}
+        for name in NORMS:
+            if name in found:
                 np.sqrt(found[name], out=found[name])
-                found[name][~self._measured] = np.nan
         return found
 
-    def _near(self, gradient: np.ndarray, entries: int, square: float, zeros: int) -> int:
-        """How many entries are near zero beside the root mean square of all; a second look, since that is known now."""
-        tau = relative_limit(square, entries, self._relative_tau)
-        if not math.isfinite(tau):
-            return 0
-        if self._compiled is None:
-            return zeros + int(np.count_nonzero(np.abs(as_float64(gradient)) <= tau))
-        return zeros + _compiled_within(self._compiled, gradient, tau)
+
+def _settled(want: int, kept: Kept | None, *, keep: bool, keep_signs: bool) -> int:
+    """What the pass can compare of what is wanted, and must keep; notes what will be kept after it."""
+    if kept is None:
+        return want & ~(UPDATE | UPDATE_BINS)
+    if not kept.valid:
+        want &= ~(UPDATE | UPDATE_BINS)
+    if want & SIGNS:
+        if kept.valid and kept.signed:
+            want |= COMPARES
+        else:
+            kept.signs()
+        kept.signed = keep and keep_signs
+    else:
+        kept.signed = False
+    kept.valid = keep
+    return want | keep * KEEP
 
 
 def relative_limit(square: float, entries: int, tau: float) -> float:
@@ -257,6 +271,11 @@ def warm_up(dtypes: Iterable[np.dtype | type]) -> None:
         averages.warm_up(one)
 
 
+def is_compiled() -> bool:
+    """Whether there is a compiled pass, which alone measures by addresses."""
+    return _compiled() is not None
+
+
 @cache
 def _compiled() -> ModuleType | None:
     try:
@@ -267,62 +286,23 @@ def _compiled() -> ModuleType | None:
 
 
 _NOTHING = np.empty(0, np.float32)
-_NO_COUNTS = np.empty((0, histogram.COLUMNS), np.int64)
-_NO_PLANES = np.empty((3, 0), np.uint64)
-_LAYOUTS: Mapping[np.dtype, int] = {np.dtype(np.uint16): 0, np.dtype(np.float16): 1}  # of the compiled 16-bit pass
+_NO_COUNTS = np.empty((len(HISTOGRAMS), 0), np.int64)
+_KINDS = {  # what the compiled pass can read: the type it sees, and how it reads that where it has 16 bits
+    np.dtype(np.float32): (np.empty(0, np.float32), 0),
+    np.dtype(np.float64): (np.empty(0, np.float64), 0),
+    np.dtype(np.uint16): (np.empty(0, np.uint16), 0),
+    np.dtype(np.float16): (np.empty(0, np.uint16), 1),
+}
 
 
-def _compiled_pass(
-    compiled: ModuleType, gradient: np.ndarray, weight: np.ndarray, kept: np.ndarray, want: int, squares: np.ndarray,
-    nonfinite: np.ndarray, counts: np.ndarray, planes: np.ndarray, tau: np.ndarray, sign_counts: np.ndarray,
-) -> None:  # fmt: skip
-    layout = _LAYOUTS.get(weight.dtype)
-    if kept.size == 0:
-        kept = weight[:0]  # of the same type, so that there is one compiled pass a type
-    if layout is None:
-        compiled.fused(gradient, weight, kept, want, squares, nonfinite, counts, planes, tau, sign_counts)
-    else:
-        bits = (x.view(np.uint16) for x in (gradient, weight, kept))
-        compiled.fused_16(*bits, layout, want, squares, nonfinite, counts, planes, tau, sign_counts)
+def _places(kept: Kept | None) -> tuple[int, int]:
+    """The addresses of what is kept."""
+    return (0, 0) if kept is None else (kept.at, kept.planes_at)
 
 
-def _compiled_within(compiled: ModuleType, gradient: np.ndarray, tau: float) -> int:
-    layout = _LAYOUTS.get(gradient.dtype)
-    if layout is None:
-        return int(compiled.count_within(gradient, gradient.dtype.type(tau)))
-    return int(compiled.count_within_16(gradient.view(np.uint16), layout, np.float32(tau)))
-
-
-def _numpy_pass(
-    gradient: np.ndarray, weight: np.ndarray, kept: np.ndarray, want: int, squares: np.ndarray,
-    nonfinite: np.ndarray, counts: np.ndarray, planes: np.ndarray, tau: np.ndarray, sign_counts: np.ndarray,
-) -> None:  # fmt: skip
-    """The definition of the pass; 1-D arrays, portion by portion."""
-    for start in range(0, max(gradient.size, weight.size), PORTION):
-        portion = slice(start, start + PORTION)
-        g, w = as_float64(gradient[portion]), as_float64(weight[portion])
-        with np.errstate(all="ignore"):
-            if want & GRADIENT:
-                squares[0] += np.dot(g, g)
-                nonfinite[0] += g.size - np.count_nonzero(np.isfinite(g))
-            if want & WEIGHT:
-                squares[1] += np.dot(w, w)
-                nonfinite[1] += w.size - np.count_nonzero(np.isfinite(w))
-            if want & UPDATE:
-                change = w - as_float64(kept[portion])
-                squares[2] += np.dot(change, change)
-        if want & SIGNS:
-            words = planes[:, start // 64 : (start + PORTION) // 64]
-            signs.add_counts(g, w, as_float64(kept[portion]), words, tau, sign_counts)
-        if want & GRADIENT_BINS:
-            counts[0] += histogram.counts(g)
-        if want & WEIGHT_BINS:
-            counts[1] += histogram.counts(w)
-        if want & UPDATE_BINS:
-            with np.errstate(all="ignore"):
-                counts[2] += histogram.counts(turns.widened(weight[portion]) - turns.widened(kept[portion]))
-        if want & KEEP:
-            kept[portion] = weight[portion]
+def _width(dtype: np.dtype) -> type[np.float32 | np.float64]:
+    """The type in which entries are compared."""
+    return np.float64 if dtype == np.float64 else np.float32
 
 
 def as_float64(entries: np.ndarray) -> np.ndarray:
@@ -336,13 +316,8 @@ def as_float64(entries: np.ndarray) -> np.ndarray:
 def _in_order_of_memory(gradient: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Both flat, entry k of one beside entry k of the other: views unless the memory has gaps or the orders differ."""
     if not weight.flags.c_contiguous:  # transposed, channels last, ...
-        order = _order_of_memory(weight)
+        order = order_of_memory(weight)
         if gradient.shape == weight.shape:  # else it is sparse
             gradient = gradient.transpose(order)
         weight = weight.transpose(order)
     return gradient.ravel(), weight.ravel()
-
-
-def _order_of_memory(x: np.ndarray) -> np.ndarray:
-    """The axes from the longest stride to the shortest."""
-    return np.argsort([-abs(stride) for stride in x.strides], kind="stable")

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 if TYPE_CHECKING:
-    from recorder.analysis.statistics import Kept
+    from recorder.analysis.kept import Kept
 
 ANGLES = ("gradient_angle", "update_cosine")
 QUANTILES = ("secant_curvature", "near_zero_movement")

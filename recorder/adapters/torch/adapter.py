@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from recorder.adapters.torch.sharded import Sharded
 
 GRADIENT_POINT = "before the update, after reduction and clipping, without the loss scale"
+CPU = torch.device("cpu")
 SKIPPED = "update skipped by the gradient scaler: a gradient was not finite"
 
 
@@ -418,6 +419,8 @@ def _kind(modules: Mapping[str, torch.nn.Module], layer: str) -> str:
 
 
 def _by_device(members: Members) -> dict[torch.device, Members]:
+    if all(parameter.is_cpu for _, parameter in members):
+        return {CPU: members} if members else {}
     groups: dict[torch.device, list[tuple[int, torch.Tensor]]] = {}
     for member in members:
         groups.setdefault(member[1].device, []).append(member)

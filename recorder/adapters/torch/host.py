@@ -12,8 +12,17 @@ import numpy as np
 import torch
 
 from recorder.adapters.rows import HostRows, Rows, Update
+from recorder.analysis import statistics
+from recorder.analysis.kept import Flat
 from recorder.reading import Plan
 
+FLAT: dict[torch.dtype, np.dtype] = {  # what entries in memory are to numpy
+    torch.float32: np.dtype(np.float32),
+    torch.float64: np.dtype(np.float64),
+    torch.float16: np.dtype(np.float16),
+    torch.bfloat16: np.dtype(np.uint16),
+}
+PLAIN = frozenset({torch.Tensor, torch.nn.Parameter})
 AS_IN_NUMPY = frozenset({torch.float32, torch.float64, torch.float16})
 Members = Sequence[tuple[int, torch.Tensor]]  # (position among the run's tensors, parameter)
 
@@ -60,13 +69,16 @@ class HostPass:
     def update(self, plan: Plan, members: Members, scale: torch.Tensor | None, skipped: torch.Tensor | None) -> None:
         if skipped is not None and bool(skipped):
             return
-        if plan:
-            updated = ((i, p, p.grad) for i, p in members)
-            self._rows.measure(
-                plan, (self._before(plan, i, p, unscaled(g, scale)) for i, p, g in updated if g is not None)
-            )
-        else:
+        if not plan:
             self._rows.pass_by(i for i, p in members if p.grad is not None)
+            return
+        updated = [(i, p, unscaled(p.grad, scale)) for i, p in members if p.grad is not None]
+        if statistics.is_compiled() and not (plan.raw or plan.averages or plan.turns):
+            flat = [_flat(i, p, g) for i, p, g in updated]
+            self._rows.measure_flat(plan, [tensor for tensor in flat if tensor is not None])
+            updated = [one for one, tensor in zip(updated, flat, strict=True) if tensor is None]
+        if updated:
+            self._rows.measure(plan, (self._before(plan, i, p, g) for i, p, g in updated))
 
     def look(self, plan: Plan, members: Members) -> None:
         self._rows.measure(plan, (Update(i, host_view(p), None) for i, p in members))
@@ -86,6 +98,30 @@ class HostPass:
             return Update(i, host_view(parameter), host_view(gradient.detach().to_dense()))
         values = gradient.detach().coalesce().values()
         return Update(i, host_view(parameter), host_view(values).reshape(-1), gradient.numel() - values.numel())
+
+
+def _flat(i: int, parameter: torch.Tensor, gradient: torch.Tensor) -> Flat | None:
+    """Both as they lie in memory; None where they do not lie there as `host_view` shows them, entry behind entry."""
+    dtype, size = FLAT.get(parameter.dtype), parameter.numel()
+    if dtype is None or gradient.dtype is not parameter.dtype or gradient.numel() != size:
+        return None
+    if not (_is_plain(parameter) and _is_plain(gradient)):
+        return None
+    weight, beside = parameter.data_ptr(), gradient.data_ptr()
+    if not weight or not beside or (weight | beside) % dtype.itemsize:  # no memory, or numpy would have to copy it
+        return None
+    return Flat(i, size, dtype, weight, beside)
+
+
+def _is_plain(tensor: torch.Tensor) -> bool:
+    """Whether its entries are those in its memory, from `data_ptr` on."""
+    return (
+        type(tensor) in PLAIN
+        and tensor.layout is torch.strided
+        and tensor.is_cpu
+        and tensor.is_contiguous()
+        and not tensor.is_neg()
+    )
 
 
 def host_view(tensor: torch.Tensor) -> np.ndarray:
