@@ -52,7 +52,7 @@ def overview(run: RunView, series: str, at: At, window: Window) -> View:
             if (a, b) in blocks:
                 cells[starts[i] : starts[i + 1], starts[j] : starts[j + 1]] = blocks[a, b]
     edges = np.concatenate([[0.0], *(k + np.arange(1, n + 1) / n for k, n in enumerate(sizes))])
-    names = tuple(name for a, n in zip(layers, sizes, strict=True) for name in _stretches(run, series, at, a, n))
+    names = tuple(name for a in layers for name in _stretches(run, series, at, a, each))
     scale = Scale("unit", names=names, parts=tuple((k, k + 1.0, a) for k, a in enumerate(layers)))
     down = replace(scale, reverse=True)
     rules = tuple(Rule(float(k), axis) for k in range(1, len(layers)) for axis in "xy")
@@ -68,16 +68,27 @@ def overview(run: RunView, series: str, at: At, window: Window) -> View:
 def strongest_of(values: np.ndarray, cells: int) -> np.ndarray:
     """(row, column) in at most `cells` blocks each way: of each block the value that is farthest from 0."""
     missing = np.isnan(values)
-    some = bool(missing.any())
-    found = np.where(missing, 0, values) if some else values  # maxima that look out for NaN take several times as long
-    for axis in (0, 1):
-        n = values.shape[axis]
-        if n > cells:
-            starts = np.linspace(0, n, cells, endpoint=False).astype(int)
-            high, low = (op.reduceat(found, starts, axis=axis) for op in (np.maximum, np.minimum))
-            found = np.where(high >= -low, high, low)
-            missing = np.logical_and.reduceat(missing, starts, axis=axis) if some else missing
-    return np.where(missing, np.nan, found) if some else found
+    found = np.where(missing, 0, values) if missing.any() else values  # maxima that look out for NaN take far longer
+    for _ in range(2):
+        each = together(len(found), cells)
+        high, low = _of_blocks(np.maximum, found, each), _of_blocks(np.minimum, found, each)
+        found = np.where(high >= -low, high, low).T
+        missing = _of_blocks(np.logical_and, missing, each).T
+    return np.where(missing, np.nan, found)
+
+
+def together(units: int, cells: int) -> int:
+    """How many units share a cell."""
+    return max(-(-units // max(cells, 1)), 1)
+
+
+def _of_blocks(operation: np.ufunc, values: np.ndarray, each: int) -> np.ndarray:
+    """(block, column) of so many rows each, the last one of fewer."""
+    whole = len(values) // each * each
+    blocks = operation.reduce(values[:whole].reshape(-1, each, values.shape[1]), axis=1)
+    if whole == len(values):
+        return np.asarray(blocks)
+    return np.concatenate([blocks, operation.reduce(values[whole:], axis=0, keepdims=True)])
 
 
 def top(values: np.ndarray, count: int, *, own: bool) -> list[tuple[int, int]]:
@@ -151,10 +162,9 @@ def _order_of(last: bytes, count: int) -> np.ndarray:
 def _stretches(run: RunView, series: str, at: At, layer: str, cells: int) -> list[str]:
     """The units of each cell of the overview, as in "fc1 12" or "fc1 12 … 15"."""
     count = run.series[series].shape_of(pair_name(layer, layer))[0]
-    numbers = units(run, series, UNITS, at, layer, count)
-    bounds = np.linspace(0, count, cells, endpoint=False).astype(int)
-    lasts = [*bounds[1:], count]
+    numbers, each = units(run, series, UNITS, at, layer, count), together(count, cells)
+    ends = ((first, min(first + each, count) - 1) for first in range(0, count, each))
     return [
-        f"{layer} {numbers[a]}" if b - a < 2 else f"{layer} {numbers[a]} … {numbers[b - 1]}"
-        for a, b in zip(bounds, lasts, strict=True)
-    ]
+        f"{layer} {numbers[a]}" if a == b else f"{layer} {numbers[a]} … {numbers[b]}"
+        for a, b in ends
+    ]  # fmt: skip

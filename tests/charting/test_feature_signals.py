@@ -128,8 +128,8 @@ def test_all_pairs_in_one_map_and_each_layer_as_wide():
 def test_in_little_room_a_cell_is_the_strongest_of_its_units():
     chart = chart_of(RUN, "unit_correlation_overview", At(step=50), Window(points=48))
     (heat,) = of(chart, Heat)
-    assert len(heat.values) == 12 + 12 + 12 + 5
-    block = RUN.row("unit_correlation", 50, "fc1 | fc2")[1][2:4, 4:5]
+    assert len(heat.values) == 12 + 8 + 12 + 5
+    block = RUN.row("unit_correlation", 50, "fc1 | fc2")[1][2:4, 6:8]
     assert abs(heat.values[1, 12 + 3]) == np.abs(block).max()
     assert chart.x.names[1] == "fc1 4 … 6"
     assert "strongest" in chart.caption
