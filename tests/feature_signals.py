@@ -98,6 +98,8 @@ def series(
     cosines = np.array([[cosine / (1 + 0.1 * k) for k in range(len(names))] for _ in seen], "f4")
     add("augmentation_cosine", Kind.MATRIX, "Cosine to the clean image.", names, cosines, shape=cosine.shape,
         dims=("transform", "strength"), instrument="augmentation_variance")  # fmt: skip
+    add("augmentation_distance", Kind.MATRIX, "Squared distance to the clean image.", names, 1 - cosines,
+        shape=cosine.shape, dims=("transform", "strength"), instrument="augmentation_variance")  # fmt: skip
     size = np.array([[_dimension(x) for x in one.values()] for one in seen], "f4")
     add("effective_dimension", Kind.PER_ITEM, "Participation ratio.", names, size, instrument="effective_dimension")
     images = np.empty((1, 2), object)

@@ -51,6 +51,19 @@ def cosine_to_clean(x: np.ndarray, clean: np.ndarray) -> np.ndarray:
     return np.clip(cosine, -1, 1)
 
 
+def distance_to_clean(x: np.ndarray, clean: np.ndarray) -> np.ndarray:
+    """-> (sample,) float64: ||x - x_clean||^2 over the mean of ||x - mean x||^2, of features `x` (sample, unit).
+
+    `clean` (sample,) says which row each is compared with. 0: not moved; 1: as far as samples lie from their mean.
+    Units that are not finite are left out; NaN where nothing varies.
+    """
+    with np.errstate(all="ignore"):
+        wide = centred(x[:, np.isfinite(x).all(axis=0)])
+        spread = np.square(wide).sum() / len(wide)
+        distance = np.square(wide - wide[clean]).sum(axis=1) / spread
+    return np.where(np.isfinite(distance), distance, np.nan)
+
+
 def by_transform(
     values: np.ndarray, transforms: Sequence[str], strengths: Sequence[float]
 ) -> tuple[np.ndarray, tuple[str, ...], tuple[float, ...]]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import numpy as np
 
-from recorder.chart import Bars, Chart, Heat, Line, Mark, Picture, Plate, Scale, View
+from recorder.chart import Bars, Chart, Heat, Limits, Line, Mark, Picture, Plate, Scale, View
 from recorder.charting import sample_correlation, unit_correlation
 from recorder.charting.captions import about, many
 from recorder.charting.probed import Probed
@@ -14,12 +15,14 @@ from recorder.errors import NotRecordedError
 from recorder.view import At, RunView, Window
 
 SHARE = "within / total"
+DISTANCE = "squared distance / variance"
 
 
 def chart(run: RunView, series: str, at: At, window: Window) -> View:
     """The view of each series that augmentations give."""
     drawers = {
         "augmentation_cosine": cosine,
+        "augmentation_distance": distance,
         "augmentation_feature_correlation": features,
         "augmentation_sample_correlation": sample_correlation.chart,
     }
@@ -65,34 +68,48 @@ def variance(run: RunView, series: str, at: At, window: Window) -> View:  # noqa
 
 def cosine(run: RunView, series: str, at: At, window: Window) -> View:  # noqa: ARG001
     """A layer's mean cosine to the clean image, by transform and strength."""
+    return _by_strength(run, series, at, "cosine to the clean image", "cosine", (0.0, 1.0))
+
+
+def distance(run: RunView, series: str, at: At, window: Window) -> View:  # noqa: ARG001
+    """A layer's mean squared distance from the clean image over its variance, by transform and strength."""
+    found = [row[np.isfinite(row)].max(initial=0) for _, row in _rows(run, series, at)]
+    return _by_strength(run, series, at, "distance from the clean image", DISTANCE, (0.0, float(max(found)) or 1.0))
+
+
+def by_type(run: RunView, series: str, at: At, window: Window) -> View:  # noqa: ARG001
+    """How far each transform moves the representation, layer by layer, mean over the strengths."""
+    s = run.series[series]
+    rows = _rows(run, series, at)
+    step = max(step for step, _ in rows)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # a mean of nothing is not defined, and so it is drawn
+        moved = np.array([np.nanmean(row, axis=1) for _, row in rows])
+    transforms, _ = grid(run, series, rows[0][1].shape)
+    places = np.arange(float(len(s.items)))
+    lines = tuple(Line(places, moved[:, k], name, colour=k) for k, name in enumerate(transforms))
+    title = f"variance by augmentation type, step {step:,}"
+    caption = f"{about(run, s)} Mean over the strengths, at step {step:,}, {_how_many(run, series)}."
+    return Chart(title, Scale("layer", names=s.items), Scale(DISTANCE), lines, caption)
+
+
+def _rows(run: RunView, series: str, at: At) -> list[tuple[int, np.ndarray]]:
+    """(step, values) of each layer."""
+    found = (run.row(series, at.step, layer) for layer in run.series[series].items)
+    return [(step, np.asarray(row, float)) for step, row in found]
+
+
+def _by_strength(run: RunView, series: str, at: At, what: str, label: str, limits: Limits) -> Chart:
     s = run.series[series]
     item = s.items[0] if at.item is None else at.item
     step, row = run.row(series, at.step, item)
     transforms, strengths = grid(run, series, np.shape(row))
-    heat = Heat(np.asarray(row, float), label="cosine", limits=(0.0, 1.0))
+    heat = Heat(np.asarray(row, float), label=label, limits=limits)
     caption = f"{about(run, s)} {item} at step {step:,}, {_how_many(run, series)}."
     return Chart(
-        f"cosine to the clean image: {item}, step {step:,}", Scale("strength", names=strengths),
+        f"{what}: {item}, step {step:,}", Scale("strength", names=strengths),
         Scale("transform", names=transforms, reverse=True), (heat,), caption,
     )  # fmt: skip
-
-
-def by_transform(run: RunView, series: str, at: At, window: Window) -> View:  # noqa: ARG001
-    """How far each transform moves the representation, layer by layer: 1 - cosine, mean over the strengths."""
-    s = run.series[series]
-    rows = []
-    step = 0
-    for layer in s.items:
-        step, row = run.row(series, at.step, layer)
-        rows.append(np.asarray(row, float))
-    with np.errstate(invalid="ignore"):
-        moved = np.array([1 - np.nanmean(row, axis=1) for row in rows])
-    transforms, _ = grid(run, series, np.shape(rows[0]))
-    places = np.arange(float(len(s.items)))
-    lines = tuple(Line(places, moved[:, k], name, colour=k) for k, name in enumerate(transforms))
-    title = f"change by augmentation type, step {step:,}"
-    caption = f"{about(run, s)} 1 - cosine, mean over the strengths, at step {step:,}, {_how_many(run, series)}."
-    return Chart(title, Scale("layer", names=s.items), Scale("1 - cosine to the clean image"), lines, caption)
 
 
 def gallery(run: RunView, series: str, at: At, window: Window) -> View:  # noqa: ARG001

@@ -19,7 +19,7 @@ import numpy as np
 
 from recorder.analysis.augmentations import IDENTITY, Augmentation
 from recorder.analysis.correlation import cross_correlation, defined, sample_correlation
-from recorder.analysis.feature_variance import by_transform, cosine_to_clean, within_share
+from recorder.analysis.feature_variance import by_transform, cosine_to_clean, distance_to_clean, within_share
 from recorder.analysis.features import kept_units
 from recorder.charting import augmented as drawn
 from recorder.charting.per_epoch import Derived, Drawer
@@ -43,7 +43,8 @@ class AugmentationVariance:
     probe = AUGMENTATIONS
     chart: ClassVar[Drawer] = staticmethod(drawn.chart)
     derived: ClassVar[Derived] = {
-        "augmentation_cosine": {"augmentation_by_transform": drawn.by_transform, "augmented_samples": drawn.gallery}
+        "augmentation_variance": {"augmented_samples": drawn.gallery},
+        "augmentation_distance": {"augmentation_by_type": drawn.by_type},
     }
     inner = frozenset({"augmentation_feature_units"})  # read to name units, no chart of its own
 
@@ -80,6 +81,9 @@ class AugmentationVariance:
             Series("augmentation_cosine", Kind.MATRIX, "1",
                    f"Mean cosine of the layer's features to those of the clean image{how}", layers, grid,
                    ("transform", "strength"), item_dim="layer"),
+            Series("augmentation_distance", Kind.MATRIX, "1",
+                   "Mean squared distance of the layer's features to those of the clean image, over their variance"
+                   f"{how}", layers, grid, ("transform", "strength"), item_dim="layer"),
             Series("augmentation_feature_correlation", Kind.MATRIX, "1",
                    f"Pearson's r of every two units over the augmentations{how}", layers,
                    dims=("unit", "other_unit"), item_dim="layer", ragged=kept),
@@ -96,7 +100,8 @@ class AugmentationVariance:
         return {
             f"augmentation_{what}": {layer: of(x) for layer, x in self._layers.features(reading).items()}
             for what, of in (
-                ("variance", self._variance), ("cosine", self._cosine), ("feature_correlation", self._units_alike),
+                ("variance", self._variance), ("cosine", self._cosine),
+                ("distance", self._distance), ("feature_correlation", self._units_alike),
                 ("feature_units", self._kept), ("sample_correlation", self._samples_alike),
             )
         }  # fmt: skip
@@ -107,11 +112,22 @@ class AugmentationVariance:
 
     def _cosine(self, x: np.ndarray) -> np.ndarray:
         """-> (transform, strength)"""
+        return self._by_transform(cosine_to_clean(x, self._clean()))
+
+    def _distance(self, x: np.ndarray) -> np.ndarray:
+        """-> (transform, strength)"""
+        return self._by_transform(distance_to_clean(x, self._clean()))
+
+    def _clean(self) -> np.ndarray:
+        """-> (sample,) int: where the clean image of each is"""
         clean = {one.sample: k for k, one in enumerate(self._made) if one.transform == IDENTITY}
-        cosine = cosine_to_clean(x, np.array([clean[one.sample] for one in self._made]))
+        return np.array([clean[one.sample] for one in self._made])
+
+    def _by_transform(self, values: np.ndarray) -> np.ndarray:
+        """Means (transform, strength) of the values (sample,) of what was changed."""
         changed = [k for k, one in enumerate(self._made) if one.transform != IDENTITY]
         transforms, strengths = zip(*((self._made[k].transform, self._made[k].strength) for k in changed), strict=True)
-        return by_transform(cosine[changed], transforms, strengths)[0]
+        return by_transform(values[changed], transforms, strengths)[0]
 
     def _kept(self, x: np.ndarray) -> np.ndarray:
         """-> (unit,) int32: those that _units_alike compares"""

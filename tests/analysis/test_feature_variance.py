@@ -6,7 +6,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import f_oneway
 
-from recorder.analysis.feature_variance import by_transform, cosine_to_clean, sums_of_squares, within_share
+from recorder.analysis.feature_variance import (
+    by_transform,
+    cosine_to_clean,
+    distance_to_clean,
+    sums_of_squares,
+    within_share,
+)
 
 
 @pytest.mark.parametrize("images", [[0] * 10 + [1] * 10, [0, 1, 2] * 9, [7] * 2 + [3] * 15 + [5] * 4])
@@ -53,6 +59,26 @@ def test_cosine_to_the_clean_image():
     np.testing.assert_allclose(found, [1, np.sqrt(0.5), 0, -1, np.nan, np.nan], atol=1e-12)
     assert cosine_to_clean(x, np.array([0, 1, 2, 3, 0, 0]))[:4] == pytest.approx([1, 1, 1, 1])
     assert cosine_to_clean(np.full((2, 3), 1e-300), np.array([1, 0])) == pytest.approx([1, 1])
+
+
+def test_distance_to_the_clean_image_beside_the_spread_of_all():
+    x = np.array([[0, 0], [2, 0], [0, 2], [2, 2]], np.float32)  # each lies sqrt(2) from the mean
+    np.testing.assert_allclose(distance_to_clean(x, np.zeros(4, int)), [0, 2, 2, 4])
+    np.testing.assert_array_equal(distance_to_clean(x, np.arange(4)), 0)
+    assert np.isnan(distance_to_clean(np.ones((3, 2)), np.zeros(3, int))).all()
+    spoilt = np.column_stack([x, [np.nan, 0, 0, 0]])
+    np.testing.assert_array_equal(distance_to_clean(spoilt, np.zeros(4, int)), distance_to_clean(x, np.zeros(4, int)))
+
+
+@given(st.integers(0, 2**32 - 1), st.floats(1e-3, 1e3), st.floats(-1e2, 1e2))
+def test_a_distance_that_no_rotation_and_no_scale_changes(seed, scale, offset):
+    rng = np.random.default_rng(seed)
+    x, clean = rng.standard_normal((10, 4)), rng.integers(0, 10, 10)
+    turned = scale * x @ np.linalg.qr(rng.standard_normal((4, 4)))[0] + offset
+    np.testing.assert_allclose(distance_to_clean(turned, clean), distance_to_clean(x, clean), rtol=1e-6, atol=1e-9)
+    drawn = rng.standard_normal((4000, 4))
+    pairs = distance_to_clean(drawn, rng.permutation(4000))
+    assert pairs.mean() == pytest.approx(2, abs=0.2)  # of two samples that have nothing to do with each other
 
 
 def test_means_by_transform_and_strength():

@@ -209,9 +209,10 @@ def test_cosines_by_transform_and_strength_and_what_each_transform_changes():
     chart = chart_of(RUN, "augmentation_cosine", At(item="fc1"))
     assert chart.y.names == TRANSFORMS
     assert len(chart.x.names) == 3
-    moved = of(chart_of(RUN, "augmentation_by_transform"), Line)
+    far = of(chart_of(RUN, "augmentation_distance", At(item="fc1")), Heat)[0]
+    moved = of(chart_of(RUN, "augmentation_by_type"), Line)
     assert [line.label for line in moved] == list(TRANSFORMS)
-    np.testing.assert_allclose([line.y[0] for line in moved], 1 - of(chart, Heat)[0].values.mean(axis=1), atol=1e-6)
+    np.testing.assert_allclose([line.y[0] for line in moved], far.values.mean(axis=1), atol=1e-6)
 
 
 def test_the_gallery_has_the_clean_image_and_a_row_for_each_transform():

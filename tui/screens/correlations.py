@@ -32,7 +32,7 @@ UNITS, CLUSTERED, ALL = "unit_correlation", "unit_correlation_clustered", "unit_
 SERIES = (  # what is shown here, in this order; the first is what the screen begins with
     "correlation_mean_abs", "correlation_mean", "correlation_rms", "correlation_q95", "correlation_max_abs",
     "correlation_dead_units", UNITS, "cka", "cka_gram", "sample_correlation", "effective_dimension",
-    "augmentation_variance", "augmentation_cosine", "augmentation_feature_correlation",
+    "augmentation_variance", "augmentation_cosine", "augmentation_distance", "augmentation_feature_correlation",
     "augmentation_sample_correlation",
 )  # fmt: skip
 SAMPLES = ("sample_correlation", "sample_dissimilarity", "augmentation_sample_correlation")
