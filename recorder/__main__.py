@@ -1,4 +1,4 @@
-"""What needs a framework runs here, in a process of its own: `python -m recorder demo [mnist_mlp | photo_cnn]`."""
+"""What needs a framework runs here, in a process of its own: `python -m recorder demo | measure ...`."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from recorder.errors import LayerscopeError
+from recorder.measuring.arguments import arguments as of_measure
 
 NEEDS = {  # recipe -> framework, extras that install what it trains with and on
     "mnist_mlp": ("PyTorch", "torch"),
     "photo_cnn": ("Keras on TensorFlow", "keras,photos"),
 }
 FRAMEWORKS = ("torch", "keras", "tensorflow")  # as modules
-QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2", "TF_ENABLE_ONEDNN_OPTS": "0"}  # and the same numbers at every run
+QUIET = {"TF_CPP_MIN_LOG_LEVEL": "2"}
+SAME = {"TF_ENABLE_ONEDNN_OPTS": "0"}  # the same numbers at every run
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one command; the exit status. The last line of a demo's output is the path of its run."""
-    parser = argparse.ArgumentParser(prog="python -m recorder", description="Trainings to try layerscope on.")
+    parser = argparse.ArgumentParser(prog="python -m recorder", description="What layerscope needs a framework for.")
     commands = parser.add_subparsers(dest="command", required=True)
     demo = commands.add_parser("demo", help="train a small network and record it")
     demo.add_argument("recipe", nargs="?", choices=tuple(NEEDS), default="mnist_mlp")
@@ -30,29 +32,39 @@ def main(arguments: Sequence[str] | None = None) -> int:
     demo.add_argument("--data", help="mnist_mlp: digits, torchvision; photo_cnn: photos, cifar10; default: the first")
     demo.add_argument("--epochs", type=int, help="default: the recipe's own")
     demo.add_argument("--seed", type=int, default=0)
+    measure = commands.add_parser("measure", help="measure instruments at the checkpoints of a training that is over")
+    of_measure(measure)
     asked = parser.parse_args(arguments)
-    for name, value in QUIET.items():
+    for name, value in (QUIET | (SAME if asked.command == "demo" else {})).items():
         os.environ.setdefault(name, value)
+    try:
+        return _measure(asked) if asked.command == "measure" else _demo(asked)
+    except LayerscopeError as problem:
+        print(f"layerscope: {problem}", file=sys.stderr)
+        return 1
+
+
+def _measure(asked: argparse.Namespace) -> int:
+    from recorder.measuring.command import run
+
+    return run(asked)
+
+
+def _demo(asked: argparse.Namespace) -> int:
     try:
         recipe = importlib.import_module(f"recorder.recipes.{asked.recipe}")
     except ModuleNotFoundError as missing:
         if (missing.name or "").partition(".")[0] not in FRAMEWORKS:
             raise
         framework, extras = NEEDS[asked.recipe]
-        text = (
+        raise LayerscopeError(
             f"{asked.recipe} trains with {framework}, which is not installed here: pip install 'layerscope[{extras}]'"
-        )
-        print(f"layerscope: {text}", file=sys.stderr)
-        return 1
+        ) from None
     path = asked.path
     options = {name: value for name in ("data", "epochs", "seed") if (value := getattr(asked, name)) is not None}
     if path.endswith("/") or Path(path).is_dir():
         path = str(Path(path) / f"{asked.recipe}-{time.strftime('%Y%m%d-%H%M%S')}.h5")
-    try:
-        print(recipe.main(path, **options))
-    except LayerscopeError as problem:
-        print(f"layerscope: {problem}", file=sys.stderr)
-        return 1
+    print(recipe.main(path, **options))
     return 0
 
 

@@ -47,6 +47,8 @@ DOORS = {
     "recorder": (*FRAMEWORKS, "numpy", "h5py", "numba", "matplotlib", "textual"),
     "recorder.recording.record": (*FRAMEWORKS, "matplotlib", "textual", "plotext", "tensorboard"),
     "recorder.adapters": (*FRAMEWORKS, "h5py"),
+    "recorder.measuring.arguments": (*FRAMEWORKS, *RECORDING, "numpy", "h5py", "numba"),
+    "recorder.measuring.measure": (*FRAMEWORKS, "safetensors", "matplotlib", "textual", "plotext"),
     "recorder.instruments": (*FRAMEWORKS, "h5py", "matplotlib", "textual"),
     "recorder.runfile.reader": (*FRAMEWORKS, "numba", "matplotlib", "textual"),
     "tui.cli": (*FRAMEWORKS, *RECORDING, "h5py", "numba", "matplotlib", "textual"),

@@ -12,9 +12,11 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from recorder.errors import LayerscopeError
-from tui.commands import demo, explore, export, info, ls, pack, repair
+from tui.commands import demo, explore, export, info, ls, measure, pack, repair
 
-COMMANDS = {"demo": demo, "ls": ls, "info": info, "export": export, "pack": pack, "repair": repair}
+COMMANDS = {
+    "demo": demo, "ls": ls, "info": info, "export": export, "measure": measure, "pack": pack, "repair": repair,
+}  # fmt: skip
 
 
 class Parser(argparse.ArgumentParser):
