@@ -22,6 +22,8 @@ def dead(x: np.ndarray) -> np.ndarray:
 
 def correlation(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """-> (unit of x, unit of y) by numpy.corrcoef; NaN of dead ones"""
+    if len(x) < 2:
+        return np.full((x.shape[1], y.shape[1]), np.nan)
     with np.errstate(all="ignore"):
         found = np.corrcoef(x.T, y.T)[: x.shape[1], x.shape[1] :]
     found[dead(x)] = np.nan

@@ -96,8 +96,8 @@ def test_another_probe_has_series_of_its_own(tmp_path):
     assert assert_by_definition(run) != assert_by_definition(run, "@noise")
     assert run.series["cka_gram@noise"].shape == (9, 9)
     assert run.series["probe_prediction@noise"].items == ("noise",)
-    only = recorded(tmp_path / "b.h5", probe={"digits": Probe(PROBE), "noise": Probe(noise)}, epochs=1,
-                    instruments=[Cka(probe="noise", samples=8), UnitCorrelation("5", units=3, probe="noise")])  # fmt: skip
+    asked = [Cka(probe="noise", samples=8), UnitCorrelation("5", units=3, probe="noise")]
+    only = recorded(tmp_path / "b.h5", probe={"digits": Probe(PROBE), "noise": Probe(noise)}, instruments=asked)
     assert only.series["cka_gram@noise"].shape == (8, 8)
     assert only.series["unit_correlation@noise"].ragged == ((3, 3),)
 
@@ -114,7 +114,7 @@ def test_layers_units_samples_and_positions_are_chosen(tmp_path):
     kept = run["unit_correlation_units"].item("5").values[0]
     np.testing.assert_array_equal(kept, np.sort(np.argsort(-x["5"].var(0), kind="stable")[:4]))
     np.testing.assert_array_equal(run["unit_correlation_units"].item("5").values[1], kept)  # the same ones ever after
-    assert [s for s in run.series["unit_correlation"].ragged] == [(4, 4)] * 2 + [(4, 4)] + [(4, 3)] * 2 + [(3, 3)]
+    assert list(run.series["unit_correlation"].ragged) == [(4, 4)] * 3 + [(4, 3)] * 2 + [(3, 3)]
     for step in (0, 1):
         np.testing.assert_allclose(
             run["unit_correlation"].item("0 | 5").values[step],
@@ -183,9 +183,7 @@ def test_the_training_is_the_same_bit_for_bit(tmp_path):
     assert found.keys() == bare.keys()
     assert all(torch.equal(found[name], bare[name]) for name in bare)
     series = open_run(tmp_path / "a.h5").series
-    assert {"cka", "unit_correlation", "effective_dimension", "augmentation_variance", "probe_activation"} <= set(
-        series
-    )
+    assert series.keys() >= {"cka", "unit_correlation", "augmentation_variance", "probe_activation"}
 
 
 class Looking(torch.nn.Module):
