@@ -48,9 +48,9 @@ from recorder.analysis.statistics import (
     WEIGHT_BINS,
     ZEROS,
 )
-from recorder.analysis.words import WORD, above, below, ones, within
+from recorder.analysis.words import WORD, above, below, fetch, ones, within
 
-BLOCK = 4096  # entries; gradient, weights and kept weights of a block are 48 kB in float32
+BLOCK = 2048  # entries; gradient, weights and kept weights of a block are 24 kB in float32, and so are the next one's
 LANES = 4  # tables of counts filled in turn: a run of equal columns would wait for its own last write
 
 BFLOAT16, FLOAT16 = range(2)  # how 16 bits are read
@@ -58,7 +58,7 @@ BFLOAT16, FLOAT16 = range(2)  # how 16 bits are read
 BEYOND = len(HALF_OCTAVES)  # the rank of 2^10 and more
 FIRST = 1 - HALF_OCTAVES.start  # the rank of magnitudes from 1 to sqrt(2) is FIRST
 # the mantissa bits missing from sqrt(2) to 2: added to a number's bits, they carry into the exponent from sqrt(2) on
-CARRY_32 = 0x800000 - 0x3504F4
+CARRY_32 = np.uint32(0x800000 - 0x3504F4)
 CARRY_64 = 0x10000000000000 - 0x6A09E667F3BCD
 
 
@@ -158,11 +158,12 @@ def _nonfinite(x: Any) -> Any:
 def _columns_32(bits: Any, out: Any) -> None:
     for i in range(bits.size):
         b = bits[i]
-        a = b & np.uint32(0x7FFFFFFF)
-        rank: Any = np.int32(a >> 23) + np.int32((a + CARRY_32) >> 23) + np.int32(FIRST - 2 * 127)
-        rank = max(min(rank, BEYOND), 0)
-        column = CENTRE - rank if b >> 31 else CENTRE + rank
-        out[i] = NAN if a > np.uint32(0x7F800000) else column
+        a = np.uint32(b & np.uint32(0x7FFFFFFF))
+        octaves = np.int32(a >> np.uint32(23)) + np.int32(np.uint32(a + CARRY_32) >> np.uint32(23))
+        rank: Any = np.int32(octaves + (FIRST - 2 * 127))
+        rank = np.int32(max(min(rank, np.int32(BEYOND)), np.int32(0)))  # 32 bits throughout: twice as many at once
+        column = np.int32(CENTRE - rank if b >> np.uint32(31) else CENTRE + rank)
+        out[i] = np.int32(NAN) if a > np.uint32(0x7F800000) else column
 
 
 @jit()
@@ -246,6 +247,8 @@ def _signs(gradient: Any, weight: Any, kept: Any, planes: Any, word: Any, tau: A
     """A block whose first entry is bit 0 of `word`."""
     whole = gradient.size - gradient.size % WORD
     for start in range(0, whole, WORD):
+        for x in (gradient, weight, kept):  # memory works on the next block while this one is computed
+            fetch(x, start + BLOCK)
         _word(gradient, weight, kept, start, planes, word, tau, counts)
         word += 1
     if whole < gradient.size:  # the rest stands before NaN, which is in no set
