@@ -1,7 +1,7 @@
 """Who reads the run? One thread, and nothing else touches a file: it is asked, and posts what it found.
 
 Of requests of one kind only the newest is answered, so holding a key down never leaves a queue behind. Between
-requests it looks about once a second whether a recording run has grown, and lists runs while their list is shown.
+requests it looks about once a second whether the run has grown, and lists runs while their list is shown.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from textual.message import Message
 
 from recorder.entries import entries, find
 from recorder.errors import ExportError, LayerscopeError, NotRecordedError
-from recorder.runfile.schema import Kind, State
+from recorder.runfile.schema import Kind
 from tui import messages
 from tui.drawing import Remembered, draw, recorded
 from tui.export import ExistsError, Written
@@ -25,7 +25,6 @@ from tui.requests import Draw, Export, Open, ReadItems, ReadScalars, Request, Wa
 from tui.sheets import POINTS, plate_of, steps_of, view_of
 from tui.source import OpenedRun, Record, Source
 
-MAY_GROW = (State.RECORDING, State.KILLED, State.FAILED)  # what was cut short may be resumed
 PERIOD = 1.0  # seconds between two looks at a growing run
 LISTING_SHARE = 10  # a listing that took t seconds is not repeated for 10 t: at most a tenth of one core
 FIRST_BATCH = 0.05  # seconds of listing before the first runs are shown
@@ -113,7 +112,7 @@ class Follower(threading.Thread):
             return 0.0
         if self._watching:
             due.append(self._next_listing)
-        if self._facts is not None and self._facts.state in MAY_GROW:
+        if self._facts is not None:
             due.append(self._next_look)
         return max(min(due) - time.monotonic(), 0.0) if due else None
 
@@ -189,8 +188,7 @@ class Follower(threading.Thread):
             self._listing, self._listed, self._listing_since, self._next_showing = self._source.runs(), [], now, now
         if self._run is not None and self._facts is not None and now >= self._next_look:
             self._next_look = now + PERIOD
-            live = self._facts.state in MAY_GROW
-            if live and (self._run.refresh() or self._run.state is not self._facts.state):
+            if self._run.refresh() or self._run.state is not self._facts.state:  # one that is over may be measured
                 self._tell(self._facts.path, self._run, self._facts.version + 1)
 
     # -- the list of runs ------------------------------------------------------------------------------------------

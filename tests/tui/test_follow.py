@@ -174,8 +174,8 @@ def test_news_of_a_recording_run_is_told_and_nothing_else(started: Start, monkey
     assert box.wait(lambda m: isinstance(m, messages.RunRead) and m.facts.version == 2).facts.state is State.DONE
 
 
-@pytest.mark.parametrize("state", [State.KILLED, State.FAILED])
-def test_a_run_that_was_cut_short_is_looked_at_again_since_it_may_be_resumed(
+@pytest.mark.parametrize("state", [State.DONE, State.KILLED, State.FAILED])
+def test_a_run_that_is_over_is_looked_at_again_since_it_may_be_resumed_or_measured(
     started: Start, monkeypatch: pytest.MonkeyPatch, state: State
 ) -> None:
     monkeypatch.setattr(follow, "PERIOD", 0.02)
