@@ -9,19 +9,21 @@ from __future__ import annotations
 import os
 import sys
 from collections import OrderedDict
+from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
 import torch
 from torch import nn
 
-from recorder.analysis.classification import classification
+from recorder.instruments.augmentation_variance import AugmentationVariance
+from recorder.instruments.probe_activations import ProbeActivations
 from recorder.instruments.raw_activations import RawActivations
 from recorder.instruments.raw_snapshots import RawSnapshots
-from recorder.recipes.digits import Source, load
-from recorder.recording.checkpoint import Checkpoints
+from recorder.probe import Probe
+from recorder.recipes.digits import MEAN, STD, Source, load
+from recorder.recipes.trainer import Batch, MetricsCallback, ModelSaveCallback, Trainer
 from recorder.recording.record import record
-from recorder.schedule import each_epoch
 
 WIDTHS = (784, 512, 256, 128)
 CLASSES = 10
@@ -49,6 +51,7 @@ def main(
     batch: int = 64,
     learning_rate: float = 3e-3,
     seed: int = 0,
+    tensorboard: str | os.PathLike[str] | None = None,
     progress: bool = True,
 ) -> Path:
     """Train and record; the path of the run."""
@@ -58,40 +61,41 @@ def main(
     optimizer = torch.optim.Adam(model.parameters(), lr=learning_rate)
     steps = epochs * -(-len(digits.images) // batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=max(1, steps))
-    loss_of = nn.CrossEntropyLoss()
     settings = {"recipe": "mnist_mlp", "data": data, "epochs": epochs, "batch": batch, "seed": seed}
     with record(
         model,
         path,
         optimizer=optimizer,
-        probe=(digits.validation_images[:PROBE], digits.validation_labels[:PROBE]),
-        instruments=["full", RawSnapshots("*.bias", quantities=("gradient", "weight")), RawActivations("output")],
-        checkpoints=Checkpoints(every=each_epoch, best="val_accuracy"),
+        probe=Probe(
+            digits.validation_images[:PROBE], labels=digits.validation_labels[:PROBE],
+            classes=[str(digit) for digit in range(CLASSES)], mean=MEAN, std=STD,
+        ),
+        instruments=[
+            "full",  # the correlations among them, as each epoch begins
+            AugmentationVariance(),  # of two of the images, at the end
+            RawSnapshots("*.bias", quantities=("gradient", "weight")),
+            RawActivations("output"),
+            ProbeActivations("output"),
+        ],
         meta=settings | {"learning_rate": learning_rate},
+        tensorboard=tensorboard,
         progress=progress,
-    ) as run:
-        for _ in range(epochs):
-            model.train()
-            for chosen in torch.randperm(len(digits.images)).split(batch):
-                images, labels = digits.images[chosen], digits.labels[chosen]
-                answers = model(images)
-                loss = loss_of(answers, labels)
-                optimizer.zero_grad()
-                loss.backward()
-                optimizer.step()
-                schedule.step()
-                run.step(loss=loss, samples=len(images), accuracy=_accuracy(answers, labels))
-            model.eval()
-            with torch.no_grad():
-                answers = model(digits.validation_images)
-            run.epoch(
-                val_loss=loss_of(answers, digits.validation_labels),
-                **classification(digits.validation_labels, answers, prefix="val_"),
-            )
+    ) as run:  # fmt: skip
+        callbacks = [MetricsCallback(run, console=progress), ModelSaveCallback(run)]
+        trainer = Trainer(model, optimizer, nn.CrossEntropyLoss(), scheduler=schedule, callbacks=callbacks)
+        batches = Shuffled(digits.images, digits.labels, batch)
+        trainer.fit(batches, (digits.validation_images, digits.validation_labels), epochs=epochs)
         if progress and sys.stdout.isatty():
             print(run)
     return run.path
 
 
-def _accuracy(answers: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    return (answers.argmax(dim=1) == labels).float().mean()
+class Shuffled:
+    """Batches of samples in a new order at each pass."""
+
+    def __init__(self, images: torch.Tensor, labels: torch.Tensor, batch: int) -> None:
+        self._images, self._labels, self._batch = images, labels, batch
+
+    def __iter__(self) -> Iterator[Batch]:
+        for chosen in torch.randperm(len(self._images)).split(self._batch):
+            yield self._images[chosen], self._labels[chosen]

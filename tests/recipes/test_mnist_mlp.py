@@ -55,10 +55,17 @@ def test_everything_in_it_can_be_charted(run):
         assert chart_of(run, entry.name) is not None
 
 
-def test_it_keeps_its_best_checkpoint_and_says_where_it_came_from(run):
+def test_it_looks_at_correlations_as_each_epoch_begins_and_at_augmentations_at_the_end(run):
+    begins = [5 * 8000 // 64 // 5 * k for k in range(6)]  # and at the end
+    for name in ("unit_correlation", "correlation_mean_abs", "cka", "effective_dimension"):
+        assert run[name].step.tolist() == begins, name
+    assert run["augmentation_variance"].step.tolist() == begins[-1:]
+
+
+def test_it_keeps_a_checkpoint_of_each_epoch_and_says_where_it_came_from(run):
     folder = run.path.with_suffix(".d") / "checkpoints"
-    saved = [p for p in folder.iterdir() if p.suffix == ".pth"]
-    assert saved
+    saved = sorted(p for p in folder.iterdir() if p.suffix == ".pth")
+    assert [p.name for p in saved] == [f"step-{k * 125:06d}.pth" for k in range(1, 6)]
     weights = torch.load(saved[-1], weights_only=True)
     assert weights.keys() == mnist_mlp.network().state_dict().keys()
     assert run.meta["config"]["recipe"] == "mnist_mlp"
