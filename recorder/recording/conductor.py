@@ -2,9 +2,10 @@
 
 Two kinds of moments. *At an update*: statistics and raw tensors of step t, gathered by the adapter's one pass before
 update t and measured when they arrive. *Between updates*: the probe batch through the network after t updates. They
-arrive at different times, so the second kind has axes of its own, "<schedule>_probe". Weights are also measured at the
-end, where no update follows; what needs a gradient is not, so it has "each_epoch_gradient". Either way a row at step t
-describes the network after t updates.
+arrive at different times, so the second kind has axes of its own, "<schedule>_probe"; what has large rows does not
+share that, so that a limit of the size thins it alone: "<schedule>_<instrument>_probe". Weights are also measured at
+the end, where no update follows; what needs a gradient is not, so it has "each_epoch_gradient". Either way a row at
+step t describes the network after t updates.
 """
 
 from __future__ import annotations
@@ -47,6 +48,7 @@ NOTHING = Plan()
 OF_WEIGHTS = frozenset({Statistic.WEIGHT_NORM, Statistic.WEIGHT_NONFINITE, Statistic.WEIGHT_HISTOGRAM})
 BETWEEN = frozenset({Need.PROBE, Need.MODEL})
 EPOCH_ENDS = EpochEnds().axis
+LARGE = 64 << 10  # bytes of a row
 Row = dict[str, Any]  # series -> (item, *shape) array, or {item: array}
 Note = Callable[[str, str, Moment], None]  # (event kind, text, when)
 
@@ -122,6 +124,9 @@ def players(scheduled: Iterable[Scheduled], facts: Facts) -> tuple[Player, ...]:
         elif not player.at_rest and isinstance(s.schedule, EachEpoch):
             player.axis += "_gradient"  # the last epoch has no row there
         player.series = declared(player, facts)
+        if between and sum(one.row_bytes for one in player.series) > LARGE:
+            player.axis = f"{s.schedule.axis}_{name.replace('@', '.')}_probe"
+            player.series = tuple(replace(one, axis=player.axis) for one in player.series)
         for one in player.series:
             if one.name in taken:
                 raise RecordError(f"series {one.name!r} of {name!r} is already filled by {taken[one.name]}")

@@ -8,7 +8,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recorder import each_epoch, every, open_run, record
+from recorder import Probe, each_epoch, every, open_run, record
 from recorder.errors import RecordError
 from recorder.instruments import GradientNorm, RawSnapshots, WeightHistogram
 from recorder.recording.forecast import Budget, Forecast, Growth, duration, limit_of, size
@@ -288,3 +288,41 @@ def test_sizes_as_words(bytes, text):
 )
 def test_durations_as_words(seconds, text):
     assert duration(seconds) == text
+
+
+def test_what_has_large_rows_is_thinned_alone(tmp_path):
+    """Matrices of a probe and a number a layer are due together, and only the matrices are too many."""
+    model = torch.nn.Sequential(torch.nn.Linear(4, 200), torch.nn.ReLU(), torch.nn.Linear(200, 3))
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    asked = ["unit_correlation", "effective_dimension", "unit_correlation@noise"]
+    probe = {"digits": Probe(torch.randn(9, 4)), "noise": Probe(torch.randn(9, 4))}
+    options = {"optimizer": optimizer, "probe": probe, "instruments": asked, "progress": False, "strict": True}
+    with record(model, tmp_path / "a.h5", max_size="3 MB", **options) as run:
+        for _ in range(40):
+            optimizer.step()
+            run.step()
+            run.epoch()
+    assert on_disk(tmp_path / "a.h5") <= 3e6
+    run = open_run(tmp_path / "a.h5")
+    assert run.clock("effective_dimension").step.tolist() == list(range(41))
+    for name in ("unit_correlation", "unit_correlation@noise"):
+        assert 2 < len(run.clock(name)) < 40
+    told = [e.text for e in run.events if e.kind == "thinned"]
+    assert any("rows of unit_correlation is recorded" in text for text in told)
+    assert any("rows of unit_correlation@noise is recorded" in text for text in told)
+
+
+def test_a_forecast_of_representations_is_what_they_take(tmp_path):
+    """A matrix an item, many of another shape, on axes of their own."""
+    model = torch.nn.Sequential(torch.nn.Linear(4, 90), torch.nn.ReLU(), torch.nn.Linear(90, 300), torch.nn.Tanh())
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    asked = ["unit_correlation", "correlation_summary", "sample_correlation", "cka", "effective_dimension",
+             "probe_activations"]  # fmt: skip
+    options = {"optimizer": optimizer, "probe": torch.randn(40, 4), "progress": False, "strict": True}
+    with record(model, tmp_path / "a.h5", instruments=asked, **options) as run:
+        for _ in range(12):
+            optimizer.step()
+            run.step()
+            run.epoch()
+        expected = run.summary.forecast.bytes(steps=12, epochs=13)
+    assert expected == pytest.approx(on_disk(tmp_path / "a.h5"), rel=0.1)
