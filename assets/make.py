@@ -44,12 +44,21 @@ class Screenshot:
     folder: bool = False
 
 
+UNITS, ALL_UNITS = "unit_correlation_clustered", "unit_correlation_overview"
 MIDDLE = {"item": "linear2.weight", "step": 250}
 SCREENSHOTS = (
     Screenshot("runs", folder=True),
     Screenshot("overview", {"screen": "overview", "step": 250}),
     Screenshot("layers", {"screen": "layers", **MIDDLE}),
     Screenshot("histograms", {"screen": "layers", "chosen": {"layers": "gradient_histogram"}, **MIDDLE}),
+    Screenshot("correlations", {"screen": "correlations", "item": "linear1 | linear2", "step": 250}),
+    Screenshot("units", {"screen": "correlations", "item": "linear3 | output", "chosen": {"correlations": UNITS}}),
+    Screenshot(
+        "samples", {"screen": "correlations", "item": "output", "chosen": {"correlations": "sample_correlation"}}
+    ),
+    Screenshot(
+        "all_pairs", {"screen": "correlations", "item": "linear1 | output", "chosen": {"correlations": ALL_UNITS}}
+    ),
     Screenshot("small", {"screen": "layers", "maximised": True, **MIDDLE}, size=SMALL),
     Screenshot("help", {"screen": "layers"}, keys=("question_mark",)),
 )
@@ -71,6 +80,35 @@ OPTIMIZATION_INSIGHT = {
     "sign_map": ("sign_map", "--panel", "1", "--preset", "double"),
     "sign_map_zoom": ("sign_map_zoom", "--preset", "double"),
 }
+# of a run with the instruments of representations; under assets/feature-signal-vis
+FIRST, LAST = "linear1", "output"
+FEATURE_SIGNALS = {
+    "layer_correlation": ("correlation_mean_abs", "--item", f"{FIRST} | {LAST}", "--preset", "single"),
+    "feature_correlation": ("unit_correlation_overview", "--preset", "single"),
+    "corr_means": ("corr_means", "--preset", "single"),
+    "cka": ("cka", "--item", f"{FIRST} | {LAST}", "--preset", "single"),
+    "cka_over_training": ("--plate", "cka_to_first,cka_to_last", "--preset", "double"),
+    **{
+        f"intra/{name}_{layer}": (entry, "--item", item.format(layer), "--panel", "1", "--preset", "single")
+        for layer in (FIRST, LAST)
+        for name, entry, item in (
+            ("features", "unit_correlation_clustered", "{0} | {0}"),
+            ("samples", "sample_correlation", "{0}"),
+        )
+    },
+    "augs/augmented_samples": ("augmented_samples", "--preset", "single"),
+    "augs/variance": ("augmentation_variance", "--item", LAST, "--preset", "single"),
+    "augs/variance_by_type": ("augmentation_by_type", "--preset", "single"),
+    "augs/cosine": ("augmentation_cosine", "--item", LAST, "--preset", "single"),
+    **{
+        f"augs/{name}_{layer}": (entry, "--item", layer, "--panel", "1", "--preset", "single")
+        for layer in (FIRST, LAST)
+        for name, entry in (
+            ("features", "augmentation_feature_correlation"),
+            ("samples", "augmentation_sample_correlation"),
+        )
+    },
+}
 
 
 def main(mlp: str | None = None, cnn: str | None = None) -> None:
@@ -80,6 +118,7 @@ def main(mlp: str | None = None, cnn: str | None = None) -> None:
         figures(run, OPTIMIZATION_INSIGHT, ASSETS / "optimization-insight")
         run = Path(mlp) if mlp else record(Path(folder), "mnist_mlp", python=Path(sys.executable))
         figures(run, FIGURES, ASSETS / "figures")
+        figures(run, FEATURE_SIGNALS, ASSETS / "feature-signal-vis")
         with contextlib.chdir(run.parent.parent):  # what the screens show names no path of this machine, either
             for screenshot in SCREENSHOTS:
                 asyncio.run(shoot(run.relative_to(Path.cwd()), screenshot))

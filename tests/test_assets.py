@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from assets.make import ASSETS, OPTIMIZATION_INSIGHT, self_contained
+from assets.make import ASSETS, FEATURE_SIGNALS, OPTIMIZATION_INSIGHT, SCREENSHOTS, self_contained
 
 TEXT = '<text class="r1" x="24.4" y="20" textLength="61" clip-path="url(#l)">&#160;&#160;a&amp;b</text>'
 PLAIN = '<text class="r2" x="0" y="40" textLength="12.2" clip-path="url(#l)">c</text>'
@@ -28,3 +28,14 @@ def test_the_readme_shows_the_figures_of_a_keras_run() -> None:
         path = f"assets/optimization-insight/{name}.svg"
         assert f"]({path})" in readme
         assert (ASSETS.parent / path).stat().st_size < 500_000
+
+
+def test_the_readme_shows_the_figures_of_feature_signals_and_every_screen() -> None:
+    readme = (ASSETS.parent / "README.md").read_text()
+    paths = [f"assets/feature-signal-vis/{name}.svg" for name in FEATURE_SIGNALS]
+    paths += [f"assets/screens/{one.name}.svg" for one in SCREENSHOTS if one.name not in ("help", "layers")]
+    for path in paths:
+        assert f"]({path})" in readme, path
+        assert (ASSETS.parent / path).stat().st_size < 900_000, path
+    shown = {str(p.relative_to(ASSETS.parent)) for p in (ASSETS / "feature-signal-vis").rglob("*.svg")}
+    assert shown == {path for path in paths if "feature-signal-vis" in path}

@@ -26,6 +26,7 @@ from tui.palette import Commands
 from tui.requests import Open, Request
 from tui.screens import SCREENS
 from tui.screens.page import Page
+from tui.screens.run_page import RunPage
 from tui.source import Disk, Source
 from tui.state import Place, load, save, state_file
 from tui.theme import THEMES
@@ -183,13 +184,10 @@ class Explorer(App[int]):
             self._saving = self._saving or self.set_timer(SAVE_AFTER, self.save)
 
     def show_entry(self, name: str) -> None:
-        """Chart an entry, on the overview if need be."""
-        screens = ("layers", "gradients")
-        if self.place.screen not in ("overview", *screens):
-            self.show_screen("overview")
-        facts = self.facts
-        entry = facts.entry(name) if facts is not None else None
-        screen = self.place.screen if entry is not None and entry.items and self.place.screen in screens else "overview"
+        """Chart an entry: on the screen that is shown where it lists it, else on the overview."""
+        page = self.page
+        listed = isinstance(page, RunPage) and any(entry.name == name for entry in page.entries())
+        screen = self.place.screen if listed else "overview"
         self.show_screen(screen)
         self.go(chosen={**self.place.chosen, screen: name})
 

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from recorder.chart import Chart, Heat, Plate, View
+from recorder.chart import Chart, Heat, Picture, Plate, View
 from recorder.charting import events
 from recorder.charting.cka_maps import CkaMap
 from recorder.charting.default_chart import CELLS, default_chart
@@ -142,9 +142,11 @@ def on_screen(view: View) -> View:
     return replace(view, title="", rows=rows)
 
 
-def within(view: View, x: float) -> float:
-    """A place along x moved into the chart, where the cursor stands outside of what is drawn."""
+def within(view: View, x: float) -> float | None:
+    """A place along x moved into the chart, where the cursor stands outside of what is drawn; None: x is no time."""
     chart = view.charts[0] if isinstance(view, Plate) else view
+    if any(isinstance(m, Picture) or (isinstance(m, Heat) and m.column_steps is None) for m in chart.marks):
+        return None
     lo, hi = x_limits(chart)
     return min(max(x, lo), hi)
 

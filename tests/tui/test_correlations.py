@@ -283,3 +283,14 @@ def test_other_screens_show_them_without_a_cursor_that_means_nothing(screen) -> 
             assert page._trouble == "", entry.name
 
     drive(one(RUN), test, place=Place(screen=screen, run=str(RUN.path)))
+
+
+@pytest.mark.parametrize("entry", ["augmented_samples", "augmentation_distance", "cka", "sample_correlation"])
+def test_where_x_is_no_time_the_step_is_no_place(entry) -> None:
+    async def test(driven: Driven) -> None:
+        page = driven.app.page
+        page.show_entry(entry)
+        await driven.settle()
+        assert page._cursor().x is None
+
+    drive(one(RUN), test, place=Place(screen="overview", run=str(RUN.path)))

@@ -44,7 +44,7 @@ NOTHING = """
  Record them with a probe and
    instruments=["full"]
  or some of
-   UnitCorrelation(), CKA(),
+   UnitCorrelation(), Cka(),
    CorrelationSummary(),
    SampleCorrelation(),
    AugmentationVariance()
