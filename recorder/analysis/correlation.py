@@ -4,7 +4,8 @@
 
 Pearson's r of every unit of every layer with every other: one standardisation, with sums in float64, and one symmetric
 matrix product of all layers side by side, in float32 (in float64 where a layer is). Of it only the half i <= j is
-computed. The r of a unit that is dead or not finite (see `features`) is 0, with itself too, where all others have 1.
+computed, tile by tile. The r of a unit that is dead or not finite (see `features`) is 0, with itself too, where all
+others have 1.
 """
 
 from __future__ import annotations
@@ -19,6 +20,9 @@ from typing import Any
 import numpy as np
 
 from recorder.analysis.features import rounding, within_rounding
+
+
+TILE = 1024  # units on each side of what is computed at a time: 4 MB, which the cache keeps
 
 
 @dataclass(frozen=True)
@@ -48,14 +52,15 @@ class Correlations:
     standardised: Standardised
 
     def block(self, i: int, j: int) -> np.ndarray:
-        """-> (unit of layer i, unit of layer j), an array of its own."""
+        """-> (unit of layer i, unit of layer j); of two layers a view, not to be written to."""
         if i > j:
             return self.block(j, i).T
         layers = self.standardised.layers
-        found = np.clip(self.upper[layers[i], layers[j]], -1, 1)
+        found = self.upper[layers[i], layers[j]]
         if i == j:
-            below = np.tril_indices(len(found), -1)
-            found[below] = found.T[below]
+            found = found.copy()
+            for a in range(1, len(found)):  # many times as fast as by indices
+                found[a, :a] = found[:a, a]
             np.fill_diagonal(found, self.standardised.alive[layers[i]])
         return found
 
@@ -79,7 +84,10 @@ def cross_correlation(layers: Sequence[np.ndarray]) -> Correlations:
         ValueError: the layers are not (sample, unit) with as many samples each.
     """
     s = standardise(layers)
-    return Correlations(symmetric_product(s.z), s)
+    upper = np.empty((s.bounds[-1],) * 2, s.z.dtype)
+    for top, left, r in tiles(s.z):
+        np.clip(r, -1, 1, out=upper[top : top + r.shape[0], left : left + r.shape[1]])  # there are roundings beyond 1
+    return Correlations(upper, s)
 
 
 def standardise(layers: Sequence[np.ndarray]) -> Standardised:
@@ -100,17 +108,28 @@ def standardise(layers: Sequence[np.ndarray]) -> Standardised:
     return Standardised(z, bounds, dead, nonfinite)
 
 
-def symmetric_product(z: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
-    """The product z'z (unit, unit) of z (sample, unit) in C order; nothing is written below the diagonal."""
+def tiles(z: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
+    """(first row, first column, tile) of the product z'z (unit, unit), at and above its diagonal.
+
+    z is (sample, unit) in C order. A tile is there until the next one; of those on the diagonal only the upper triangle
+    is computed. That is as fast as one product of all, and what is done with a tile finds it in the cache.
+    """
     from scipy.linalg.blas import get_blas_funcs  # late: who only looks at a run has no need of it
 
-    product = np.empty((z.shape[1], z.shape[1]), z.dtype) if out is None else out
-    if not z.size:
-        product[...] = 0
-        return product
+    units = z.shape[1]
+    room = np.zeros(min(TILE, units) ** 2, z.dtype)
     syrk = get_blas_funcs("syrk", dtype=z.dtype)
-    syrk(1.0, z.T, beta=0.0, c=product.T, lower=1, overwrite_c=1)  # its columns are our rows
-    return product
+    for top in range(0, units, TILE):
+        rows = np.ascontiguousarray(z[:, top : top + TILE])
+        height = rows.shape[1]
+        square = room[: height**2].reshape(height, height)
+        if len(z):
+            syrk(1.0, rows.T, beta=0.0, c=square.T, lower=1, overwrite_c=1)  # its columns are our rows
+        yield top, top, square
+        for left in range(top + TILE, units, TILE):
+            columns = z[:, left : left + TILE]
+            width = columns.shape[1]
+            yield top, left, np.matmul(rows.T, columns, out=room[: height * width].reshape(height, width))
 
 
 def sample_correlation(x: np.ndarray) -> np.ndarray:

@@ -21,10 +21,9 @@ from typing import Any
 import numpy as np
 
 from recorder.analysis import correlation
-from recorder.analysis.correlation import pairs, standardise, symmetric_product
+from recorder.analysis.correlation import pairs, standardise, tiles
 
 QUANTILE = 0.95
-TILE = 1024  # units on each side of what is computed at a time: 4 MB
 
 
 @dataclass(frozen=True)
@@ -51,8 +50,8 @@ def correlation_summary(layers: Sequence[np.ndarray]) -> CorrelationSummary:
     bounds = list(accumulate((int(s.alive[columns].sum()) for columns in s.layers), initial=0))
     sizes = np.diff(bounds)
     found = {(i, j): _Pair(int(sizes[i]), int(sizes[j]), i == j) for i, j in pairs(len(layers))}
-    scratch = np.empty(min(TILE, z.shape[1]) ** 2, z.dtype)
-    for top, left, r in _tiles(z):
+    scratch = np.empty(min(correlation.TILE, z.shape[1]) ** 2, z.dtype)
+    for top, left, r in tiles(z):
         for i, rows in _cut(bounds, top, r.shape[0]):
             for j, columns in _cut(bounds, left, r.shape[1]):
                 if i <= j:
@@ -105,20 +104,6 @@ class _Pair:
         low, high = np.partition(self._largest, 1)[:2] if self._most > 1 else self._largest.repeat(2)
         q95 = float(low) + self._between * (float(high) - float(low))
         return mean, total_abs / self._count, np.sqrt(squares / self._count), float(self._largest.max()), q95
-
-
-def _tiles(z: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
-    """(first row, first column, r) of z'z at and above the diagonal; on it only r's upper triangle is filled."""
-    units = z.shape[1]
-    room = np.empty(min(TILE, units) ** 2, z.dtype)
-    for top in range(0, units, TILE):
-        rows = z[:, top : top + TILE]
-        height = rows.shape[1]
-        yield top, top, symmetric_product(np.ascontiguousarray(rows), room[: height**2].reshape(height, height))
-        for left in range(top + TILE, units, TILE):
-            columns = z[:, left : left + TILE]
-            width = columns.shape[1]
-            yield top, left, np.matmul(rows.T, columns, out=room[: height * width].reshape(height, width))
 
 
 def _cut(bounds: Sequence[int], first: int, size: int) -> Iterator[tuple[int, tuple[int, int]]]:
