@@ -149,6 +149,6 @@ def grid(run: RunView, series: str, shape: Sequence[int]) -> tuple[tuple[str, ..
 
 
 def _how_many(run: RunView, series: str) -> str:
-    made = Probed(run, series).augmentations
-    images = len({one.sample for one in made})
-    return f"{many(len(made) - images, 'augmentation', 'augmentations')} of {many(images, 'image', 'images')}"
+    probe = Probed(run, series)
+    made = len(probe.augmentations) - probe.images
+    return f"{many(made, 'augmentation', 'augmentations')} of {many(probe.images, 'image', 'images')}"

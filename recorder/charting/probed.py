@@ -63,8 +63,14 @@ class Probed:
         return self.facts.augmentations
 
     def name(self, k: int) -> str:
-        """A sample by its number and what is known of it: "17: cat", "17: rotate 0.25", or just "17"."""
-        return f"{k}: {self.about(k)}".removesuffix(": ")
+        """A sample by its number and what is known of it: "17: cat", "17: rotate 0.25 of image 3", or just "17"."""
+        image = f" of image {self.augmentations[k].sample}" if k < len(self.augmentations) and self.images > 1 else ""
+        return f"{k}: {self.about(k)}{image}".removesuffix(": ")
+
+    @cached_property
+    def images(self) -> int:
+        """Of how many images there are augmentations."""
+        return len({one.sample for one in self.augmentations})
 
     def about(self, k: int) -> str:
         """What is known of a sample: "cat", "rotate 0.25", or nothing."""

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from recorder.analysis.augmentations import Augmentation
 from recorder.analysis.correlation import noise_floor
 from recorder.analysis.layer_pairs import pair_name
 from recorder.chart import Bars, Chart, Heat, Line, Picture, Plate, Rule
+from recorder.charting.probed import Probed
 from recorder.charting.unit_correlation import strongest_of, top
 from recorder.entries import chart_of, entries
 from recorder.errors import NotRecordedError
+from recorder.probe import ProbeFacts
 from recorder.runfile.schema import Series
 from recorder.view import At, Window
 from tests.fakes import FakeRun
@@ -184,6 +190,19 @@ def test_augmentations_are_named_by_transform_and_strength():
     plate = chart_of(RUN, "augmentation_sample_correlation", At(samples=(0, 5)))
     assert plate.charts[0].x.names[5] == "5: shift 0.67"
     assert [chart.title for chart in plate.charts[1:]] == ["0: identity", "5: shift 0.67"]
+
+
+def test_of_several_images_it_is_said_which_was_augmented():
+    facts = ProbeFacts(
+        3, augmentations=(Augmentation(4, "identity", 0), Augmentation(4, "blur", 0.5), Augmentation(7, "blur", 0.5))
+    )
+    run = FakeRun("two", {}, {"probes": {"augmentations": json.loads(json.dumps(asdict(facts)))}})
+    probe = Probed(run, "augmentation_cosine")
+    assert [probe.name(k) for k in range(3)] == [
+        "0: identity of image 4", "1: blur 0.5 of image 4", "2: blur 0.5 of image 7",
+    ]  # fmt: skip
+    assert probe.described(1) == "1: blur 0.5 of image 4"
+    assert probe.stretches(np.arange(3)) == ((0, 1, "identity"), (1, 3, "blur"))
 
 
 def test_without_the_images_the_map_stands_alone():
