@@ -6,7 +6,7 @@ times (its last update is its row).
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -155,13 +155,23 @@ class HostRows:
 
     def end(self) -> Rows:
         """The rows of the iteration; the next one begins."""
+        return self.later()()
+
+    def later(self) -> Callable[[], Rows]:
+        """The same, but the rows are put together when they are asked for: of several iterations in a row, faster."""
         if self._table is None:
-            return self._nothing
-        table = {STATISTICS[name]: column for name, column in self._table.columns().items()}
-        if self._of_averages is not None:
-            table |= averaged(self._of_averages.end().table)
-        rows = Rows(table, np.frombuffer(self._stepped, bool), self._raw)
+            nothing = self._nothing
+            return lambda: nothing
+        columns, stepped, raw = self._table.later(), self._stepped, self._raw
+        averages = None if self._of_averages is None else self._of_averages.later()
         self._clear()
+
+        def rows() -> Rows:
+            table = {STATISTICS[name]: column for name, column in columns().items()}
+            if averages is not None:
+                table |= averaged(averages().table)
+            return Rows(table, np.frombuffer(stepped, bool), raw)
+
         return rows
 
 

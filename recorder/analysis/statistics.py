@@ -20,8 +20,8 @@ from __future__ import annotations
 
 import math
 from array import array
-from collections.abc import Iterable
-from functools import cache
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache, partial
 from types import ModuleType
 
 import numpy as np
@@ -75,19 +75,21 @@ class Table:
             self._want |= FLAGS[name]
         self._tau = {width: np.array(tau, width) for width in (np.float32, np.float64)}
         self._relative_tau = float(relative_tau)
-        self._floats = np.empty((tensors, len(NORMS) + turns.COLUMNS))
-        self._integers = np.empty((tensors, len(INTEGERS)), np.int64)
         binned = not self.wanted.isdisjoint(HISTOGRAMS)
-        self._counts = np.empty((tensors if binned else 0, len(HISTOGRAMS), histogram.COLUMNS), np.int64)
-        self._columns = [(name, *self._found_in(name)) for name in FLAGS if name in self.wanted]
+        self._shapes = (
+            (tensors, len(NORMS) + turns.COLUMNS),
+            (tensors, len(INTEGERS)),
+            (tensors if binned else 0, len(HISTOGRAMS), histogram.COLUMNS),
+        )
+        self._columns = {name: _found_in(name) for name in FLAGS if name in self.wanted}
         self._compiled = _compiled()
         self.clear()
 
     def clear(self) -> None:
         """Begin anew: no tensor is measured."""
-        self._floats.fill(np.nan)
-        self._integers.fill(0)
-        self._counts.fill(0)
+        floats, integers, counts = self._shapes
+        self._floats = np.full(floats, np.nan)
+        self._integers, self._counts = np.zeros(integers, np.int64), np.zeros(counts, np.int64)
 
     def measure(
         self, i: int, gradient: np.ndarray | None, weight: np.ndarray, *, kept: Kept | None = None, keep: bool = False,
@@ -204,23 +206,32 @@ class Table:
         if not want & UPDATE:
             squares[2] = np.nan
 
-    def _found_in(self, name: str) -> tuple[np.ndarray, int | slice]:
-        """Where the statistic of all tensors is, [:, which]."""
-        for names, there in ((NORMS, self._floats), (INTEGERS, self._integers), (HISTOGRAMS, self._counts)):
-            if name in names:
-                return there, names.index(name)
-        if name in turns.ANGLES:
-            return self._floats, len(NORMS) + turns.ANGLES.index(name)
-        first = len(NORMS) + len(turns.ANGLES) + len(turns.AT) * turns.QUANTILES.index(name)
-        return self._floats, slice(first, first + len(turns.AT))
-
     def columns(self) -> dict[str, np.ndarray]:
         """-> {statistic: (tensor,) float64; counts (tensor,) int64; histograms (tensor, 204) int64; quantiles}"""
-        found = {name: there[:, column].copy() for name, there, column in self._columns}
-        for name in NORMS:
-            if name in found:
-                np.sqrt(found[name], out=found[name])
-        return found
+        return self.later()()
+
+    def later(self) -> Callable[[], dict[str, np.ndarray]]:
+        """The columns as they are now, made when they are asked for; before more is measured, it is cleared."""
+        return partial(_columns, self._columns, (self._floats, self._integers, self._counts))
+
+
+def _found_in(name: str) -> tuple[int, int | slice]:
+    """In which of a table's arrays the statistic is, and where there in [:, which]."""
+    for k, names in enumerate(((*NORMS, *turns.ANGLES), INTEGERS, HISTOGRAMS)):
+        if name in names:
+            return k, names.index(name)
+    first = len(NORMS) + len(turns.ANGLES) + len(turns.AT) * turns.QUANTILES.index(name)
+    return 0, slice(first, first + len(turns.AT))
+
+
+def _columns(
+    where: Mapping[str, tuple[int, int | slice]], there: Sequence[np.ndarray]
+) -> dict[str, np.ndarray]:  # fmt: skip
+    found = {name: there[k][:, column].copy() for name, (k, column) in where.items()}
+    for name in NORMS:
+        if name in found:
+            np.sqrt(found[name], out=found[name])
+    return found
 
 
 def _settled(want: int, kept: Kept | None, *, keep: bool, keep_signs: bool) -> int:

@@ -84,8 +84,7 @@ class HostPass:
         self._rows.measure(plan, (Update(i, host_view(p), None) for i, p in members))
 
     def rows(self) -> Callable[[], Rows]:
-        rows = self._rows.end()
-        return lambda: rows
+        return self._rows.later()
 
     def grow(self, names: Sequence[str]) -> None:
         self._names = names
