@@ -111,7 +111,7 @@ class Probe:
         self.classes = tuple(str(name) for name in classes)
         self.mean = mean
         self.std = std
-        self.image = tuple(image)
+        self.image = (image,) if isinstance(image, int) else tuple(image)
         self.store = store
         self.augmentations: tuple[Augmentation, ...] = ()  # one a sample, or none
 

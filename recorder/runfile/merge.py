@@ -29,7 +29,7 @@ def groups_of(volumes: Sequence[StoredVolume], declared: Series, item: str | Non
     """Where the rows of a series, or of one item, are: items that share volumes, and their rows there in order."""
     wanted = declared.items if item is None else (item,)
     homes = [
-        (volume, s, volume.places(declared.name))
+        (volume, s, _places(volume, s, declared))
         for volume in volumes
         if (s := volume.series.get(declared.name)) is not None and _alike(s, declared) and volume.visible(s.axis)
     ]
@@ -149,9 +149,20 @@ def _alike(one: Series, other: Series) -> bool:
 
 
 def _united(known: Series, more: Series) -> Series:
-    fresh = [k for k, item in enumerate(more.items) if item not in known.items]
-    ragged = (*known.ragged, *(more.ragged[k] for k in fresh)) if known.ragged else ()
-    return replace(known, items=(*known.items, *(more.items[k] for k in fresh)), ragged=ragged)
+    items = tuple(dict.fromkeys((*known.items, *more.items)))
+    shapes = dict(zip(known.items, known.ragged, strict=True)) if known.ragged else {}
+    shapes |= dict(zip(more.items, more.ragged, strict=True)) if more.ragged else {}
+    ragged = tuple(shapes[item] for item in items) if len(shapes) == len(items) else ()
+    return replace(known, items=items, ragged=ragged)
+
+
+def _places(volume: StoredVolume, s: Series, declared: Series) -> Mapping[str, int]:
+    """Where the items are in a volume, of a ragged series those that have the shape that counts."""
+    places = volume.places(s.name)
+    if not (s.ragged and declared.ragged):
+        return places
+    shapes = dict(zip(declared.items, declared.ragged, strict=True))
+    return {item: k for item, k in places.items() if shapes.get(item) == s.ragged[k]}
 
 
 def _clean_series(s: Series) -> Series:
