@@ -28,6 +28,7 @@ from recorder.recording.record import record
 WIDTHS = (784, 512, 256, 128)
 CLASSES = 10
 PROBE = 256  # validation images that are watched
+AUGMENTED = 5  # of these, of which 300 augmentations each are looked at
 
 
 def network() -> nn.Sequential:
@@ -62,17 +63,19 @@ def main(
     steps = epochs * -(-len(digits.images) // batch)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, learning_rate, total_steps=max(1, steps))
     settings = {"recipe": "mnist_mlp", "data": data, "epochs": epochs, "batch": batch, "seed": seed}
+    watched, labels = digits.validation_images[:PROBE], digits.validation_labels[:PROBE]
+    known = {"labels": labels, "classes": [str(digit) for digit in range(CLASSES)], "mean": MEAN, "std": STD}
     with record(
         model,
         path,
         optimizer=optimizer,
-        probe=Probe(
-            digits.validation_images[:PROBE], labels=digits.validation_labels[:PROBE],
-            classes=[str(digit) for digit in range(CLASSES)], mean=MEAN, std=STD,
-        ),
+        probe={
+            "digits": Probe(watched, **known),
+            "augmentations": Probe.augmented(watched, samples=range(AUGMENTED), **known),
+        },
         instruments=[
             "full",  # the correlations among them, as each epoch begins
-            AugmentationVariance(),  # of two of the images, at the end
+            AugmentationVariance(),  # at the end
             RawSnapshots("*.bias", quantities=("gradient", "weight")),
             RawActivations("output"),
             ProbeActivations("output"),
