@@ -51,6 +51,8 @@ CHANGES = {  # what becomes of a tensor of 6 x 70 before its next update
     "with a gradient that is": lambda p, r: swapped(p, p.data, r(p.shape[::-1]).to(p.dtype).T),
     "of another type": lambda p, r: swapped(p, r(6, 70).double(), r(6, 70).double()),
     "of 16 bits": lambda p, r: swapped(p, r(6, 70).bfloat16(), r(6, 70).bfloat16()),
+    "of another type than its gradient": lambda p, r: setattr(p, "data", other_type(p.data)),
+    "of another size than its gradient": lambda p, r: setattr(p, "data", r(9, 500).to(p.dtype)),
     "made small": lambda p, r: swapped(p, r(1, 3), r(1, 3)),
     "made large": lambda p, r: swapped(p, r(9, 500), r(9, 500)),
     "empty": lambda p, r: swapped(p, r(0, 3), r(0, 3)),
@@ -60,6 +62,10 @@ CHANGES = {  # what becomes of a tensor of 6 x 70 before its next update
     "complex": lambda p, r: swapped(p, torch.complex(r(6, 70), r(6, 70)), torch.complex(r(6, 70), r(6, 70))),
     "at an odd address": lambda p, r: swapped(p, odd(r(6, 70)), odd(r(6, 70))),
 }  # fmt: skip
+
+
+def other_type(x: torch.Tensor) -> torch.Tensor:
+    return x.half() if x.dtype is torch.float64 else x.double()
 
 
 def odd(x: torch.Tensor) -> torch.Tensor:
