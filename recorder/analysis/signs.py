@@ -113,11 +113,26 @@ def counted(bytes: np.ndarray, entries: int, block: int) -> np.ndarray:
     return counts
 
 
+def changed(bytes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """(row, byte) of a map -> (row - 1,) entries with another code than in the row before, and with the other sign.
+
+    The other sign is MINUS that became PLUS, or PLUS that became MINUS.
+    """
+    words = np.zeros((len(bytes), -(-bytes.shape[1] // 8)), np.uint64)
+    words.view(np.uint8)[:, : bytes.shape[1]] = bytes
+    one = np.uint64(1)
+    near = (words ^ words >> one) & _EVEN  # MINUS or PLUS: of their two bits one is set
+    differ = words[1:] ^ words[:-1]
+    both = differ & differ >> one & _EVEN
+    other = (differ | differ >> one) & _EVEN
+    return _ones(other).sum(axis=1, dtype=np.int64), _ones(both & near[1:] & near[:-1]).sum(axis=1, dtype=np.int64)
+
+
 def _ones(words: np.ndarray) -> np.ndarray:
     """How many bits are set in each word."""
     if hasattr(np, "bitwise_count"):  # numpy 2
         return np.bitwise_count(words)
-    return np.unpackbits(words.view(np.uint8)).reshape(len(words), 64).sum(axis=1)
+    return np.unpackbits(np.ascontiguousarray(words).view(np.uint8)).reshape(*words.shape, 64).sum(axis=-1)
 
 
 @cache

@@ -174,11 +174,11 @@ def _updated(
     """(row, cell, 4) counts of bits: without what fills up a tensor's last byte, and 0 where it was not updated."""
     counts = counts.astype(np.int64)
     counts[:, :, FAR] -= counts.sum(axis=2) - np.diff(edges)
-    counts[~_known(run, parameters, step, edges[:-1], window)] = 0
+    counts[~known(run, parameters, step, edges[:-1], window)] = 0
     return counts
 
 
-def _known(
+def known(
     run: RunView, parameters: Parameters, step: np.ndarray, places: np.ndarray, window: Window
 ) -> np.ndarray:  # fmt: skip
     """(row, place): whether the tensor at that parameter was updated: else the larger blocks count nothing there."""
@@ -206,6 +206,6 @@ def _one_by_one(run: RunView, parameters: Parameters, lo: int, hi: int, window: 
         codes[np.searchsorted(step, clock.step), at : at + found.shape[1]] = found
         at += found.shape[1]
     places = np.arange(lo, hi)
-    codes[~_known(run, parameters, step, places, window)] = np.nan
+    codes[~known(run, parameters, step, places, window)] = np.nan
     counts = np.stack([codes == code for code in range(4)], axis=2).astype(np.int64)
     return Stretch(step, epoch, np.arange(lo, hi + 1), counts, codes)

@@ -17,6 +17,7 @@ import numpy as np
 
 from recorder.analysis.signs import counted, mapped
 from recorder.chart import View
+from recorder.charting import sign_changes
 from recorder.charting import sign_map as drawn
 from recorder.charting.per_epoch import Derived
 from recorder.charting.sign_levels import COARSE, FINE
@@ -53,7 +54,11 @@ class SignMap:
     statistics: frozenset[Statistic] = frozenset()
     needs = frozenset({Need.RAW})
     chart: ClassVar[Callable[[RunView, str, At, Window], View]] = staticmethod(drawn.chart)
-    derived: ClassVar[Derived] = {"sign_map": {"sign_map_zoom": drawn.zoomed, "sign_map_shares": drawn.shares}}
+    derived: ClassVar[Derived] = {
+        "sign_map": {
+            "sign_map_zoom": drawn.zoomed, "sign_map_shares": drawn.shares, "sign_map_changes": sign_changes.chart,
+        },
+    }  # fmt: skip
     inner: ClassVar[frozenset[str]] = frozenset({COARSE, FINE, "sign_map_counts"})  # read to draw it, no charts
 
     def __init__(self, *, tau: float = 1e-5) -> None:

@@ -11,12 +11,15 @@ from hypothesis import strategies as st
 
 from recorder import every, open_run, record
 from recorder.analysis.signs import codes
+from recorder.charting import sign_changes
+from recorder.charting.sign_changes import changes
 from recorder.charting.sign_levels import EACH, parameters_of, stretch
 from recorder.charting.sign_map import ZOOM, liveliest
+from recorder.entries import chart_of
 from recorder.instruments import sign_map
 from recorder.instruments.sign_map import SignMap
 from recorder.runfile.schema import Kind, Series
-from recorder.view import Window
+from recorder.view import At, Window
 
 SHAPES = {
     "conv.weight": (7, 3, 5),
@@ -152,3 +155,35 @@ def test_a_parameter_has_its_tensor_and_index(written):
     assert parameters.parts(100, lo) == (
         (100.0, 105.0, "conv.weight"), (105.0, 112.0, "conv.bias"), (112.0, 162.0, "frozen"), (162.0, 163.0, "scalar"),
     )  # fmt: skip
+
+
+@pytest.mark.parametrize("at_once", [1, 40, 1 << 25])
+@pytest.mark.parametrize("tensor", [None, *SHAPES, *LATE])
+def test_changes_from_row_to_row_are_those_of_the_codes(written, tensor, at_once, monkeypatch):
+    monkeypatch.setattr(sign_changes, "AT_ONCE", at_once)
+    run, expected = written
+    parameters = parameters_of(run)
+    if tensor == "none":
+        assert tensor not in parameters.names
+        return
+    lo, hi = (0, len(parameters)) if tensor is None else parameters.span(tensor)
+    before, after = expected[:-1, lo:hi], expected[1:, lo:hi]
+    both = np.isfinite(before) & np.isfinite(after)
+    colour = both & (before != after)
+    sign = both & (before + after == 3) & np.isin(before, [1, 2])  # red and green
+    late = tensor in LATE
+    found = changes(run, parameters, parameters.names if tensor is None else (tensor,), Window())
+    assert found.step.tolist() == ([] if late else [1, 2])
+    for mine, wanted in ((found.colour, colour), (found.sign, sign), (found.compared, both)):
+        assert mine.tolist() == wanted.sum(axis=1)[2 if late else 0 :].tolist()
+
+
+def test_changes_are_drawn_as_shares_of_what_was_updated(written):
+    run, expected = written
+    chart = chart_of(run, "sign_map_changes", At(), Window())
+    both = np.isfinite(expected[1:]) & np.isfinite(expected[:-1])
+    share = (both & (expected[1:] != expected[:-1])).sum(axis=1) / both.sum(axis=1)
+    np.testing.assert_allclose(chart.marks[0].y, share, rtol=1e-12)
+    assert share.min() > 0
+    assert np.isnan(chart_of(run, "sign_map_changes", At(item="frozen"), Window()).marks[0].y).all()
+    assert "no two rows" in chart_of(run, "sign_map_changes", At(), Window(lo=2)).caption

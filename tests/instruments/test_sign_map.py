@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from recorder.analysis.signs import FAR, MINUS, PLUS, ZERO, codes, counted, mapped, packed, unpacked
+from recorder.analysis.signs import FAR, MINUS, PLUS, ZERO, changed, codes, counted, mapped, packed, unpacked
 from recorder.chart import Chart, Heat, Plate, Rule
 from recorder.entries import chart_of
 from recorder.errors import RecordError
@@ -54,6 +54,14 @@ def test_blocks_count_each_colour(some, block):
     assert len(found) == -(-some.size // block)
     for k, row in enumerate(found):
         assert row.tolist() == [(some[k * block : (k + 1) * block] == code).sum() for code in range(4)]
+
+
+def test_changes_of_every_code_to_every_other():
+    """All 16 ways: 12 have another code, of which MINUS to PLUS and back have another sign."""
+    before, after = np.repeat(np.arange(4, dtype=np.uint8), 4), np.tile(np.arange(4, dtype=np.uint8), 4)
+    colour, sign = changed(np.stack([packed(before), packed(after), packed(after)]))
+    assert colour.tolist() == [12, 0]
+    assert sign.tolist() == [2, 0]
 
 
 @pytest.mark.parametrize("parameters", [1, 4096, 4097, 570_000, 20_000_000])

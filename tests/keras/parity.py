@@ -55,7 +55,7 @@ def data() -> tuple[NumpyNet, np.ndarray, np.ndarray]:
     net = NumpyNet(rng)
     net.parameters["0.bias"][:2] = -9  # two dead units: gradients of exactly 0
     x = rng.standard_normal((BATCHES * 16, 4)).astype(np.float32)
-    return net, x, rng.standard_normal((5, 4)).astype(np.float32)
+    return net, x, rng.standard_normal((24, 4)).astype(np.float32)
 
 
 def reference(path: Any, net: NumpyNet, x: np.ndarray, probe: np.ndarray) -> Any:
