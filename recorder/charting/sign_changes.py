@@ -18,7 +18,7 @@ from recorder.charting.parameters import Parameters
 from recorder.charting.sign_levels import BITS, known, parameters_of
 from recorder.view import At, RunView, Window
 
-AT_ONCE = 32 << 20  # bytes of a map that are read together
+AT_ONCE = 4 << 20  # bytes of a map that are read together
 TITLE = "changes of the gradient signs"
 
 
