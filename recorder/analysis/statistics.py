@@ -76,10 +76,10 @@ class Table:
         self._tau = {width: np.array(tau, width) for width in (np.float32, np.float64)}
         self._relative_tau = float(relative_tau)
         binned = not self.wanted.isdisjoint(HISTOGRAMS)
-        self._shapes = (
-            (tensors, len(NORMS) + turns.COLUMNS),
-            (tensors, len(INTEGERS)),
-            (tensors if binned else 0, len(HISTOGRAMS), histogram.COLUMNS),
+        self._blank = (
+            np.full((tensors, len(NORMS) + turns.COLUMNS), np.nan),
+            np.zeros((tensors, len(INTEGERS)), np.int64),
+            np.zeros((tensors if binned else 0, len(HISTOGRAMS), histogram.COLUMNS), np.int64),
         )
         self._columns = {name: _found_in(name) for name in FLAGS if name in self.wanted}
         self._compiled = _compiled()
@@ -87,9 +87,8 @@ class Table:
 
     def clear(self) -> None:
         """Begin anew: no tensor is measured."""
-        floats, integers, counts = self._shapes
-        self._floats = np.full(floats, np.nan)
-        self._integers, self._counts = np.zeros(integers, np.int64), np.zeros(counts, np.int64)
+        floats, integers, counts = self._blank  # of which copies are made sooner than others like them
+        self._floats, self._integers, self._counts = floats.copy(), integers.copy(), counts.copy()
 
     def measure(
         self, i: int, gradient: np.ndarray | None, weight: np.ndarray, *, kept: Kept | None = None, keep: bool = False,

@@ -72,7 +72,7 @@ class HostPass:
         if not plan:
             self._rows.pass_by(i for i, p in members if p.grad is not None)
             return
-        updated = [(i, p, unscaled(p.grad, scale)) for i, p in members if p.grad is not None]
+        updated = [(i, p, unscaled(g, scale)) for i, p in members if (g := p.grad) is not None]
         if statistics.is_compiled() and not (plan.raw or plan.averages or plan.turns):
             flat = [_flat(i, p, g) for i, p, g in updated]
             self._rows.measure_flat(plan, [tensor for tensor in flat if tensor is not None])
