@@ -38,12 +38,7 @@ class FeatureLayers:
         self._most, self._weighted, self._units = most, weighted, units
         self._known: tuple[str, ...] = ()  # all there were
         self._sizes: dict[str, int] = {}
-        self.which = ""  # of how many, as a part of a sentence; "" where it is all of them
-
-    @property
-    def positions(self) -> str:
-        """How positions became features, as a part of a sentence."""
-        return "each position a unit" if self._spatial == "flatten" else "positions averaged"
+        self.how = ""  # the end of a sentence: which layers, unless it is all of them, and what became of positions
 
     def meet(self, facts: Facts) -> dict[str, int]:
         """-> {layer: its units}, those that came since the last look at the end."""
@@ -58,7 +53,7 @@ class FeatureLayers:
             picked = self._by_default(sizes, facts)
         if not self._known:
             self._refuse_unmatched(facts)
-            self.which = f" of {len(picked)} of {len(names)} layers" if len(picked) < len(names) else ""
+            self.how = self._how(facts, picked)
         self._known = names
         self._sizes |= {name: sizes[name] for name in picked}
         return dict(self._sizes)
@@ -73,6 +68,12 @@ class FeatureLayers:
         if key not in reading.shared:
             reading.shared[key] = activations, features(activations, self._spatial)  # both, so that the id stays
         return reading.shared[key][1]
+
+    def _how(self, facts: Facts, picked: Sequence[str]) -> str:
+        which = f" of {len(picked)} of {len(facts.layers)} layers" if len(picked) < len(facts.layers) else ""
+        if not any(len(layer.shape) > 1 for layer in facts.layers if layer.name in picked):
+            return which
+        return f"{which}, each position a unit" if self._spatial == "flatten" else f"{which}, positions averaged"
 
     def _units_of(self, layer: LayerFacts) -> int:
         return prod(layer.shape) if self._spatial == "flatten" else layer.units

@@ -33,18 +33,27 @@ DEEP = facts(*((f"{k}", "Linear" if k % 2 else "ReLU", (10,)) for k in range(40)
 def test_all_layers_are_looked_at_where_there_are_few():
     layers = FeatureLayers()
     assert layers.meet(BLOCK) == {"conv": 4, "norm": 4, "relu": 4, "fc": 3, "tanh": 3}
-    assert layers.which == ""
+    assert layers.how == ", positions averaged"
 
 
 def test_only_layers_with_weights_where_there_are_many():
     layers = FeatureLayers(most=4)
     assert list(layers.meet(BLOCK)) == ["conv", "fc"]
-    assert layers.which == " of 2 of 5 layers"
+    assert layers.how == " of 2 of 5 layers, positions averaged"
     assert list(FeatureLayers(most=100, weighted=True).meet(BLOCK)) == ["conv", "fc"]
 
 
 def test_of_too_many_with_weights_the_first_the_last_and_evenly_between():
     assert list(FeatureLayers(most=5).meet(DEEP)) == ["1", "11", "21", "29", "39"]
+
+
+def test_positions_are_only_spoken_of_where_there_are_some():
+    for layers, said in (
+        (FeatureLayers("conv", "flatten"), " of 1 of 5 layers, each position a unit"),
+        (FeatureLayers("fc", "flatten"), " of 1 of 5 layers"),
+    ):
+        layers.meet(BLOCK)
+        assert layers.how == said
 
 
 @pytest.mark.parametrize(("units", "count"), [(400, 40), (399, 20), (199, 19), (35, 3), (10, 1), (3, 1)])
@@ -89,11 +98,11 @@ def more(known: Facts, *layers: tuple[str, str, tuple[int, ...]]) -> Facts:
 def test_layers_that_come_later_follow_those_that_are_known(layers, first, then):
     later = more(BLOCK, ("head", "Linear", (7,)), ("sigmoid", "Sigmoid", (7,)))
     assert list(layers.meet(BLOCK)) == first
-    which = layers.which
+    how = layers.how
     assert list(layers.meet(BLOCK)) == first
     assert list(layers.meet(later)) == first + then
     assert list(layers.meet(later)) == first + then
-    assert layers.which == which  # it is a part of a sentence that was written down
+    assert layers.how == how  # it is a part of a sentence that was written down
 
 
 def test_another_training_begins_anew():

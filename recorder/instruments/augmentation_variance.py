@@ -72,7 +72,7 @@ class AugmentationVariance:
         n = min(self._samples, len(self._made))
         changed = [one for one in self._made if one.transform != IDENTITY]
         grid = len({one.transform for one in changed}), len({one.strength for one in changed})
-        how = f"{self._layers.which}, {self._layers.positions}."
+        how = f"{self._layers.how}."
         layers = tuple(sizes)
         return (
             Series("augmentation_variance", Kind.VECTOR, "1",

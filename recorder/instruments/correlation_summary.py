@@ -52,7 +52,7 @@ class CorrelationSummary:
 
     def declare(self, facts: Facts) -> tuple[Series, ...]:
         layers = tuple(self._layers.meet(facts))
-        how = f"{self._layers.which}, {self._layers.positions}."
+        how = f"{self._layers.how}."
         return (
             *(Series(f"correlation_{name}", Kind.PER_ITEM, "1", doc + how, pairs_of(layers), item_dim="pair")
               for name, doc in DOCS.items()),

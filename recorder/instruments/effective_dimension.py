@@ -30,7 +30,7 @@ class EffectiveDimension:
 
     def declare(self, facts: Facts) -> tuple[Series, ...]:
         layers = tuple(self._layers.meet(facts))
-        doc = f"Participation ratio of the covariance of the layer's features, {self._layers.positions}."
+        doc = f"Participation ratio of the covariance of the layer's features{self._layers.how}."
         return (Series("effective_dimension", Kind.PER_ITEM, "1", doc, layers, item_dim="layer"),)
 
     def measure(self, reading: Reading) -> Mapping[str, Mapping[str, float]]:

@@ -42,7 +42,7 @@ class ProbeActivations:
             outputs = facts.probes[name].outputs
             shapes = {"/".join(filter(None, (name, model))): shape for model, shape in outputs.items()}
             self._predictions = shapes | self._predictions
-        features = f"The layer's features on the probe, {self._layers.positions}; beyond {LARGEST:,.0f} infinite."
+        features = f"The layer's features on the probe{self._layers.how}; beyond {LARGEST:,.0f} infinite."
         series = [
             Series("probe_activation", Kind.RAW, "activation", features, tuple(sizes), dims=("sample", "unit"),
                    dtype="float16", item_dim="layer", ragged=tuple((n, size) for size in sizes.values())),

@@ -49,7 +49,7 @@ class SampleCorrelation:
     def declare(self, facts: Facts) -> tuple[Series, ...]:
         layers = tuple(self._layers.meet(facts))
         n = min(self._most, facts.probe_samples)
-        doc = f"Pearson's r of the features of every two samples{self._layers.which}, {self._layers.positions}."
+        doc = f"Pearson's r of the features of every two samples{self._layers.how}."
         return (
             Series("sample_correlation", Kind.MATRIX, "1", doc, layers, (n, n), ("sample", "other_sample"),
                    item_dim="layer"),

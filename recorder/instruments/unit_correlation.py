@@ -57,7 +57,7 @@ class UnitCorrelation:
         sizes = {name: min(size, self._most) for name, size in self._layers.meet(facts).items()}
         both = halves(pairs_of(tuple(sizes)))
         self._kept = {name: kept for name, kept in self._kept.items() if len(kept) == sizes.get(name)}
-        doc = f"Pearson's r of every two units{self._layers.which}, {self._layers.positions}."
+        doc = f"Pearson's r of every two units{self._layers.how}."
         return (
             Series("unit_correlation", Kind.MATRIX, "1", doc, tuple(both), dims=("unit", "other_unit"),
                    item_dim="pair", ragged=tuple((sizes[a], sizes[b]) for a, b in both.values())),
