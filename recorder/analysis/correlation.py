@@ -21,7 +21,6 @@ import numpy as np
 
 from recorder.analysis.features import rounding, within_rounding
 
-
 TILE = 1024  # units on each side of what is computed at a time: 4 MB, which the cache keeps
 
 
@@ -48,21 +47,15 @@ class Standardised:
 class Correlations:
     """Of every pair of layers."""
 
-    upper: np.ndarray  # (unit of all layers, unit of all layers), nothing is written below the diagonal
+    matrix: np.ndarray  # (unit of all layers, unit of all layers); of a layer with an earlier one nothing is written
     standardised: Standardised
 
     def block(self, i: int, j: int) -> np.ndarray:
-        """-> (unit of layer i, unit of layer j); of two layers a view, not to be written to."""
+        """-> (unit of layer i, unit of layer j): a view, not to be written to."""
         if i > j:
             return self.block(j, i).T
         layers = self.standardised.layers
-        found = self.upper[layers[i], layers[j]]
-        if i == j:
-            found = found.copy()
-            for a in range(1, len(found)):  # many times as fast as by indices
-                found[a, :a] = found[:a, a]
-            np.fill_diagonal(found, self.standardised.alive[layers[i]])
-        return found
+        return self.matrix[layers[i], layers[j]]
 
     def blocks(self) -> Iterator[tuple[int, int, np.ndarray]]:
         """(i, j, block) of all `pairs`."""
@@ -84,10 +77,15 @@ def cross_correlation(layers: Sequence[np.ndarray]) -> Correlations:
         ValueError: the layers are not (sample, unit) with as many samples each.
     """
     s = standardise(layers)
-    upper = np.empty((s.bounds[-1],) * 2, s.z.dtype)
+    matrix = np.empty((s.bounds[-1],) * 2, s.z.dtype)
     for top, left, r in tiles(s.z):
-        np.clip(r, -1, 1, out=upper[top : top + r.shape[0], left : left + r.shape[1]])  # there are roundings beyond 1
-    return Correlations(upper, s)
+        np.clip(r, -1, 1, out=matrix[top : top + r.shape[0], left : left + r.shape[1]])  # there are roundings beyond 1
+    for layer in s.layers:
+        own = matrix[layer, layer]
+        for a in range(1, len(own)):  # three times as fast as by indices
+            own[a, :a] = own[:a, a]
+        np.fill_diagonal(own, s.alive[layer])
+    return Correlations(matrix, s)
 
 
 def standardise(layers: Sequence[np.ndarray]) -> Standardised:
