@@ -32,6 +32,12 @@ def peers() -> str:
     return _ratios("at every step", [*(s for s in found["presets"] if s["variant"] == "dynamics"), *found["peers"]])
 
 
+def keras() -> str:
+    """The same for Keras models."""
+    found = json.loads((RESULTS / "overhead_keras.json").read_text())
+    return _ratios("recorded", [{"variant": row["preset"], "whole": row["ratio"], **row} for row in found["rows"]])
+
+
 def explorer() -> str:
     """What the explorer needs on a run of a million steps."""
     found = json.loads((RESULTS / "explorer.json").read_text())
@@ -69,7 +75,7 @@ def _ratios(heading: str, steps: Sequence[Mapping[str, Any]]) -> str:
     for variant in dict.fromkeys(s["variant"] for s in steps):
         name = f"`{variant}`" if variant in NAMES else variant
         cells = (ratios[variant, network] for network in networks)
-        rows.append([name, *(f"{c['whole']:.3f}" + (f" ({c['budget']})" if c["budget"] else "") for c in cells)])
+        rows.append([name, *(f"{c['whole']:.3f}" + (f" ({c['budget']:.2f})" if c["budget"] else "") for c in cells)])
     return _markdown(rows)
 
 
@@ -82,7 +88,14 @@ def _markdown(rows: Iterable[Sequence[str]]) -> str:
 
 
 PARTS: dict[str, dict[str, Callable[[], str]]] = {  # document -> part -> its text
-    "README.md": {"instruments": overview, "overhead": overhead, "peers": peers, "crash": crash, "explorer": explorer},
+    "README.md": {
+        "instruments": overview,
+        "overhead": overhead,
+        "peers": peers,
+        "keras": keras,
+        "crash": crash,
+        "explorer": explorer,
+    },
     "docs/instruments.md": {"series": table},
 }
 

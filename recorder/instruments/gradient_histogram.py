@@ -1,7 +1,8 @@
 """How is the gradient of each tensor distributed?
 
 Counts over signed logarithmic bins that never change (`recorder.analysis.histogram`); they sum to the
-tensor's size, or to 0 where the tensor was not updated in the step.
+tensor's size, or to 0 where the tensor was not updated in the step. By itself a row is that of an epoch's last recorded
+update (`epoch_ends`), so that the last epoch has one as well: no gradient follows the end.
 """
 
 from __future__ import annotations

@@ -78,7 +78,7 @@ PRESETS: Mapping[str, Callable[[], tuple[Scheduled, ...]]] = {
         epoch_ends(SignMap()),
         each_epoch(ActivationStatistics()),
         each_epoch(WeightHistogram()),
-        each_epoch(GradientHistogram()),
+        epoch_ends(GradientHistogram()),
         every(100, UpdateHistogram(), start=1),  # it compares with the step before, and when an epoch ends is not known
         each_epoch(ActivationHistogram()),
         each_epoch(UnitCorrelation()),
@@ -107,7 +107,7 @@ DEFAULT_SCHEDULES: Mapping[str, Schedule] = {
     SignMap.name: epoch_ends(),
     ActivationStatistics.name: each_epoch(),
     WeightHistogram.name: each_epoch(),
-    GradientHistogram.name: each_epoch(),
+    GradientHistogram.name: epoch_ends(),
     UpdateHistogram.name: every(100, start=1),
     ActivationHistogram.name: each_epoch(),
     UnitCorrelation.name: each_epoch(),
