@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 
+from recorder import Probe
 from recorder.adapters.torch.adapter import TorchAdapter
 from recorder.adapters.torch.probe import CALLS
 from recorder.errors import RecordError
@@ -183,6 +184,55 @@ def test_forms_of_a_probe(model, probe):
     assert adapter.facts().probe_samples == 6
     assert all(len(x) == 6 for x in adapter.probe().activations.values())
     assert adapter.probe().activations
+
+
+def test_labels_behind_the_inputs_are_known():
+    for probe in ((X, LABELS), [X, LABELS], Probe((X, LABELS)), Probe(X, labels=LABELS)):
+        assert TorchAdapter(nn.Linear(2, 1), probe=probe).facts().probes["probe"].labels == (0.0,) * 6
+    both = TorchAdapter(TwoInputs(), probe=(X, Y))  # the second is an input
+    assert both.facts().probes["probe"].labels == ()
+    assert list(both.inputs("probe")) == ["0", "1"]
+
+
+class Answers(nn.Module):
+    """As transformers do: a loss before the predictions, in a dict."""
+
+    def __init__(self):
+        super().__init__()
+        self.linear = nn.Linear(2, 3)
+
+    def forward(self, x, labels=None):
+        found = self.linear(x)
+        return {"loss": found.mean(), "tokens": x[:, 0].long(), "logits": found, "hidden": (x, x)}
+
+
+def test_the_prediction_is_the_first_row_of_numbers_for_each_sample():
+    model = Answers()
+    found = TorchAdapter(model, probe=X).probe().outputs
+    np.testing.assert_array_equal(found[""], model.linear(X).detach())
+    models = {"G": nn.Linear(2, 4), "D": nn.Linear(4, 1)}
+    adapter = TorchAdapter(models, probe={"G": X, "D": torch.ones(3, 4)})
+    assert {name: x.shape for name, x in adapter.probe().outputs.items()} == {"G": (6, 4), "D": (3, 1)}
+    assert list(adapter.inputs("probe")) == ["G", "D"]
+
+
+def test_several_probes_have_layers_and_passes_of_their_own():
+    model = Residual()
+    images = torch.randn(7, 1, 4, 4)
+    adapter = TorchAdapter(model, probe={"a": Probe(images), "b": Probe(images[:3] * 2)})
+    facts = adapter.facts()
+    assert list(facts.probes) == ["a", "b"]
+    assert (facts.default_probe, facts.probe_samples, facts.seen_by("b").probe_samples) == ("a", 7, 3)
+    assert facts.layers == facts.probes["a"].layers == facts.probes["b"].layers
+    passes = []
+    handle = model.register_forward_pre_hook(lambda _, given: passes.append(len(given[0])))
+    second = adapter.probe("b")
+    handle.remove()
+    assert passes == [3]
+    alone = TorchAdapter(model, probe=images[:3] * 2).probe()
+    for name, activation in alone.activations.items():
+        np.testing.assert_array_equal(second.activations[name], activation)
+    np.testing.assert_array_equal(second.outputs[""], alone.outputs[""])
 
 
 def test_several_models_have_a_probe_each():

@@ -8,7 +8,11 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from recorder import Probe, each_epoch, open_run, record
 from recorder.adapters.keras.probe import ProbePass
+from recorder.analysis.augmentations import augment
+from recorder.charting.probe_input import inputs, probe_facts, thumbnail
+from recorder.instruments import ActivationStatistics
 from tests.keras.nets import classifier, patches, weights
 
 
@@ -87,3 +91,61 @@ def test_a_dict_of_inputs():
     probe = ProbePass(model, ({"a": np.ones((3, 2), "f4"), "b": np.full((3, 2), 2, "f4")}, np.zeros(3)))
     np.testing.assert_array_equal(probe.run().activations["add"], np.full((3, 2), 3))
     assert probe.samples == 3
+
+
+def images(count=6, side=10):
+    return np.random.default_rng(0).random((count, side, side, 3)).astype(np.float32)
+
+
+def network(side=10):
+    keras.utils.set_random_seed(1)
+    layers = [
+        keras.Input((side, side, 3)), keras.layers.Conv2D(4, 3, name="conv"), keras.layers.BatchNormalization(),
+        keras.layers.Flatten(), keras.layers.Dropout(0.3), keras.layers.Dense(3, name="out"),
+    ]  # fmt: skip
+    model = keras.Sequential(layers)
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True), jit_compile=False)
+    return model
+
+
+def test_several_probes_and_augmentations_disturb_nothing_and_are_kept(tmp_path):
+    x, y = images(24), np.arange(24) % 3
+    alone, watched = network(), network()
+    fit = {"batch_size": 8, "epochs": 2, "verbose": 0}
+    keras.utils.set_random_seed(2)
+    alone.fit(x, y, **fit)
+    keras.utils.set_random_seed(2)
+    probes = {
+        "photos": Probe((x[:5], keras.utils.to_categorical(y[:5], 3)), classes="abc", mean=[0.5, 0.4, 0.3], std=0.2),
+        "bright": Probe(x[5:8] * 2),
+    }
+    names = ["light", "activation_statistics@bright", each_epoch(ActivationStatistics(probe="augmentations"))]
+    with record(watched, tmp_path / "run.h5", probe=probes, instruments=names, progress=False, strict=True) as run:
+        watched.fit(x, y, callbacks=[run.callback()], **fit)
+    assert weights(watched) == weights(alone)
+    run = open_run(tmp_path / "run.h5")
+    photos = probe_facts(run, "photos")
+    assert (photos.labels, photos.classes, photos.outputs) == ((0, 1, 2, 0, 1), ("a", "b", "c"), {"": (3,)})
+    assert photos.picture.channels_first is False
+    np.testing.assert_array_equal(inputs(run, "bright")[""], x[5:8] * 2)
+    shown = np.clip(x[2] * 0.2 + np.array([0.5, 0.4, 0.3]), 0, 1)
+    np.testing.assert_allclose(thumbnail(run, "photos", 2), shown, atol=1e-6)
+    made = probe_facts(run, "augmentations")
+    assert made.samples == 301
+    again = augment(x[:1], made.augmentations, made.picture)
+    np.testing.assert_array_equal(inputs(run, "augmentations")[""], again)
+    bright = ProbePass(watched, x[5:8] * 2).run().activations
+    np.testing.assert_allclose(
+        run["activation_mean@bright"].values[-1], [a.mean() for a in bright.values()], rtol=1e-5, atol=1e-6
+    )
+
+
+def test_the_prediction_and_inputs_by_name():
+    a, b = keras.Input((2,), name="a"), keras.Input((2,), name="b")
+    total = keras.layers.Add(name="add")([a, b])
+    model = keras.Model({"a": a, "b": b}, [total, keras.layers.Dense(1, name="out")(total)])
+    given = {"b": np.ones((3, 2), "f4"), "a": np.full((3, 2), 2, "f4")}
+    probe = ProbePass(model, given)
+    assert list(probe.inputs) == ["a", "b"]
+    np.testing.assert_array_equal(probe.inputs["a"], given["a"])
+    np.testing.assert_array_equal(probe.run().outputs[""], np.full((3, 2), 3))

@@ -20,7 +20,7 @@ import torch
 from torch import nn
 from torch.distributed.fsdp import fully_shard
 
-from recorder import record
+from recorder import Probe, record
 
 PATIENCE = 300.0  # seconds until a test gives up on its processes
 STEPS, SAMPLES = 6, 8
@@ -45,6 +45,11 @@ def probe() -> torch.Tensor:
     return torch.linspace(-1, 1, 20).reshape(4, 5)
 
 
+def probes() -> dict[str, Probe]:
+    """Two, of which the second is passed by itself."""
+    return {"one": Probe(probe()), "two": Probe(2 * probe() + 1)}
+
+
 def alone(model: nn.Module) -> nn.Module:
     return model
 
@@ -67,7 +72,8 @@ def train(wrap: Wrap, path: Path | None, *, rank: int = 0, size: int = 1, each: 
     """
     model = wrap(network())
     optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
-    options = {"probe": probe(), "instruments": "full", "progress": False, **options}
+    instruments = ["full", "activation_statistics@two", "raw_activations@two"]
+    options = {"probe": probes(), "instruments": instruments, "progress": False, **options}
     with nullcontext() if path is None else record(model, path, optimizer=optimizer, **options) as run:
         for step, (x, y) in enumerate(batches()):
             share = slice(rank * SAMPLES // size, (rank + 1) * SAMPLES // size)
