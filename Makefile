@@ -79,5 +79,5 @@ $(H5PY_OTHER)/.ready:  # an older HDF5: files must be readable both ways
 $(KERAS)/.ready: pyproject.toml constraints-keras.txt  # TensorFlow and PyTorch do not share a process well
 	@echo 'Setting up $(KERAS). TensorFlow for the CPU is 0.3 GB to download, once.'
 	@$(PYTHON) -m venv $(KERAS)
-	$(KERAS)/bin/pip install --disable-pip-version-check --quiet -c constraints-keras.txt -e '.[photos,dev]' tensorflow-cpu keras
+	$(KERAS)/bin/pip install --disable-pip-version-check --quiet -c constraints-keras.txt -e '.[photos,tensorboard,dev]' tensorflow-cpu keras
 	@touch $@

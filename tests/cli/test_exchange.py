@@ -336,3 +336,31 @@ def test_rows_are_read_in_blocks_without_a_seam(run, tmp_path, monkeypatch):
     for path in (p for p in large.rglob("*") if p.is_file()):
         assert path.read_bytes() == (small / path.relative_to(large)).read_bytes()
     assert len(quantities(run, [])) == 6
+
+
+BATCHES = ("17 4 2051", "cat.png, \u201cdog\u201d.png", "")
+
+
+def test_what_identifies_the_batches_before_an_anomaly_is_text(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    writer = RunWriter(tmp_path / "f.h5", meta={})
+    common = {"axis": "flight", "instrument": "flight"}
+    writer.declare(
+        Series("flight_batch", Kind.TABLE, "", "Batches.", ("batch",), dtype="S64", item_dim="field", **common),
+        Series(
+            "flight_scalars", Kind.PER_ITEM, "", "Numbers.", ("loss",), dtype="float64", item_dim="scalar", **common
+        ),
+    )
+    for t, text in enumerate(BATCHES):
+        values = {"flight_batch": {"batch": text.encode()}, "flight_scalars": {"loss": float(t)}}
+        writer.append("flight", step=t, epoch=0, time=1.7e9 + t, values=values)
+    writer.close()
+    for tool in ("json", "csv", "parquet"):
+        assert main(["export", "f.h5", "--to", tool]) == 0, capsys.readouterr().err
+    found = json.loads(Path("f.json").read_text())["series"]["flight_batch"]
+    assert (found["dtype"], found["values"]) == ("str", {"batch": list(BATCHES)})
+    with Path("f-csv/flight_batch.csv").open(newline="") as file:
+        assert [row["value"] for row in csv.DictReader(file)] == list(BATCHES)
+    assert parquet.read_table("f-parquet/flight_batch.parquet")["value"].to_pylist() == list(BATCHES)
+    assert main(["export", "f.h5", "flight_batch", "--to", "tensorboard"]) == 1
+    assert "TensorBoard has no view for flight_batch" in capsys.readouterr().err

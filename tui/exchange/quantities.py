@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from recorder.entries import entries, find, share
+from recorder.charting.flight import BATCH
+from recorder.entries import Entry, entries, find, share
 from recorder.errors import ExportError, NotRecordedError
 from recorder.runfile.reader import Run
 from recorder.runfile.recorded import Source
@@ -41,6 +42,11 @@ class Quantity:
     span: Span = Span()
 
     @property
+    def texts(self) -> bool:
+        """Whether the values are words: what identifies the samples of a batch."""
+        return self.series.dtype.startswith("S")
+
+    @property
     def alone(self) -> bool:
         """Whether it is one number a step, with no items to tell apart."""
         return self.series.kind is Kind.SCALAR
@@ -68,12 +74,18 @@ class Quantity:
             else:  # it came later than the others, or has gaps that they have not
                 values = self.source.values(name, item)
             chosen = self.span.of(own.step)
-            yield item, Clock(own.step[chosen], own.epoch[chosen], own.time[chosen]), values[chosen]
+            values = np.char.decode(values[chosen], "utf-8", "replace") if self.texts else values[chosen]
+            yield item, Clock(own.step[chosen], own.epoch[chosen], own.time[chosen]), values
 
     def about(self) -> dict[str, Any]:
         """What is to be known of the numbers, beside them."""
         s = self.series
-        found: dict[str, Any] = {"kind": str(s.kind), "unit": s.unit, "doc": self.doc or s.doc, "dtype": s.dtype}
+        found: dict[str, Any] = {
+            "kind": str(s.kind),
+            "unit": s.unit,
+            "doc": self.doc or s.doc,
+            "dtype": "str" if self.texts else s.dtype,
+        }
         found |= {"edges": list(s.edges)} if s.edges else {}
         return found | ({"columns": list(s.columns)} if s.columns else {})
 
@@ -81,7 +93,8 @@ class Quantity:
 def quantities(run: Run, names: Sequence[str], *, item: str | None = None, span: Span = Span()) -> list[Quantity]:
     """Those of these names, or all that are recorded; NotRecordedError names near ones."""
     found = []
-    for entry in [find(run, name) for name in names] if names else entries(run):
+    wanted = names or _uncharted(run)
+    for entry in [*(() if names else entries(run)), *(_found(run, name) for name in wanted)]:
         if entry.name == EVENTS and not entry.series:
             continue
         if entry.item is not None:
@@ -99,6 +112,18 @@ def quantities(run: Run, names: Sequence[str], *, item: str | None = None, span:
             declared = derived.series[entry.name]
             found.append(Quantity(entry.name, declared, declared.items, derived, span=span))
     return found if item is None else _of_item(found, item, named=bool(names))
+
+
+def _uncharted(run: Run) -> tuple[str, ...]:
+    """What is no view by itself and has something to hand over all the same."""
+    return (BATCH,) if BATCH in run.series else ()
+
+
+def _found(run: Run, name: str) -> Entry:
+    if name not in _uncharted(run):
+        return find(run, name)
+    s = run.series[name]
+    return Entry(name, name, s.kind, s.unit, s.doc, items=s.items, item_dim=s.item_dim)
 
 
 def _of_item(found: list[Quantity], item: str, *, named: bool) -> list[Quantity]:

@@ -78,7 +78,8 @@ def write_parquet(file: BinaryIO, quantity: Quantity) -> None:
         pyarrow.field(name, types.get(name, item_type if k == len(CLOCK) and not quantity.alone else pyarrow.int32()))
         for k, name in enumerate(names(quantity)[:-1])
     ]
-    fields.append(pyarrow.field(last, pyarrow.from_numpy_dtype(np.dtype(quantity.series.dtype)), metadata=about))
+    value_type = pyarrow.string() if quantity.texts else pyarrow.from_numpy_dtype(np.dtype(quantity.series.dtype))
+    fields.append(pyarrow.field(last, value_type, metadata=about))
     schema = pyarrow.schema(fields)
     with parquet.ParquetWriter(file, schema) as writer:
         for item, places, values in blocks(quantity):
