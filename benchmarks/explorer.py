@@ -311,7 +311,9 @@ def main() -> None:
     parser.add_argument("--pairs", action="store_true", help="the screen Correlations alone; nothing is kept")
     options = parser.parse_args()
     if options.pairs:
-        print(aligned(costs(keyed(correlated(), PAIR_KEYS)["keys"])))
+        pairs = keyed(correlated(), PAIR_KEYS)
+        memory = ("memory", f"{pairs['memory_mib']:.0f} MiB", "< 150 MiB")
+        print(aligned([memory, *costs(pairs["keys"])]))
         return
     found = measure(written(options.steps, options.tensors), options.repeats)
     found |= {

@@ -110,6 +110,7 @@ class OpenRun(Run):
         item: str | None = None,
         step: int | None = None,
         *,
+        samples: tuple[int, int] | None = None,
         lo: int | None = None,
         hi: int | None = None,
         x: Time = "step",
@@ -126,6 +127,7 @@ class OpenRun(Run):
             name: an entry: a scalar such as "loss", a series, or what is derived from one; see `entries`.
             item: the tensor, layer, ...; None: all of them, or the first where only one can be shown.
             step: of views that show one step; None: the last.
+            samples: of a map of samples the two whose pictures are shown; None: those most alike.
             lo: the first step shown; None: the first recorded.
             hi: the last step shown.
             x: "step", "epoch" or "time" (seconds since the run began).
@@ -139,7 +141,7 @@ class OpenRun(Run):
         Raises:
             NotRecordedError: the run holds no such entry or item; the message names near ones.
         """
-        view = chart_of(self, name, At(step=step, item=item), Window(lo, hi, POINTS, x))
+        view = chart_of(self, name, At(step=step, item=item, samples=samples), Window(lo, hi, POINTS, x))
         if log is not None:
             view = log_y(view, log)
         if smooth:

@@ -9,7 +9,6 @@ import numpy as np
 
 from recorder.chart import Chart, Heat, Picture, Plate, View
 from recorder.charting import events
-from recorder.charting.cka_maps import CkaMap
 from recorder.charting.default_chart import CELLS, default_chart
 from recorder.charting.layer_matrix import LayerMatrix
 from recorder.charting.per_epoch import PerEpoch, epochs_of
@@ -105,7 +104,7 @@ def transformed(view: View, options: Options) -> View:
 def depends_on_step(entry: Entry) -> bool:
     """Does moving the cursor change the view itself, and not only where the cursor stands?"""
     plain = entry.draw is default_chart or isinstance(entry.draw, PerEpoch)
-    return not isinstance(entry.draw, CkaMap) and (not plain or entry.kind not in STEP_FREE)
+    return not getattr(entry.draw, "over_steps", False) and (not plain or entry.kind not in STEP_FREE)
 
 
 def is_log(view: View) -> bool:

@@ -96,6 +96,7 @@ GRADIENTS = (
     Key(("b",), "bad_first", "only the tensors that went bad, who was first; again: all", "bad first", "Gradients"),
 )
 
+OPEN_PAIR = Key(("Enter",), "open", "open the pair of layers under the cursor, unit by unit; Esc: back", "units")
 CORRELATIONS = (
     Key(("u",), "clustered", "units in model order, or clustered by their correlation", "cluster", "Correlations"),
     Key(("M",), "all_pairs", "the units of all layers in one map; again: back", "all pairs", "Correlations"),

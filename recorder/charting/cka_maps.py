@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from math import prod
-from typing import Literal
+from typing import ClassVar, Literal
 
 import numpy as np
 
@@ -28,6 +28,7 @@ class CkaMap:
     """Draws layers x steps against the "first" or the "last" step, or "steps" x steps of one layer; an `Entry.draw`."""
 
     against: Literal["first", "last", "steps"]
+    over_steps: ClassVar[bool] = True  # whatever the cursor's step
 
     def __call__(self, run: RunView, series: str, at: At, window: Window) -> Chart:
         """The map; `series` holds the Gram matrices."""

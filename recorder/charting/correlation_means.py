@@ -7,6 +7,8 @@ give on as many samples.
 from __future__ import annotations
 
 import sys
+from dataclasses import dataclass
+from typing import ClassVar
 
 import numpy as np
 
@@ -22,14 +24,23 @@ ABSOLUTE = "correlation_mean_abs"
 MOST = 5  # layers that are drawn: as many colours can be told apart
 
 
-def chart(run: RunView, series: str, at: At, window: Window) -> View:  # noqa: ARG001 - over all steps
-    """`series` holds the signed means; those of |r| are drawn above them where they were recorded."""
-    absolute = beside(series, ABSOLUTE)
-    panels = [_panel(run, name, window) for name in (absolute, series) if name in run.series]
-    if len(panels) == 1:
-        return panels[0]
-    caption = f"{panels[0].caption} Below: {panels[1].caption}"
-    return Plate(tuple((one,) for one in panels), "correlation means", caption, share_x=True)
+@dataclass(frozen=True)
+class CorrelationMeans:
+    """Draws the means of all steps, whatever the cursor's; an `Entry.draw`."""
+
+    over_steps: ClassVar[bool] = True
+
+    def __call__(self, run: RunView, series: str, at: At, window: Window) -> View:  # noqa: ARG002 - over all steps
+        """`series` holds the signed means; those of |r| are drawn above them where they were recorded."""
+        absolute = beside(series, ABSOLUTE)
+        panels = [_panel(run, name, window) for name in (absolute, series) if name in run.series]
+        if len(panels) == 1:
+            return panels[0]
+        caption = f"{panels[0].caption} Below: {panels[1].caption}"
+        return Plate(tuple((one,) for one in panels), "correlation means", caption, share_x=True)
+
+
+chart = CorrelationMeans()
 
 
 def _panel(run: RunView, series: str, window: Window) -> Chart:

@@ -75,11 +75,24 @@ def test_one_for_each_step(run, tmp_path, capsys):
     assert sorted(p.stem.rpartition("-")[2] for p in tmp_path.iterdir()) == ["0", "2", "4"]
 
 
+@pytest.mark.parametrize("name", ["corr_means", "cka_to_first", "cka_of_steps"])
+def test_what_is_over_all_steps_is_one_figure(run, name, tmp_path, capsys):
+    asked = [name, "--step", "all", "--format", "svg", "-o", f"{tmp_path}/"]
+    assert cli.main(["export", str(run), *asked]) == 0, capsys.readouterr().err
+    assert [p.name for p in tmp_path.iterdir()] == [f"{name}.svg"]
+
+
 def test_a_map_of_samples_with_the_two_that_are_asked_for(run, tmp_path, capsys):
     out = tmp_path / "samples.svg"
     asked = ["sample_correlation", "--samples", "3", "6", "--caption", "-o", str(out)]
     assert cli.main(["export", str(run), *asked]) == 0, capsys.readouterr().err
     assert "samples 3: fox and 6: owl" in out.with_suffix(".txt").read_text()
+
+
+def test_in_a_notebook_as_well(run):
+    with open_run(run) as found:
+        shown = found.chart("sample_correlation", "output", samples=(3, 6))
+        assert "samples 3: fox and 6: owl" in shown.caption
 
 
 def test_everything_that_is_there_can_be_exported(run, tmp_path, capsys):

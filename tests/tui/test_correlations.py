@@ -55,6 +55,7 @@ def test_it_begins_with_all_layers_and_enter_opens_the_pair_under_the_cursor(siz
         page = page_of(driven)
         assert page.entry is not None
         assert page.entry.name == "correlation_mean_abs"
+        assert "Enter units" in driven.lines[-1]
         await driven.press("right", "right", "down")
         assert page.item == "fc2 | fc3"
         value = RUN.row("correlation_mean_abs", None, "fc2 | fc3")[1]

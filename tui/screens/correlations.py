@@ -9,22 +9,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-from textual.message import Message
-
-from recorder.analysis.layer_pairs import halves, layers_of, pair_name
-from recorder.chart import Bars, Chart, Heat, Line
+from recorder.analysis.layer_pairs import halves, layers_of
+from recorder.chart import View
 from recorder.charting.probed import beside
 from recorder.charting.unit_correlation import top
 from recorder.entries import Entry
 from recorder.runfile.schema import Kind
-from tui import messages
-from tui.keys import CORRELATIONS, Key, bindings
+from tui.keys import CORRELATIONS, OPEN_PAIR, Key, bindings
 from tui.requests import ReadItems
-from tui.screens.chart_page import TIMES
-from tui.screens.run_page import STEPS, RunPage
-from tui.terminal import Cursor
-from tui.widgets.chart_view import ChartView
+from tui.screens.map_page import MapPage
+from tui.screens.run_page import STEPS
 from tui.widgets.line import Span
 from tui.words import number
 
@@ -52,7 +46,7 @@ NOTHING = """
    layerscope measure RUN --list"""
 
 
-class Correlations(RunPage):
+class Correlations(MapPage):
     """Layers x layers, units x units, samples x samples."""
 
     NUMBER, NAME, TITLE_WORD = "5", "correlations", "Correlations"
@@ -60,13 +54,13 @@ class Correlations(RunPage):
 
     def __init__(self) -> None:
         super().__init__()
-        self._cell: tuple[int, int] | None = None  # the row and the column of the map that the cursor stands on
         self._strongest: dict[str, tuple[int, int]] = {}  # name in the list -> its cell
         self._way_in = ""  # the entry from which a pair was opened
 
     def keys(self) -> Sequence[Key]:
-        mine = [key for key in CORRELATIONS if key.short]
-        first, *rest = (CELLS if key is STEPS and self.grid is not None else key for key in RunPage.keys(self))
+        opens = (OPEN_PAIR,) if self.by_layer and self.chart.has_focus else ()
+        mine = [key for key in (*opens, *CORRELATIONS) if key.short]
+        first, *rest = (CELLS if key is STEPS and self.grid is not None else key for key in MapPage.keys(self))
         return (first, *mine, *rest)
 
     # -- what is listed ----------------------------------------------------------------------------------------------
@@ -76,9 +70,14 @@ class Correlations(RunPage):
         facts = self.explorer.facts
         if facts is None:
             return ()
+        if self._sorted is not None and self._sorted[0] is facts:
+            return self._sorted[1]
         place = {name: k for k, name in enumerate(SERIES)}
         mine = [e for e in facts.entries if e.series.partition("@")[0] in place and e.items]
-        return sorted(mine, key=lambda e: place[e.series.partition("@")[0]])
+        self._sorted = facts, sorted(mine, key=lambda e: place[e.series.partition("@")[0]])
+        return self._sorted[1]
+
+    _sorted: tuple[object, Sequence[Entry]] | None = None  # of which facts, and they: asked for again with every row
 
     @property
     def NOUN(self) -> str:  # type: ignore[override]
@@ -94,7 +93,6 @@ class Correlations(RunPage):
 
     @property
     def by_layer(self) -> bool:
-        """Is a map of all layers shown, in which a cell, or a block, is a pair of them?"""
         entry = self.entry
         return entry is not None and not self.by_unit and bool(layers_of(entry.items))
 
@@ -134,11 +132,6 @@ class Correlations(RunPage):
             return "", self.inks.muted
         return number(float(grid.values[cell]), 3), self.inks.muted
 
-    def values_shown(self) -> list[tuple[str, str]]:
-        """In a map the value comes first: behind long names there might be no room for it."""
-        shown = super().values_shown()
-        return [*shown[-1:], *shown[:-1]] if self.grid is not None else shown
-
     def wanted_values(self) -> Any:
         facts, entry = self.explorer.facts, self.entry
         if facts is None or entry is None or entry.kind is not Kind.PER_ITEM:
@@ -157,148 +150,29 @@ class Correlations(RunPage):
         """Where nothing was recorded the list says how to, so that it is what is shown."""
         if self.is_mounted and self.explorer.facts is not None and not self.entries() and self.chart.has_focus:
             self._focus(self.rows)
+        self._look_at_view()
         super().update()
 
     def nothing(self) -> str:
         return super().nothing() if self.entries() else NOTHING
 
-    # -- the cursor in a map of cells --------------------------------------------------------------------------------
-
-    @property
-    def above(self) -> Chart | None:
-        """The topmost chart, once that of this entry is drawn."""
-        if self._view is None or self._drawn is None or self.entry is None or self._drawn.entry != self.entry.name:
-            return None
-        return self._view if isinstance(self._view, Chart) else self._view.charts[0]
-
-    @property
-    def grid(self) -> Heat | None:
-        """The map, where neither of its sides is time."""
-        chart = self.above
-        heat = next((m for m in chart.marks if isinstance(m, Heat)), None) if chart is not None else None
-        over_time = heat is None or heat.column_steps is not None or (chart is not None and chart.x.label in TIMES)
-        return None if over_time else heat
-
-    @property
-    def _charts(self) -> Sequence[Chart]:
-        """Those that are shown, once they are this entry's."""
-        if self.above is None or self._view is None:
-            return ()
-        return (self._view,) if isinstance(self._view, Chart) else self._view.charts
-
-    @property
-    def places(self) -> int:
-        """How many units or layers stand along x, where the chart is no map and not over time; 0 where it is."""
-        chart = self._charts[-1] if self._charts else None
-        if chart is None or self.grid is not None or chart.x.label in TIMES:
-            return 0
-        bars = next((len(m.heights) for m in chart.marks if isinstance(m, Bars)), 0)
-        return bars or (len(chart.x.names) if any(isinstance(m, Line) for m in chart.marks) else 0)
-
-    @property
-    def cell(self) -> tuple[int, int]:
-        """Row and column of the cursor, in layers where a cell or a block is a pair of them."""
-        entry, grid = self.entry, self.grid
-        if grid is None and self.places:
-            return 0, min(self._cell[1] if self._cell else 0, self.places - 1)
-        if entry is None or grid is None:
-            return 0, 0
-        if self.by_layer and self.item is not None:
-            layers, (a, b) = layers_of(entry.items), halves(entry.items)[self.item]
-            cell = layers.index(a), layers.index(b)
-            return cell[::-1] if self._cell == cell[::-1] else cell
-        row, column = self._cell or (0, 0)
-        return min(row, grid.values.shape[0] - 1), min(column, grid.values.shape[1] - 1)
-
-    def _cursor(self) -> Cursor:
-        grid, heat = self.grid, self.heat
-        if grid is None and self.places:
-            return Cursor(x=float(self.cell[1]), chart=len(self._charts) - 1)
-        if grid is None:
-            usual = super()._cursor()
-            if heat is None or heat.column_steps is None or heat.x is not None or not len(self._track):
-                return usual
-            column = int(np.searchsorted(heat.column_steps, self.step_shown(), side="right")) - 1
-            return Cursor(row=usual.row, column=max(column, 0))  # steps one beside the other, whatever lies between
-        row, column = self.cell
-        if self.by_layer and grid.x is not None and grid.y is not None:  # blocks: the cell in their middle
-            row, column = (int(np.searchsorted(e, k + 0.5)) - 1 for e, k in ((grid.y, row), (grid.x, column)))
-        return Cursor(row=row, column=column)
-
-    def _heat_row(self) -> int | None:
-        chart, entry = self.above, self.entry
-        if chart is not None and entry is not None and chart.y.names == entry.items and self.item is not None:
-            return entry.items.index(self.item)
-        return self._cell_row
-
-    def _go_cell(self, row: int, column: int) -> None:
-        grid, entry = self.grid, self.entry
-        if grid is None and self.places:
-            self._cell = 0, min(max(column, 0), self.places - 1)
-            self.update()
-        if grid is None or entry is None:
-            return
-        layers = layers_of(entry.items) if self.by_layer else ()
-        rows, columns = (len(layers), len(layers)) if layers else grid.values.shape
-        self._cell = row, column = min(max(row, 0), rows - 1), min(max(column, 0), columns - 1)
-        if layers:
-            a, b = layers[min(row, column)], layers[max(row, column)]
-            if pair_name(a, b) in entry.items:
-                self.explorer.go(item=pair_name(a, b))
-        self.update()
-
-    def action_column(self, by: int) -> None:
-        """The next cell to the right; in a map over time the next step."""
-        if self.grid is None and not self.places:
-            super().action_column(by)
-        else:
-            row, column = self.cell
-            self._go_cell(row, column + by)
-
-    def action_move(self, by: int) -> None:
-        chart = self.above
-        if not self.chart.has_focus or (chart is not None and chart.y.names == getattr(self.entry, "items", ())):
-            self.rows.move_to(self.rows.row + by)
-        elif self.grid is None:
-            super().action_move(-by if chart is not None and chart.y.reverse else by)
-        else:
-            row, column = self.cell
-            self._go_cell(row + by, column)
-
-    def on_chart_view_cursor_moved(self, message: ChartView.CursorMoved) -> None:
-        """A click: in a map of cells it means a cell, or the block that it lies in."""
-        grid, at = self.grid, message.cursor
-        if grid is None or at.chart != 0 or at.row is None or at.column is None:
-            super().on_chart_view_cursor_moved(message)
-            return
-        message.prevent_default()
-        self.chart.focus()
-        row, column = at.row, at.column
-        if self.by_layer and grid.x is not None and grid.y is not None:
-            row, column = int(grid.y[row]), int(grid.x[column])
-        self._go_cell(row, column)
-
     # -- from layers to units and back -------------------------------------------------------------------------------
 
-    def receive(self, message: Message) -> None:
-        super().receive(message)
-        if isinstance(message, messages.Drawn) and self.by_unit:
-            self._list_strongest()
-        elif isinstance(message, messages.Drawn) and self.by_sample and self._cell is None and self.grid is not None:
-            self._cell = next(iter(top(self.grid.values, 1, own=True)), (0, 0))
-            self.update()
-
-    def _list_strongest(self) -> None:
+    def _look_at_view(self) -> None:
+        """Of a new matrix the strongest pairs; the cursor begins at the strongest, in a map of samples too."""
         chart, grid = self.above, self.grid
-        if chart is None or grid is None or self.item is None or self.entry is None:
+        if self._view is self._looked_at or chart is None or grid is None or self.entry is None:
             return
-        a, b = halves(self.entry.items)[self.item]
-        cells = top(grid.values, STRONGEST, own=a == b)
-        named = {f"{chart.y.names[i]} · {chart.x.names[j]}": (i, j) for i, j in cells}
-        if self._cell is None and cells:
-            self._cell = cells[0]
-        self._strongest = named
-        self.update()
+        self._looked_at = self._view
+        if self.by_unit and self.item is not None:
+            a, b = halves(self.entry.items)[self.item]
+            cells = top(grid.values, STRONGEST, own=a == b)
+            self._strongest = {f"{chart.y.names[i]} · {chart.x.names[j]}": (i, j) for i, j in cells}
+            self._cell = self._cell or next(iter(cells), None)
+        elif self.by_sample:
+            self._cell = self._cell or next(iter(top(grid.values, 1, own=True)), (0, 0))
+
+    _looked_at: View | None = None
 
     def action_open(self) -> None:
         """From the list to the chart; there from all layers to the pair under the cursor."""
@@ -324,7 +198,7 @@ class Correlations(RunPage):
             super().action_back()
 
     def show_entry(self, name: str) -> None:
-        self._cell, self._strongest = None, {}
+        self._cell, self._strongest, self._looked_at = None, {}, None
         super().show_entry(name)
 
     def action_clustered(self) -> None:

@@ -12,7 +12,7 @@ from textual.widgets import Static
 
 from tui.health import rules
 from tui.ink import Ink
-from tui.keys import CHART, CORRELATIONS, GLOBAL, GRADIENTS, LIST, RUNS, Key
+from tui.keys import CHART, CORRELATIONS, GLOBAL, GRADIENTS, LIST, OPEN_PAIR, RUNS, Key
 
 
 class Help(ModalScreen[None]):
@@ -53,7 +53,7 @@ class Help(ModalScreen[None]):
             ("Lists", (*LIST, *RUNS)),
             ("Charts", CHART),
             ("Gradients", GRADIENTS),
-            ("Correlations", CORRELATIONS),
+            ("Correlations", (OPEN_PAIR, *CORRELATIONS)),
         )
         sheet = Table.grid(padding=(0, 1), expand=True)
         sheet.add_column(no_wrap=True, width=10)

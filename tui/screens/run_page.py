@@ -142,8 +142,9 @@ class RunPage(ChartPage):
 
     def _ask_values(self) -> None:
         wanted = self.wanted_values()
-        if wanted is None or getattr(wanted, "entry", "") != getattr(self._asked_values, "entry", ""):
-            self._values = {}  # numbers of another entry
+        other = wanted is None or getattr(wanted, "entry", "") != getattr(self._asked_values, "entry", "")
+        if other and self._values:
+            self._values = {}  # those were numbers of another entry
         if wanted is not None and wanted != self._asked_values:
             self.explorer.ask(wanted)
         self._asked_values = wanted
