@@ -7,6 +7,7 @@ model has no layer for; so what is in the file is first held against what the mo
 from __future__ import annotations
 
 import tempfile
+import warnings
 import zipfile
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -42,7 +43,9 @@ def load(model: Any, path: Path, *, key: str = "") -> str:
             if found is not None:
                 model.save_weights(own)
                 _check(found, _stored(own) or {}, str(path))
-        model.load_weights(path)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of an optimizer's state, which is not wanted
+            model.load_weights(path)
     except RecordError:
         raise
     except Exception as error:

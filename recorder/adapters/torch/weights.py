@@ -73,9 +73,7 @@ def _unsafe(path: Path, error: UnpicklingError) -> str:
     except Exception:  # of an older form
         classes = GLOBAL.findall(str(error))
     if not classes:
-        return (
-            "is no checkpoint of torch, or one of a form that cannot be read as weights alone; save model.state_dict()"
-        )
+        return "is no checkpoint of torch, or of a form that cannot be read as weights alone; save model.state_dict()"
     named = ", ".join(classes[:CLASSES]) + (f" and {len(classes) - CLASSES} more" if len(classes) > CLASSES else "")
     new = path.with_name(f"{path.stem}-weights.pth").name
     return (
