@@ -63,9 +63,8 @@ class Probed:
         return self.facts.augmentations
 
     def name(self, k: int) -> str:
-        """A sample by its number and what is known of it: "17: cat", "17: rotate 0.25 of image 3", or just "17"."""
-        image = f" of image {self.augmentations[k].sample}" if k < len(self.augmentations) and self.images > 1 else ""
-        return f"{k}: {self.about(k)}{image}".removesuffix(": ")
+        """A sample by its number and what is known of it: "17: cat", "17: rotate 0.25, image 3", or just "17"."""
+        return self._said(k)
 
     @cached_property
     def images(self) -> int:
@@ -78,10 +77,14 @@ class Probed:
         return f"{self.kind(k)} {strength:.2g}" if strength else self.kind(k)
 
     def described(self, k: int) -> str:
-        """The same with the parameters of an augmentation: "17: rotate 0.25 (degrees 7.5)"."""
+        """The same with the parameters of an augmentation: "17: rotate 0.25, degrees 7.5, image 3"."""
         drawn = self.augmentations[k].parameters if k < len(self.augmentations) else {}
-        said = ", ".join(f"{name} {value:.3g}" for name, value in drawn.items())
-        return self.name(k) + (f" ({said})" if said else "")
+        return self._said(k, *(f"{name} {value:.3g}" for name, value in drawn.items()))
+
+    def _said(self, k: int, *more: str) -> str:
+        image = k < len(self.augmentations) and self.images > 1
+        words = (self.about(k), *more, f"image {self.augmentations[k].sample}" if image else "")
+        return f"{k}: {', '.join(word for word in words if word)}".removesuffix(": ")
 
     def kind(self, k: int) -> str:
         """The label of a sample, or the transform that made it; "" where nothing is known."""

@@ -194,14 +194,19 @@ def test_augmentations_are_named_by_transform_and_strength():
 
 def test_of_several_images_it_is_said_which_was_augmented():
     facts = ProbeFacts(
-        3, augmentations=(Augmentation(4, "identity", 0), Augmentation(4, "blur", 0.5), Augmentation(7, "blur", 0.5))
+        3,
+        augmentations=(
+            Augmentation(4, "identity", 0),
+            Augmentation(4, "blur", 0.5, {"sigma": 1.25}),
+            Augmentation(7, "blur", 0.5),
+        ),
     )
     run = FakeRun("two", {}, {"probes": {"augmentations": json.loads(json.dumps(asdict(facts)))}})
     probe = Probed(run, "augmentation_cosine")
     assert [probe.name(k) for k in range(3)] == [
-        "0: identity of image 4", "1: blur 0.5 of image 4", "2: blur 0.5 of image 7",
+        "0: identity, image 4", "1: blur 0.5, image 4", "2: blur 0.5, image 7",
     ]  # fmt: skip
-    assert probe.described(1) == "1: blur 0.5 of image 4"
+    assert probe.described(1) == "1: blur 0.5, sigma 1.25, image 4"
     assert probe.stretches(np.arange(3)) == ((0, 1, "identity"), (1, 3, "blur"))
 
 
