@@ -94,6 +94,12 @@ def norms_are(run, saved, steps):
     np.testing.assert_allclose(series.values, list(saved.norms(names)), rtol=1e-6)
 
 
+def given_with(run, name):
+    """Whether it is a number of steps or of epochs."""
+    (axis,) = (v.series["scalars"].axis for v in run.volumes if name in v.series["scalars"].items)
+    return axis.partition("_")[0]
+
+
 def test_the_training_is_the_same_and_its_rows_are_what_was_saved_by_hand(tmp_path):
     bare, _ = trained(tmp_path)
     model, saves = trained(tmp_path, each_step(tmp_path / "x.h5", probe=probe()))
@@ -110,14 +116,29 @@ def test_the_training_is_the_same_and_its_rows_are_what_was_saved_by_hand(tmp_pa
         assert run[f"learning_rate/{group}"].values.tolist() == rates
     assert run["eval_loss"].step.tolist() == [BATCHES * (k + 1) for k in range(EPOCHS)]
     assert run["eval_loss"].values.tolist() == [logs["eval_loss"] for logs in logged if "eval_loss" in logs]
+    assert given_with(run, "eval_loss") == "epoch"
     assert run["train_loss"].values[-1] == logged[-1]["train_loss"]
     assert run.meta["config"]["per_device_train_batch_size"] == BATCH
 
 
+class Evaluated(TrainerCallback):
+    """How many steps were recorded when each evaluation began: the time that it takes is not that of a step."""
+
+    def __init__(self, record):
+        self.record, self.steps = record, []
+
+    def on_prediction_step(self, args, state, control, **rest):
+        self.steps.append((state.global_step, self.record._training._run.steps))
+
+
 def test_evaluations_within_an_epoch_and_losses_now_and_then(tmp_path):
     options = {"eval_strategy": "steps", "eval_steps": 3, "logging_steps": 4}
-    _, saves = trained(tmp_path, Record(tmp_path / "x.h5", instruments=[]), **options)
+    record = Record(tmp_path / "x.h5", instruments=[])
+    evaluated = Evaluated(record)
+    _, saves = trained(tmp_path, record, evaluated, **options)
     run = open_run(tmp_path / "x.h5")
+    assert set(evaluated.steps) == {(step, step) for step in range(3, STEPS + 1, 3)}
+    assert given_with(run, "eval_loss") == "step"
     assert run["eval_loss"].step.tolist() == list(range(3, STEPS + 1, 3))
     assert run["eval_loss"].values.tolist() == [logs["eval_loss"] for _, logs in saves.logs if "eval_loss" in logs]
     assert run["loss"].step.tolist() == [3, 7, 11, 15]  # the last of the steps whose mean it is
