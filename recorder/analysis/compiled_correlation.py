@@ -16,6 +16,8 @@ from recorder.analysis.compiled import jit
 TINY = np.finfo(np.float64).tiny  # of less there is no 1 / x
 COLUMNS = 256  # units at a time: all their samples stay in the second-level cache while they are read three times
 
+SQUARE = 32  # units: two lines of the cache
+
 
 @jit(fastmath={"reassoc", "contract"})
 def standardise(x: Any, z: Any, begin: Any, dead: Any, nonfinite: Any, eps: Any) -> None:
@@ -48,6 +50,17 @@ def standardise(x: Any, z: Any, begin: Any, dead: Any, nonfinite: Any, eps: Any)
         for b in range(end - first):
             if scale[b] == 0:
                 z[:, begin + first + b] = 0
+
+
+@jit()
+def mirror(r: Any) -> None:
+    """Copy the upper triangle of r (unit, unit) into the lower one, square by square."""
+    n = len(r)
+    for top in range(0, n, SQUARE):
+        for left in range(0, top + 1, SQUARE):
+            for a in range(top, min(top + SQUARE, n)):
+                for b in range(left, min(left + SQUARE, a)):
+                    r[a, b] = r[b, a]
 
 
 @jit()

@@ -10,7 +10,7 @@ others have 1.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import accumulate, pairwise
@@ -19,9 +19,8 @@ from typing import Any
 
 import numpy as np
 
+from recorder.analysis.correlation_tiles import parts
 from recorder.analysis.features import rounding, within_rounding
-
-TILE = 1024  # units on each side of what is computed at a time: 4 MB, which the cache keeps
 
 
 @dataclass(frozen=True)
@@ -47,20 +46,16 @@ class Standardised:
 class Correlations:
     """Of every pair of layers."""
 
-    matrix: np.ndarray  # (unit of all layers, unit of all layers); of a layer with an earlier one nothing is written
+    of: Mapping[tuple[int, int], np.ndarray]  # (i, j) of all `pairs` -> (unit of layer i, unit of layer j)
     standardised: Standardised
 
     def block(self, i: int, j: int) -> np.ndarray:
-        """-> (unit of layer i, unit of layer j): a view, not to be written to."""
-        if i > j:
-            return self.block(j, i).T
-        layers = self.standardised.layers
-        return self.matrix[layers[i], layers[j]]
+        """-> (unit of layer i, unit of layer j)"""
+        return self.of[i, j] if i <= j else self.of[j, i].T
 
     def blocks(self) -> Iterator[tuple[int, int, np.ndarray]]:
         """(i, j, block) of all `pairs`."""
-        for i, j in pairs(len(self.standardised.layers)):
-            yield i, j, self.block(i, j)
+        return ((i, j, block) for (i, j), block in self.of.items())
 
 
 def pairs(layers: int) -> Iterator[tuple[int, int]]:
@@ -77,15 +72,13 @@ def cross_correlation(layers: Sequence[np.ndarray]) -> Correlations:
         ValueError: the layers are not (sample, unit) with as many samples each.
     """
     s = standardise(layers)
-    matrix = np.empty((s.bounds[-1],) * 2, s.z.dtype)
-    for top, left, r in tiles(s.z):
-        np.clip(r, -1, 1, out=matrix[top : top + r.shape[0], left : left + r.shape[1]])  # there are roundings beyond 1
-    for layer in s.layers:
-        own = matrix[layer, layer]
-        for a in range(1, len(own)):  # three times as fast as by indices
-            own[a, :a] = own[:a, a]
-        np.fill_diagonal(own, s.alive[layer])
-    return Correlations(matrix, s)
+    found = {(i, j): np.empty((layers[i].shape[1], layers[j].shape[1]), s.z.dtype) for i, j in pairs(len(layers))}
+    for part in parts(s.z, s.bounds):
+        np.clip(part.r, -1, 1, out=found[part.pair][part.place])  # there are roundings beyond 1
+    for k, columns in enumerate(s.layers):
+        _mirrored()(found[k, k])
+        np.fill_diagonal(found[k, k], s.alive[columns])
+    return Correlations(found, s)
 
 
 def standardise(layers: Sequence[np.ndarray]) -> Standardised:
@@ -104,30 +97,6 @@ def standardise(layers: Sequence[np.ndarray]) -> Standardised:
             own = dead[begin:end], nonfinite[begin:end]
             _standardised()(np.ascontiguousarray(x, dtype), z, begin, *own, rounding(x.dtype))
     return Standardised(z, bounds, dead, nonfinite)
-
-
-def tiles(z: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
-    """(first row, first column, tile) of the product z'z (unit, unit), at and above its diagonal.
-
-    z is (sample, unit) in C order. A tile is there until the next one; of those on the diagonal only the upper triangle
-    is computed. That is as fast as one product of all, and what is done with a tile finds it in the cache.
-    """
-    from scipy.linalg.blas import get_blas_funcs  # late: who only looks at a run has no need of it
-
-    units = z.shape[1]
-    room = np.zeros(min(TILE, units) ** 2, z.dtype)
-    syrk = get_blas_funcs("syrk", dtype=z.dtype)
-    for top in range(0, units, TILE):
-        rows = np.ascontiguousarray(z[:, top : top + TILE])
-        height = rows.shape[1]
-        square = room[: height**2].reshape(height, height)
-        if len(z):
-            syrk(1.0, rows.T, beta=0.0, c=square.T, lower=1, overwrite_c=1)  # its columns are our rows
-        yield top, top, square
-        for left in range(top + TILE, units, TILE):
-            columns = z[:, left : left + TILE]
-            width = columns.shape[1]
-            yield top, left, np.matmul(rows.T, columns, out=room[: height * width].reshape(height, width))
 
 
 def sample_correlation(x: np.ndarray) -> np.ndarray:
@@ -152,7 +121,7 @@ def noise_floor(samples: int) -> float:
 
 def warm_up() -> None:
     """Load what is compiled, for features in float32."""
-    standardise([np.zeros((1, 1), np.float32)])
+    cross_correlation([np.zeros((1, 1), np.float32)])
 
 
 @cache
@@ -163,6 +132,21 @@ def _standardised() -> Any:
     except ImportError:  # no numba here
         return _numpy_standardise
     return standardise
+
+
+@cache
+def _mirrored() -> Any:
+    """(r (unit, unit)) -> None: copies its upper triangle into the lower one"""
+    try:
+        from recorder.analysis.compiled_correlation import mirror
+    except ImportError:  # no numba here
+        return _numpy_mirror
+    return mirror
+
+
+def _numpy_mirror(r: np.ndarray) -> None:
+    for a in range(1, len(r)):  # three times as fast as by indices
+        r[a, :a] = r[:a, a]
 
 
 def _numpy_standardise(

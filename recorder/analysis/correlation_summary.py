@@ -12,16 +12,17 @@ units then read sqrt(2 / (pi (N - 1))) in mean_abs whether layers are different 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from itertools import accumulate, pairwise
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
-from recorder.analysis import correlation
-from recorder.analysis.correlation import pairs, standardise, tiles
+from recorder.analysis import correlation, correlation_tiles
+from recorder.analysis.correlation import pairs, standardise
+from recorder.analysis.correlation_tiles import parts
 
 QUANTILE = 0.95
 
@@ -50,13 +51,10 @@ def correlation_summary(layers: Sequence[np.ndarray]) -> CorrelationSummary:
     bounds = list(accumulate((int(s.alive[columns].sum()) for columns in s.layers), initial=0))
     sizes = np.diff(bounds)
     found = {(i, j): _Pair(int(sizes[i]), int(sizes[j]), i == j) for i, j in pairs(len(layers))}
-    scratch = np.empty(min(correlation.TILE, z.shape[1]) ** 2, z.dtype)
-    for top, left, r in tiles(z):
-        for i, rows in _cut(bounds, top, r.shape[0]):
-            for j, columns in _cut(bounds, left, r.shape[1]):
-                if i <= j:
-                    n, *sums = _survey()(r, *rows, *columns, i == j and top == left, scratch)
-                    found[i, j].take_in(scratch[:n], sums)
+    scratch = np.empty(min(correlation_tiles.TILE, z.shape[1]) ** 2, z.dtype)
+    for part in parts(z, bounds):
+        n, *sums = _survey()(part.tile, *part.rows, *part.columns, part.triangle, scratch)
+        found[part.pair].take_in(scratch[:n], sums)
     numbers = np.array([found[pair].numbers for pair in pairs(len(layers))])
     dead, nonfinite = (np.array([mask[c].sum() for c in s.layers]) for mask in (s.dead, s.nonfinite))
     mean, mean_abs, rms, max_abs, q95 = numbers.T
@@ -104,14 +102,6 @@ class _Pair:
         low, high = np.partition(self._largest, 1)[:2] if self._most > 1 else self._largest.repeat(2)
         q95 = float(low) + self._between * (float(high) - float(low))
         return mean, total_abs / self._count, np.sqrt(squares / self._count), float(self._largest.max()), q95
-
-
-def _cut(bounds: Sequence[int], first: int, size: int) -> Iterator[tuple[int, tuple[int, int]]]:
-    """(layer, (begin, end) in the tile) of the layers between `bounds` that have units in a tile from `first` on."""
-    for layer, (begin, end) in enumerate(pairwise(bounds)):
-        begin, end = max(begin - first, 0), min(end - first, size)
-        if begin < end:
-            yield layer, (begin, end)
 
 
 @cache

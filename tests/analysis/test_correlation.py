@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from recorder.analysis import correlation
+from recorder.analysis import correlation, correlation_tiles
 from recorder.analysis.correlation import (
     cross_correlation,
     noise_floor,
@@ -27,6 +27,7 @@ def passes(request, monkeypatch):
     """Both passes, one after the other."""
     if request.param == "numpy":
         monkeypatch.setattr(correlation, "_standardised", lambda: correlation._numpy_standardise)
+        monkeypatch.setattr(correlation, "_mirrored", lambda: correlation._numpy_mirror)
     return request.param
 
 
@@ -65,7 +66,7 @@ def test_the_order_of_pairs_is_that_of_their_items():
 def test_no_tile_makes_a_difference(monkeypatch, tile):
     layers = layers_of(np.random.default_rng(0), 30, 12, 1, 40, dtype="float64")
     expected = [block for *_, block in cross_correlation(layers).blocks()]
-    monkeypatch.setattr(correlation, "TILE", tile)
+    monkeypatch.setattr(correlation_tiles, "TILE", tile)
     for (*_, block), whole in zip(cross_correlation(layers).blocks(), expected, strict=True):
         np.testing.assert_allclose(block, whole, atol=1e-12)
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from recorder.analysis import correlation
 from recorder.analysis import correlation_summary as module
+from recorder.analysis import correlation_tiles
 from recorder.analysis.correlation import cross_correlation, noise_floor, pairs
 from recorder.analysis.correlation_summary import correlation_summary
 
@@ -41,7 +41,7 @@ def brute_force(layers):
 @pytest.mark.parametrize("tile", [1, 7, 16, 1024])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_brute_force(passes, monkeypatch, tile, dtype):
-    monkeypatch.setattr(correlation, "TILE", tile)
+    monkeypatch.setattr(correlation_tiles, "TILE", tile)
     rng = np.random.default_rng(0)
     common = rng.standard_normal((30, 2))
     layers = [
@@ -62,11 +62,11 @@ def test_brute_force(passes, monkeypatch, tile, dtype):
 @given(st.lists(st.integers(1, 30), min_size=1, max_size=4), st.integers(1, 40), st.integers(0, 2**32 - 1))
 def test_no_tile_makes_a_difference(widths, tile, seed):
     layers = [np.random.default_rng([seed, d]).standard_normal((12, d)) for d in widths]
-    usual, correlation.TILE = correlation.TILE, tile
+    usual, correlation_tiles.TILE = correlation_tiles.TILE, tile
     try:
         found = correlation_summary(layers)
     finally:
-        correlation.TILE = usual
+        correlation_tiles.TILE = usual
     expected = correlation_summary(layers)
     for name in NAMES:
         np.testing.assert_allclose(getattr(found, name), getattr(expected, name), rtol=0, atol=1e-12, err_msg=name)
