@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 import recorder
 from recorder import measure, open_run
@@ -214,3 +215,39 @@ def test_a_preset_means_what_of_it_can_be_measured(run: Path) -> None:
     found = measure(run, "light", model=Net)
     assert {"weight_norm", "activation_mean"} <= set(found)
     assert "gradient_norm" not in found
+
+
+def test_the_class_that_the_run_recorded_is_made_again(run: Path) -> None:
+    with open_run(run) as recorded:
+        assert recorded.meta["model"] == "tests.measuring.subjects:Net"
+    assert measure(run, "weight_norm")["weight_norm"].step.tolist() == [5, 10, 15, 20]
+
+
+def test_a_run_that_was_made_of_checkpoints_needs_nothing_more_the_next_time(run: Path, tmp_path: Path) -> None:
+    made, pattern = tmp_path / "made.h5", f"{run.with_suffix('.d')}/checkpoints/*.pth"
+    with pytest.raises(RecordError, match="there is no run; to make one, give --checkpoints"):
+        measure(made, "weight_norm", model=Net)
+    with pytest.raises(RecordError, match="model: a run that does not exist yet has none; give --model"):
+        measure(made, "weight_norm", checkpoints=pattern)
+    with pytest.raises(RecordError, match="data: a run that does not exist yet has no probe; give --data"):
+        measure(made, "cka", model=Net, checkpoints=pattern)
+    first = measure(made, "cka", model=Net, data=data, checkpoints=pattern)
+    again = measure(made, "activation_histogram")
+    assert again["activation_histogram"].step.tolist() == first["cka"].step.tolist() == [5, 10, 15, 20]
+    with open_run(made) as whole:
+        assert whole.state is State.DONE
+        assert whole.meta["probe_samples"] == 12
+
+
+def test_averaged_weights_never_join_a_series_of_plain_ones(run: Path, tmp_path: Path) -> None:
+    for path in (run.with_suffix(".d") / "checkpoints").glob("*.pth"):
+        state = torch.load(path, weights_only=True)
+        torch.save({"state_dict": state, "ema": {k: v * 2 for k, v in state.items()}}, tmp_path / path.name)
+    pattern = tmp_path / "step-*.pth"
+    with pytest.raises(
+        RecordError, match="is of the weights as they were trained in the run, and would be of those at 'ema'"
+    ):
+        measure(run, "cka", model=Net, checkpoints=pattern, key="ema")
+    plain = measure(tmp_path / "plain.h5", "weight_norm", model=Net, checkpoints=pattern)["weight_norm"]
+    mean = measure(tmp_path / "ema.h5", "weight_norm", model=Net, checkpoints=pattern, key="ema")["weight_norm"]
+    np.testing.assert_allclose(mean.values, 2 * plain.values, rtol=1e-6)

@@ -38,8 +38,8 @@ def measured(path: Path, steps: list[int], *, sign: int = -1, items: tuple[str, 
     write(path, "measured", steps, sign=sign, items=items, extend=True, measured=True).close()
 
 
-@settings(max_examples=40, deadline=None)
-@given(trained=STEPS.filter(bool), sessions=st.lists(STEPS.filter(bool), min_size=1, max_size=3))
+@settings(max_examples=12, deadline=None)
+@given(trained=STEPS.filter(bool), sessions=st.lists(STEPS.filter(bool), min_size=1, max_size=2))
 def test_rows_of_all_stand_in_the_order_of_steps_and_the_latest_counts(
     tmp_path_factory: pytest.TempPathFactory, trained: list[int], sessions: list[list[int]]
 ) -> None:
