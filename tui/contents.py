@@ -18,6 +18,7 @@ from tui.words import aligned, clip, duration, moment, plain, size
 WIDTH = 100
 DOC = 80
 NAMED = 1000  # items beyond this, and events beyond it, are in the JSON
+PAIRS = 4  # that are listed
 
 
 def held(run: Run) -> list[str]:
@@ -79,8 +80,9 @@ def items(run: Run) -> list[str]:
             named.setdefault(entry.items, entry.item_dim)
     lines: list[str] = []
     for names, dimension in named.items():
-        more = f" and {len(names) - NAMED:,} more" if len(names) > NAMED else ""
-        listed = ", ".join(plain(name) for name in names[:NAMED]) + more
+        shown = PAIRS if dimension == "pair" else NAMED  # a pair's name is that of two layers, which are listed
+        more = f" and {len(names) - shown:,} more" if len(names) > shown else ""
+        listed = ", ".join(plain(name) for name in names[:shown]) + more
         lines += textwrap.wrap(
             f"{plain(dimension)}s: {listed}", WIDTH, subsequent_indent="  ", break_long_words=False,
             break_on_hyphens=False,

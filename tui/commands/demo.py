@@ -19,7 +19,8 @@ RECIPES = {
 }
 FIGURES = (  # one for each kind of view; all entries would take minutes
     "loss", "val_accuracy", "gradient_norm", "update_ratio", "near_zero_share", "sign_flips_share", "sign_map",
-    "weight_histogram", "gradient_histogram", "activation_histogram", "activation_zero_share", "events",
+    "weight_histogram", "gradient_histogram", "activation_histogram", "activation_zero_share", "correlation_mean_abs",
+    "unit_correlation_overview", "cka", "augmentation_by_type", "events",
 )  # fmt: skip
 
 
