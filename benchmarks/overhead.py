@@ -289,7 +289,7 @@ def main(periods: int, parts: Sequence[str]) -> None:
 
 if __name__ == "__main__":
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("periods", nargs="?", type=int, default=40)
+    parser.add_argument("periods", nargs="?", type=int, default=16)
     parser.add_argument("--only", nargs="+", choices=PARTS, default=PARTS)
     asked = parser.parse_args()
     if "peers" in asked.only:

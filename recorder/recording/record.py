@@ -184,6 +184,7 @@ class Recording:
     def event(self, kind: str, text: str) -> None:
         """Note something that happened now: run.event("note", "new data set")."""
         if (session := self._open("event")) is not None:
+            self._take_in(session)
             session.note(kind, text)
 
     def phase(self, name: str, *, optimizer: Any = None) -> None:
@@ -194,6 +195,7 @@ class Recording:
         """
         if (session := self._open("phase")) is None:
             return
+        self._take_in(session)
         session.note("phase", name)
         try:
             session.watch(optimizer)
@@ -337,6 +339,13 @@ class Recording:
         if self._progress is not None and self._progress.due:
             self._progress.paint(session.summary(self.path))
         session.cost.leave()
+
+    def _take_in(self, session: Session) -> None:
+        """Write what waits of the steps before this moment, so that events stand in their order."""
+        try:
+            session.take_in()
+        except Exception as problem:
+            self._give_up(session, problem, strict=self._setup.strict)
 
     def _saved(self, session: Session, save: Callable[[], Path | None]) -> Path | None:
         try:

@@ -200,7 +200,7 @@ class Session:
         self._iterations.append(iteration)
         full = self._gathering.full(now=iteration.at, took=timing["step_time"], tensors=len(self._facts.tensors))
         if full or urgent or any(player.raw for player in due):
-            self._take_in(to_alarm=True)
+            self.take_in(to_alarm=True)
         self._between()
         if moment.step + 1 - self._start.moment.step == UNSEEN:
             self._miss()
@@ -351,7 +351,7 @@ class Session:
         return tuple(text for text in said if text)
 
     def summary(self, path: Path) -> Summary:
-        self._take_in()
+        self.take_in()
         ledger = self.ledger
         return Summary(
             path=path,
@@ -450,7 +450,7 @@ class Session:
             self._read(self._iterations.popleft())
         self._gathering.empty()
 
-    def _take_in(self, *, to_alarm: bool = False) -> None:
+    def take_in(self, *, to_alarm: bool = False) -> None:
         """Read the iterations that wait, but for those on their way, and for those behind one that raises an alarm."""
         while len(self._iterations) > self._adapter.lag and not (to_alarm and self.ledger.alarms):
             self._read(self._iterations.popleft())
@@ -518,7 +518,7 @@ class Session:
         if self._agreed is not self._conductor and (wanted := self._agreed.look(self.moment)).needs:
             look = self._seen_by_all(wanted)
         if rows := self._conductor.between(self.moment, look):
-            self._take_in()
+            self.take_in()
             self.ledger.between(rows, self.moment, time.time())
 
     def _seen_by_all(self, wanted: Wanted) -> Callable[[Wanted], Mapping[str, Any]]:

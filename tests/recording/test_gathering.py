@@ -8,7 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recorder import every, open_run, record
+from recorder.instruments import GradientNorm
 from recorder.recording.gathering import ROWS, SECONDS, STEPS, Gathering
+from recorder.recording.record import Recording
 from tests.recording.quadratic import Quadratic
 
 
@@ -56,13 +58,12 @@ def test_after_each_slow_step_its_row_is_in_the_file(tmp_path, monkeypatch):
 def test_of_fast_steps_the_first_is_there_and_the_rest_by_groups(tmp_path, monkeypatch):
     path, found = tmp_path / "q.h5", []
     train(path, 40, lambda *_: found.append(in_the_file(path)), took=0.0, monkeypatch=monkeypatch)
-    assert found[0] == 1 and len(open_run(path)["loss"].step) == 40
+    assert found[0] == 1
+    assert len(open_run(path)["loss"].step) == 40
     assert all(step + 1 - rows < STEPS for step, rows in enumerate(found))
 
 
-@pytest.mark.parametrize(
-    "look", [lambda run: str(run), lambda run: run.epoch(), lambda run: run.checkpoint()], ids=["print", "epoch", "save"]
-)  # fmt: skip
+@pytest.mark.parametrize("look", [str, Recording.epoch, Recording.checkpoint])
 def test_who_looks_sees_all_of_them(tmp_path, look):
     path, found = tmp_path / "q.h5", []
 
@@ -72,6 +73,28 @@ def test_who_looks_sees_all_of_them(tmp_path, look):
 
     train(path, 5, each)
     assert found == [1, 2, 3, 4, 5]
+
+
+def test_events_stand_in_the_order_of_their_steps(tmp_path):
+    def each(run, step):
+        if step in (12, 17):
+            run.event("note", f"by hand in step {step + 1}")
+        if step == 14:
+            run.phase("later")
+
+    class Falls(GradientNorm):
+        name = "falls"
+
+        def declare(self, facts):
+            return ()
+
+        def measure(self, reading):
+            return {} if reading.step < 5 else 1 / 0
+
+    with pytest.warns(UserWarning, match="falls failed at step 5"):
+        run = train(tmp_path / "q.h5", 30, each, instruments=[every(1, Falls())])
+    told = [(e.kind, e.step) for e in run.events if e.kind in ("off", "note", "phase")]
+    assert told == [("off", 5), ("note", 13), ("phase", 15), ("note", 18)]
 
 
 def test_a_loss_that_stands_out_is_judged_at_once(tmp_path):
