@@ -16,7 +16,7 @@ from recorder.analysis.compiled import jit
 TINY = np.finfo(np.float64).tiny  # of less there is no 1 / x
 COLUMNS = 256  # units at a time: all their samples stay in the second-level cache while they are read three times
 
-SQUARE = 32  # units: two lines of the cache
+SQUARE = 8  # units: columns a power of two apart share few lines of the cache
 
 
 @jit(fastmath={"reassoc", "contract"})

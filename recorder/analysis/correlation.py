@@ -72,7 +72,7 @@ def cross_correlation(layers: Sequence[np.ndarray]) -> Correlations:
         ValueError: the layers are not (sample, unit) with as many samples each.
     """
     s = standardise(layers)
-    found = {(i, j): np.empty((layers[i].shape[1], layers[j].shape[1]), s.z.dtype) for i, j in pairs(len(layers))}
+    found = _room({(i, j): (layers[i].shape[1], layers[j].shape[1]) for i, j in pairs(len(layers))}, s.z.dtype)
     for part in parts(s.z, s.bounds):
         np.clip(part.r, -1, 1, out=found[part.pair][part.place])  # there are roundings beyond 1
     for k, columns in enumerate(s.layers):
@@ -122,6 +122,16 @@ def noise_floor(samples: int) -> float:
 def warm_up() -> None:
     """Load what is compiled, for features in float32."""
     cross_correlation([np.zeros((1, 1), np.float32)])
+
+
+def _room(shapes: Mapping[tuple[int, int], tuple[int, int]], dtype: np.dtype) -> dict[tuple[int, int], np.ndarray]:
+    """An array for each pair, side by side: large memory is had in large pages, many small pieces are not."""
+    ends = list(accumulate((a * b for a, b in shapes.values()), initial=0))
+    room = np.empty(ends[-1], dtype)
+    return {
+        pair: room[begin:end].reshape(shape)
+        for (pair, shape), (begin, end) in zip(shapes.items(), pairwise(ends), strict=True)
+    }
 
 
 @cache
