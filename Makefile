@@ -45,6 +45,7 @@ assets: $(READY) $(KERAS)/.ready  # figures and screenshots of the README, from 
 bench: $(READY) $(H5PY_OTHER)/.ready $(KERAS)/.ready  # every number that the README quotes; takes an hour
 	$(BIN)/python benchmarks/overhead.py
 	$(KERAS)/bin/python benchmarks/overhead_keras.py
+	$(BIN)/python benchmarks/correlation.py
 	$(BIN)/python benchmarks/painting.py
 	$(BIN)/python benchmarks/explorer.py
 	$(BIN)/python benchmarks/sign_map.py

@@ -54,6 +54,24 @@ def explorer() -> str:
     return _markdown(rows)
 
 
+def correlation() -> str:
+    """How near correlations come to the speed of a matrix product."""
+    found = json.loads((RESULTS / "correlation.json").read_text())
+    heads = [
+        "r of all pairs",
+        "samples",
+        "time",
+        "share of the limit",
+        "its summary",
+        "times as fast as `numpy.corrcoef`",
+    ]
+    rows = [heads, ["---", *("---:" for _ in heads[1:])]]
+    for f in found["layers"]:
+        numbers = f"{f['samples']:,}", f"{f['correlation_ms']:.1f} ms", f"{f['correlation']:.0%}", f"{f['summary']:.0%}"
+        rows.append([f"{f['layers']}, {f['units']:,} units", *numbers, f"{f['faster']:.1f}"])
+    return _markdown(rows)
+
+
 def crash() -> str:
     """What became of trainings that were killed."""
     found = json.loads((RESULTS / "crash.json").read_text())
@@ -93,6 +111,7 @@ PARTS: dict[str, dict[str, Callable[[], str]]] = {  # document -> part -> its te
         "overhead": overhead,
         "peers": peers,
         "keras": keras,
+        "correlation": correlation,
         "crash": crash,
         "explorer": explorer,
     },
