@@ -22,6 +22,7 @@ Label = int | float | str
 DEFAULT = "probe"  # the name of the only one
 AUGMENTATIONS = "augmentations"  # the name of the one that is made of the first one's images
 INPUT = "probe_input"  # the series that keeps what a probe asks
+IMAGES = 3  # that are augmented where nobody says which
 NAME = re.compile(r"[A-Za-z0-9_.]+")
 MOST = 100_000  # labels of a probe, which stand in the run's provenance
 
@@ -170,13 +171,18 @@ def augmented(
     facts: ProbeFacts,
     inputs: Mapping[str, np.ndarray],
     *,
-    samples: Sequence[int] = (0,),
-    count: int = COUNT,
+    samples: Sequence[int] | None = None,
+    count: int | None = None,
     seed: int = 0,
     transforms: Sequence[str] | None = None,
 ) -> Probe:
-    """A probe of augmented images, made of one whose inputs are these; RecordError where they are no images."""
+    """A probe of augmented images, made of one whose inputs are these; RecordError where they are no images.
+
+    Of the first few where none are named, as with one alone nothing is said of what tells images apart.
+    """
     batch = next(iter(inputs.values()))
+    samples = range(min(IMAGES, len(batch))) if samples is None else samples
+    count = max(1, COUNT // max(1, len(samples))) if count is None else count
     picture = facts.picture or picture_of(batch.shape[1:], (), surely=True)
     if picture is None or len(inputs) > 1:
         found = "several inputs" if len(inputs) > 1 else f"samples of shape {batch.shape[1:]}"

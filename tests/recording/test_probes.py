@@ -315,9 +315,9 @@ def test_augmentations_are_made_of_the_default_probe_where_they_are_looked_at(tm
     _, recorded = train(tmp_path / "r.h5", probe=(IMAGES[:7], LABELS[:7]), instruments=[each_epoch(looks)])
     assert all(torch.equal(tensor, recorded[name]) for name, tensor in alone.items())
     facts = probe_facts(open_run(tmp_path / "r.h5"), AUGMENTATIONS)
-    assert facts.samples == 301
-    assert facts.augmentations == Probe.augmented(IMAGES).augmentations
-    assert facts.labels == (0,) * 301
+    assert facts.samples == 303
+    assert facts.augmentations == Probe.augmented(IMAGES, samples=range(3), count=100).augmentations
+    assert facts.labels == tuple(np.repeat(LABELS[:3].numpy(), 101).tolist())
     assert facts.dtypes == {"": "float32"}
 
 

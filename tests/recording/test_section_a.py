@@ -216,7 +216,7 @@ def test_augmentations_move_units_as_the_analysis_of_variance_says(tmp_path, giv
     else:
         run = augmented(tmp_path / "a.h5", images, instruments=asked)
     made = run.meta["probes"]["augmentations"]["augmentations"]
-    assert len(made) == (126 if given else 301)
+    assert len(made) == (126 if given else 303)
     origin = np.array([one["sample"] for one in made])
     transforms = list(dict.fromkeys(one["transform"] for one in made if one["transform"] != "identity"))
     strengths = sorted({one["strength"] for one in made if one["transform"] != "identity"})
