@@ -52,6 +52,6 @@ def test_the_training_is_the_same_bit_for_bit(tmp_path):
     run = open_run(tmp_path / "a.h5")
     made = run.meta["probes"]["augmentations"]["augmentations"]
     assert len(made) == 303
-    assert run.series["augmentation_sample_correlation"].shape == (301, 301)
+    assert run.series["augmentation_sample_correlation"].shape == (303, 303)
     shares = run["augmentation_variance"].item(run["augmentation_variance"].items[0]).values
     np.testing.assert_allclose(shares[np.isfinite(shares)], 1)  # of a single image
