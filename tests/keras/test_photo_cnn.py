@@ -85,6 +85,8 @@ def test_it_learns_and_all_of_it_is_recorded(run):
     assert {s.instrument for s in run.series.values()} - {""} >= {i.name for i in INSTRUMENTS} - {
         "raw_snapshots",
         "raw_activations",
+        "probe_activations",
+        "augmentation_variance",
     }
     assert not [e for e in run.events if e.kind in ("warning", "off")]
     assert run.meta["config"]["classes"][3] == "cat"

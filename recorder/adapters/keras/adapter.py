@@ -22,6 +22,7 @@ import tensorflow as tf
 
 from recorder.adapters.keras import weights
 from recorder.adapters.keras.callback import RunCallback
+from recorder.adapters.keras.copies import host_view
 from recorder.adapters.keras.model import (
     checked,
     innermost,
@@ -30,7 +31,7 @@ from recorder.adapters.keras.model import (
     tensor_facts,
 )
 from recorder.adapters.keras.probe import ProbePass
-from recorder.adapters.keras.tape import NO_SLOT, Iteration, Tape, bytes_of_a_slot, host_view, slots_for
+from recorder.adapters.keras.tape import NO_SLOT, Iteration, Tape, bytes_of_a_slot, slots_for
 from recorder.adapters.keras.wrapping import wrapped
 from recorder.adapters.rows import HostRows, Update, merged
 from recorder.analysis import statistics
@@ -318,7 +319,7 @@ class KerasAdapter:
     def _measure(self, tape: Tape, one: Iteration) -> Plan:
         plan, updated = self._plan(), np.flatnonzero(one.stepped).tolist()
         if plan and one.slot != NO_SLOT:
-            self._rows.measure(plan, (Update(i, *tape.kept(i, one.slot)) for i in updated))
+            self._rows.measure(plan, (Update(*each) for each in tape.kept(updated, one.slot)))
         else:
             self._rows.pass_by(updated)
         return plan

@@ -9,12 +9,14 @@ variable `slots` before: an update with no slot costs a comparison, nothing is k
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
+
+from recorder.adapters.keras.copies import Copies, read
 
 AHEAD = 200  # updates that are looked ahead to see how many of a block are wanted
 NO_SLOT = -1
@@ -51,8 +53,7 @@ class Tape:
         with tf.init_scope():
             self._log = _variable(log, tf.float64)
             self._slots = _variable(np.full(block, NO_SLOT), tf.int64)
-            self._gradients = [_variable(tf.zeros((slots, *w.shape), w.dtype), w.dtype) for w in weights]
-            self._weights = [_variable(tf.zeros((slots, *w.shape), w.dtype), w.dtype) for w in weights]
+            self._gradients, self._weights = Copies(weights, slots), Copies(weights, slots)
         self._table = [NO_SLOT] * block  # what `_slots` holds
         self._iteration, self._updates = 1, 0  # of the clock, when it was last read
 
@@ -89,11 +90,10 @@ class Tape:
         slot = self._slots[0 if self.block == 1 else tf.cast(updates, tf.int64) % self.block]
 
         def keep() -> tf.Tensor:
-            for i, gradient in members:
-                weight = tf.convert_to_tensor(self._weights_of[i].value)
-                dense = tf.cast(tf.convert_to_tensor(gradient()), weight.dtype)
-                self._put(self._gradients[i], slot, dense)
-                self._put(self._weights[i], slot, weight)
+            weights = {i: tf.convert_to_tensor(self._weights_of[i].value) for i, _ in members}
+            dense = {i: tf.cast(tf.convert_to_tensor(gradient()), weights[i].dtype) for i, gradient in members}
+            self._gradients.put(slot, dense)
+            self._weights.put(slot, weights)
             return tf.constant(True)
 
         return tf.cond(slot != NO_SLOT, keep, lambda: tf.constant(False))
@@ -101,15 +101,6 @@ class Tape:
     def _row(self) -> int | tf.Tensor:
         """Of this iteration in the log."""
         return 0 if self.block == 1 else tf.cast(self._log[self.block, 0], tf.int64) % self.block
-
-    def _put(self, variable: tf.Variable, slot: tf.Tensor, value: tf.Tensor) -> None:
-        """A single slot takes the tensor's own memory: of a gradient nothing is copied, of weights what TensorFlow
-        then copies by itself, as it updates no memory that somebody else has.
-        """
-        if self.slots == 1:
-            variable.assign(value[None])
-        else:
-            variable.scatter_nd_update([[slot]], value[None])
 
     # -- on the host ----------------------------------------------------------------------------------------------
 
@@ -129,7 +120,7 @@ class Tape:
 
     def read(self) -> list[Iteration]:
         """The iterations since the last look; of a loop that does not go through `begin`, it is one."""
-        log = _read(self._log).numpy()
+        log = read(self._log).numpy()
         now, updates = int(log[self.block, 0]), int(log[self.block, 1])
         found = []
         for k in range(max(self._iteration + 1, now - self.block + 1), now + 1) or [now]:
@@ -146,13 +137,11 @@ class Tape:
     @property
     def unread(self) -> bool:
         """Whether there were updates since the last look."""
-        return bool(_read(self._log).numpy()[self.block, 1] > self._updates)
+        return bool(read(self._log).numpy()[self.block, 1] > self._updates)
 
-    def kept(self, i: int, slot: int) -> tuple[np.ndarray, np.ndarray]:
-        """-> weights and gradient of a tensor; views, to be dropped before training goes on."""
-        if self.slots == 1:
-            return host_view(self._weights[i])[0], host_view(self._gradients[i])[0]
-        return _on_host(tf.gather(self._weights[i], slot)), _on_host(tf.gather(self._gradients[i], slot))
+    def kept(self, positions: Sequence[int], slot: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
+        """-> position, weights and gradient of each tensor; views, to be dropped before training goes on."""
+        return zip(positions, self._weights.of(positions, slot), self._gradients.of(positions, slot), strict=True)
 
     def stop(self) -> None:
         """Graphs that go on writing here shall copy nothing."""
@@ -169,31 +158,6 @@ def slots_for(wants: Callable[[int], bool], block: int) -> int:
     flags = np.array([wants(k) for k in range(AHEAD + block)], int)
     most = int(np.convolve(flags, np.ones(block, int)).max(initial=0))
     return min(block, most + 1)
-
-
-def host_view(variable: tf.Variable) -> np.ndarray:
-    """The variable's memory as numpy; bfloat16 as uint16, and copied where numpy cannot see it."""
-    return _on_host(_read(variable))
-
-
-def _read(variable: tf.Variable) -> tf.Tensor:
-    """What `read_value` gives, in a quarter of its time."""
-    return tf.raw_ops.ReadVariableOp(resource=variable.handle, dtype=variable.dtype)
-
-
-def _on_host(tensor: tf.Tensor) -> np.ndarray:
-    if tensor.dtype == tf.bfloat16:
-        return tensor.numpy().view(np.uint16)
-    return np.asarray(_Writable(np.asarray(memoryview(tensor))))
-
-
-class _Writable:
-    """An array that numpy takes for writable, so that compiled passes need no second form; nobody writes to it."""
-
-    def __init__(self, array: np.ndarray) -> None:
-        self._array = array  # keeps the memory
-        interface = array.__array_interface__
-        self.__array_interface__ = {**interface, "data": (interface["data"][0], False)}
 
 
 def _variable(value: Any, dtype: Any) -> tf.Variable:
