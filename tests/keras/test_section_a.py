@@ -54,4 +54,6 @@ def test_the_training_is_the_same_bit_for_bit(tmp_path):
     assert len(made) == 303
     assert run.series["augmentation_sample_correlation"].shape == (303, 303)
     shares = run["augmentation_variance"].item(run["augmentation_variance"].items[0]).values
-    np.testing.assert_allclose(shares[np.isfinite(shares)], 1)  # of a single image
+    shares = shares[np.isfinite(shares)]
+    assert len(shares)
+    assert ((shares > 0) & (shares < 1)).all()  # augmentations move a unit, and so does another image
