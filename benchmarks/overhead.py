@@ -4,8 +4,8 @@ python benchmarks/overhead.py [PERIODS] [--only presets instruments peers pass]
 
 Two trainings: an MLP of 0.57 million parameters on batches of 128 digits, and torchvision's ResNet-18 on batches of 64
 pictures of 32 x 32, each on one thread. For each variant a bare and a recorded training take turns, step by step. The
-steps of a period of forty (what `light` records repeats after ten, and steps are read in groups of up to 16) are summed
-and divided: the ratio of seconds, and that of CPU seconds of the whole process, the writer's thread included, which
+steps of a period (what `light` records repeats after ten; fast steps are read in groups of up to 16) are summed and
+divided: the ratio of seconds, and that of CPU seconds of the whole process, the writer's thread included, which
 other programs on the machine disturb less. Printed are medians over the periods, and the quartiles of the first. What
 happens once an epoch (the probe batch, histograms) is timed by itself and spread over epochs of 157 steps: 10,000
 samples in batches of 64.
@@ -47,7 +47,7 @@ from recorder.analysis.statistics import FLAGS, Kept, Table
 from recorder.instruments import INSTRUMENTS
 from recorder.recording.presets import PRESETS
 
-PERIOD, EPOCH = 40, 157  # steps
+EPOCH = 157  # steps
 EPOCHS = 5  # ends of epochs that are timed
 LIMIT = 25  # seconds for a peer, of which some take many times the training's
 PARTS = ("presets", "instruments", "peers", "pass")
@@ -82,10 +82,11 @@ class Row:
 
 
 class Training:
-    """A network with its optimizer and one batch."""
+    """A network with its optimizer and one batch; `period` steps are summed up."""
 
-    def __init__(self, model: nn.Module, images: torch.Tensor) -> None:
+    def __init__(self, model: nn.Module, images: torch.Tensor, *, period: int) -> None:
         self.model = model
+        self.period = period
         self.images = images
         self.labels = torch.arange(len(images)) % 10
         self.optimizer = torch.optim.SGD(model.parameters(), 0.01, momentum=0.9)
@@ -103,11 +104,11 @@ class Training:
 def mlp() -> Training:
     widths = (784, 512, 256, 128)
     layers = [layer for a, b in pairwise(widths) for layer in (nn.Linear(a, b), nn.BatchNorm1d(b), nn.ReLU())]
-    return Training(nn.Sequential(*layers, nn.Linear(widths[-1], 10)), torch.randn(128, 784))
+    return Training(nn.Sequential(*layers, nn.Linear(widths[-1], 10)), torch.randn(128, 784), period=40)
 
 
 def resnet18() -> Training:
-    return Training(torchvision.models.resnet18(num_classes=10), torch.randn(64, 3, 32, 32))
+    return Training(torchvision.models.resnet18(num_classes=10), torch.randn(64, 3, 32, 32), period=10)
 
 
 def timed(call: Callable[[], Any]) -> np.ndarray:
@@ -120,13 +121,13 @@ def timed(call: Callable[[], Any]) -> np.ndarray:
 class Turns:
     """A bare and a watched training step take turns, period by period."""
 
-    def __init__(self, bare: Callable[[], Any], watched: Callable[[], Any]) -> None:
-        self.bare, self.watched = bare, watched
+    def __init__(self, bare: Callable[[], Any], watched: Callable[[], Any], steps: int) -> None:
+        self.bare, self.watched, self.steps = bare, watched, steps
         self.sums: list[np.ndarray] = []  # of a period: (bare or watched, seconds or CPU seconds)
         self.firsts: list[float] = []  # seconds of each period's first watched step
 
     def period(self, *, keep: bool = True) -> None:
-        took = np.array([[timed(self.bare), timed(self.watched)] for _ in range(PERIOD)])
+        took = np.array([[timed(self.bare), timed(self.watched)] for _ in range(self.steps)])
         if keep:
             self.sums.append(took.sum(axis=0))
             self.firsts.append(took[0, 1, 0])
@@ -136,7 +137,7 @@ class Turns:
         sums = np.array(self.sums)
         low, middle, high = np.quantile(sums[:, 1, 0] / sums[:, 0, 0], [0.25, 0.5, 0.75])
         cpu_ratio = float(np.median(sums[:, 1, 1] / sums[:, 0, 1]))
-        bare, watched = np.median(sums[:, :, 0], axis=0) / PERIOD
+        bare, watched = np.median(sums[:, :, 0], axis=0) / self.steps
         whole = middle + epoch / (EPOCH * bare)
         budget = BUDGETS.get((network, variant))
         return Row(network, variant, watched * 1e3, middle, (low, high), cpu_ratio, epoch * 1e3, whole, budget)
@@ -156,14 +157,14 @@ def with_recording(network: str, make: Callable[[], Training], variant: str, ask
         def step() -> None:
             run.step(loss=recorded.step())
 
-        turns_ = Turns(bare.step, step)
+        turns_ = Turns(bare.step, step, bare.period)
         turns_.period(keep=False)  # it warms up, and begins an epoch
         for _ in range(periods):
             turns_.period()
         for _ in range(EPOCHS):
             end = timed(run.epoch)[0]  # the probe batch; histograms come with the first step that follows
             epochs.append(end + timed(step)[0] - statistics.median(turns_.firsts))
-            for _ in range(PERIOD - 1):
+            for _ in range(bare.period - 1):
                 step()
     return turns_.row(network, variant, max(0.0, statistics.median(epochs)))
 
@@ -174,7 +175,7 @@ def with_peer(network: str, make: Callable[[], Training], name: str, peer: peers
         tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder,
         peer(watched.model, watched.optimizer, Path(folder)) as watch,
     ):
-        turns_ = Turns(bare.step, lambda: watched.step(watch))
+        turns_ = Turns(bare.step, lambda: watched.step(watch), bare.period)
         for _ in range(2):  # what is compared with the step before is there from the second on
             bare.step()
             watched.step(watch)
