@@ -12,22 +12,6 @@ SECONDS = 0.1
 ROWS = 4096  # steps x tensors, whose numbers wait in memory
 
 
-class Gathering:
-    """Counts the steps that wait."""
-
-    def __init__(self, steps: int = STEPS) -> None:
-        self.steps = steps
-        self._waiting = 0
-        self._began = 0.0
-
-    def full(self, *, now: float, took: float, tensors: int) -> bool:
-        """Another step, which took so many seconds, waits: True where they are not to wait for the next one."""
-        if not self._waiting:
-            self._began = now
-        self._waiting += 1
-        enough = self._waiting >= min(self.steps, max(1, ROWS // max(tensors, 1)))
-        return enough or now - self._began + took > SECONDS
-
-    def empty(self) -> None:
-        """None waits any more."""
-        self._waiting = 0
+def enough(waiting: int, *, age: float, took: float, tensors: int) -> bool:
+    """Whether so many steps wait for no other; the first is `age` seconds old, and the last one took so many."""
+    return waiting >= min(STEPS, max(1, ROWS // max(tensors, 1))) or age + took > SECONDS

@@ -30,7 +30,7 @@ from recorder.recording.conductor import Conductor, Player
 from recorder.recording.cost import Cost
 from recorder.recording.flight import Flight, FlightRecorder, Step
 from recorder.recording.forecast import Forecast, Growth, size
-from recorder.recording.gathering import Gathering
+from recorder.recording.gathering import enough
 from recorder.recording.ledger import Ledger
 from recorder.recording.look import Wanted, looked
 from recorder.recording.memory import gradient_bytes, memory
@@ -127,8 +127,7 @@ class Session:
         self._gathered = -1  # the step at which weights were last taken from all processes
         self._conductor.move_to(start.moment)
         self._iterations: deque[_Iteration] = deque()
-        at_once = setup.strict or setup.together is not None  # others may wait for what this process reads
-        self._gathering = Gathering(1) if at_once else Gathering()
+        self._at_once = setup.strict or setup.together is not None  # others may wait for what this process reads
         self._flight = Flight(setup.flight.steps)
         self._alarms = Alarms()
         suffix = SUFFIXES.get(facts.framework, ".pth")
@@ -182,7 +181,7 @@ class Session:
         if logged:
             given, self._logged = {**self._logged, **given}, {}
         timing = self.cost.iteration(self._adapter, samples)
-        urgent = moment.step == self._start.moment.step
+        urgent = self._at_once or moment.step == self._start.moment.step
         try:
             if not self._adapter.lag:  # then nothing waits for a device
                 given = {name: as_float(value) for name, value in given.items()}
@@ -198,7 +197,8 @@ class Session:
         names: dict[str, float] = dict.fromkeys(given, nan)  # not the values, which may hold a graph
         iteration = _Iteration(moment, time.time(), due, names, timing, batch, collect, logged)
         self._iterations.append(iteration)
-        full = self._gathering.full(now=iteration.at, took=timing["step_time"], tensors=len(self._facts.tensors))
+        waiting, age = len(self._iterations) - self._adapter.lag, iteration.at - self._iterations[0].at
+        full = enough(waiting, age=age, took=timing["step_time"], tensors=len(self._facts.tensors))
         if full or urgent or any(player.raw for player in due):
             self.take_in(to_alarm=True)
         self._between()
@@ -448,13 +448,11 @@ class Session:
         """Read all iterations, also those whose numbers are still on their way."""
         while self._iterations:
             self._read(self._iterations.popleft())
-        self._gathering.empty()
 
     def take_in(self, *, to_alarm: bool = False) -> None:
         """Read the iterations that wait, but for those on their way, and for those behind one that raises an alarm."""
         while len(self._iterations) > self._adapter.lag and not (to_alarm and self.ledger.alarms):
             self._read(self._iterations.popleft())
-        self._gathering.empty()
 
     def _welcome(self, arrived: tuple[TensorFacts, ...], moment: Moment) -> None:
         """Tensors came: each has rows from here on."""

@@ -95,7 +95,7 @@ class Quadratic:
 
     def _later(self, collected: Collected) -> Collected:
         self._resolved += 1
-        assert self._asked - self._resolved < self.lag + 2 * STEPS
+        assert self._asked - self._resolved < self.lag + STEPS
         return collected
 
     def _pass(self, plan: Plan, gradient: dict[str, np.ndarray] | None) -> Collected:

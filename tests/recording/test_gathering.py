@@ -9,27 +9,26 @@ from hypothesis import strategies as st
 
 from recorder import every, open_run, record
 from recorder.instruments import GradientNorm
-from recorder.recording.gathering import ROWS, SECONDS, STEPS, Gathering
+from recorder.recording.gathering import ROWS, SECONDS, STEPS, enough
 from recorder.recording.record import Recording
 from tests.recording.quadratic import Quadratic
 
 
 @given(st.lists(st.floats(0, 0.3), min_size=1, max_size=200), st.integers(0, 10_000))
 def test_few_wait_and_none_longer_than_it_may(took, tensors):
-    gathering, now, waiting = Gathering(), 0.0, []
+    now, waiting = 0.0, []
     for seconds in took:
         now += seconds
         waiting.append(now)
-        full = gathering.full(now=now, took=seconds, tensors=tensors)
+        full = enough(len(waiting), age=now - waiting[0], took=seconds, tensors=tensors)
         assert full or now - waiting[0] + seconds <= SECONDS
         assert full or (len(waiting) < STEPS and len(waiting) * tensors < ROWS)
         if full:
-            gathering.empty()
             waiting.clear()
 
 
 def test_a_slow_step_waits_for_none():
-    assert Gathering().full(now=5.0, took=1.01 * SECONDS, tensors=1)
+    assert enough(1, age=0.0, took=1.01 * SECONDS, tensors=1)
 
 
 def train(path, steps, each=lambda run, step: None, *, took=0.0, monkeypatch=None, **options):
