@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from recorder.errors import RecordError
 from recorder.instruments import INSTRUMENTS
 from recorder.measuring.factory import made
-from recorder.probe import unsuffixed
+from recorder.probe import suffixed, unsuffixed
 from recorder.reading import COMPARING, Facts, Instrument, Need
-from recorder.recording.conductor import OF_WEIGHTS, Player, players
+from recorder.recording.player import OF_WEIGHTS, Player, players, suffix_of
 from recorder.recording.presets import PRESETS, by_name
 from recorder.schedule import Moment, Scheduled
 
@@ -86,9 +86,6 @@ def asked(names: Ask | Sequence[Ask], *, probe: str = "") -> tuple[Instrument, .
 
 def playing(instruments: Sequence[Instrument], facts: Facts) -> tuple[Player, ...]:
     """The instruments with their series declared."""
-    from recorder.probe import suffixed
-    from recorder.recording.conductor import suffix_of
-
     names = [suffixed(one.name, suffix_of(one, facts)) for one in instruments]
     return players((Scheduled(AtCheckpoints(n), one) for n, one in zip(names, instruments, strict=True)), facts)
 

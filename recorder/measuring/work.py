@@ -16,8 +16,8 @@ from recorder.errors import LayerscopeError, RecordError
 from recorder.measuring.checkpoints import Checkpoint
 from recorder.measuring.progress import Progress
 from recorder.reading import Adapter, Facts, Finished, Plan, Reading, Statistic
-from recorder.recording.conductor import Player, wanted_by
-from recorder.recording.look import looked
+from recorder.recording.look import looked, wanted_by
+from recorder.recording.player import Player
 from recorder.recording.probe_input import AXIS as ASKED
 from recorder.recording.probe_input import ProbeInput
 from recorder.runfile.schema import Event, State

@@ -1,28 +1,23 @@
 """Which instruments play at this moment, what do they need, and what rows come of it?
 
 Two kinds of moments. *At an update*: statistics and raw tensors of step t, gathered by the adapter's one pass before
-update t and measured when they arrive. *Between updates*: the probe batch through the network after t updates. They
-arrive at different times, so the second kind has axes of its own, "<schedule>_probe"; what has large rows does not
-share that, so that a limit of the size thins it alone: "<schedule>_<instrument>_probe". Weights are also measured at
-the end, where no update follows; what needs a gradient is not, so it has "each_epoch_gradient". Either way a row at
-step t describes the network after t updates.
+update t and measured when they arrive. *Between updates*: the probe batch through the network after t updates. Either
+way a row at step t describes the network after t updates.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from recorder.analysis.signs import RELATIVE_TAU, TAU
-from recorder.errors import InstrumentError, RecordError
-from recorder.probe import suffixed, unsuffixed
+from recorder.errors import InstrumentError
 from recorder.reading import (
     AVERAGED,
-    COMPARING,
     OF_SIGNS,
     OF_TURNS,
     Collected,
@@ -30,164 +25,21 @@ from recorder.reading import (
     Finished,
     HasRelativeTau,
     HasTau,
-    Instrument,
-    Need,
     Plan,
-    Quantity,
     Reading,
     Statistic,
     WantsRaw,
-)  # fmt: skip
-from recorder.recording.look import Wanted
+)
+from recorder.recording.look import Wanted, wanted_by
 from recorder.recording.lull import Lull
+from recorder.recording.player import Player, Row, declared, more_items, plain
 from recorder.recording.warning import warn
-from recorder.runfile.schema import Kind, Series
-from recorder.schedule import AtEnd, EachEpoch, EpochEnds, Every, Moment, Pairs, Schedule, Scheduled, may_close
+from recorder.runfile.schema import Series
+from recorder.schedule import EpochEnds, Moment, may_close
 
 NOTHING = Plan()
-OF_WEIGHTS = frozenset({Statistic.WEIGHT_NORM, Statistic.WEIGHT_NONFINITE, Statistic.WEIGHT_HISTOGRAM})
-BETWEEN = frozenset({Need.PROBE, Need.MODEL})
 EPOCH_ENDS = EpochEnds().axis
-LARGE = 64 << 10  # bytes of a row
-Row = dict[str, Any]  # series -> (item, *shape) array, or {item: array}
 Note = Callable[[str, str, Moment], None]  # (event kind, text, when)
-
-
-@dataclass
-class Player:
-    """An instrument at work: when it is due and what it fills."""
-
-    instrument: Instrument
-    schedule: Schedule
-    axis: str
-    series: tuple[Series, ...]
-    raw: frozenset[tuple[Quantity, str]] = frozenset()
-    probe: str = ""  # the one that it looks at, where it is not the default one
-    suffix: str = ""  # what its name and those of its series say of that, where it is not the instrument's own
-    resting: bool = False
-    last: int = -1  # the step of its last row between updates
-
-    @property
-    def name(self) -> str:
-        """The instrument's, and which probe it looks at where one would not expect it: `cka@noise`."""
-        return suffixed(self.instrument.name, self.suffix)
-
-    def measure(self, reading: Reading) -> Mapping[str, Any]:
-        """A row of its series; InstrumentError where it is not what was declared."""
-        values = self.instrument.measure(reading.seen_by(self.probe))
-        if self.suffix:
-            values = {suffixed(name, self.suffix): value for name, value in values.items()}
-        return checked(values, self.series, reading.step)
-
-    @property
-    def between(self) -> bool:
-        return bool(self.instrument.needs & BETWEEN)
-
-    @property
-    def compares(self) -> bool:
-        """Whether it needs the step before."""
-        return not COMPARING.isdisjoint(plain(self.instrument.statistics)) or any(q == "update" for q, _ in self.raw)
-
-    @property
-    def names(self) -> frozenset[str]:
-        """What it fills, its own scalars, and what is derived from that when it is drawn."""
-        derived = getattr(self.instrument, "derived", {})
-        scalars = (s.items for s in self.series if s.kind is Kind.SCALAR)
-        charts = (suffixed(name, self.suffix) for s in self.series for name in derived.get(unsuffixed(s.name)[0], ()))
-        return frozenset(s.name for s in self.series).union(charts, *scalars)
-
-    @property
-    def at_rest(self) -> bool:
-        """Whether something of it can be measured where no update follows: weights, but no gradients."""
-        quantities = {quantity for quantity, _ in self.raw}
-        return bool(self.instrument.statistics & OF_WEIGHTS) or "weight" in quantities
-
-
-def players(scheduled: Iterable[Scheduled], facts: Facts) -> tuple[Player, ...]:
-    """The instruments with their series declared; RecordError where two fill the same series or one cannot work."""
-    found: list[Player] = []
-    taken: dict[str, str] = {"scalars": "the scalars"}
-    for s in scheduled:
-        probe, suffix = probe_of(s.instrument, facts), suffix_of(s.instrument, facts)
-        name = suffixed(s.instrument.name, suffix)
-        between = bool(s.instrument.needs & BETWEEN)
-        if between and (s.instrument.statistics or Need.RAW in s.instrument.needs):
-            raise RecordError(f"{name!r} wants both the probe batch and numbers of an update; make it two instruments")
-        raw = s.instrument.raw(facts) if isinstance(s.instrument, WantsRaw) else frozenset()
-        player = Player(s.instrument, s.schedule, s.schedule.axis, (), raw, probe, suffix)
-        if between and isinstance(s.schedule, EpochEnds):
-            raise RecordError(f"{name!r} looks between updates, and epoch_ends is one; use each_epoch")
-        if between:
-            player.axis += "_probe"
-        elif not player.at_rest and isinstance(s.schedule, AtEnd):
-            raise RecordError(f"{name!r} measures an update, and none follows the end; use epoch_ends, every or pairs")
-        elif not player.at_rest and isinstance(s.schedule, EachEpoch):
-            player.axis += "_gradient"  # the last epoch has no row there
-        player.series = declared(player, facts)
-        if between and sum(one.row_bytes for one in player.series) > LARGE:
-            player.axis = f"{s.schedule.axis}_{name.replace('@', '.')}_probe"
-            player.series = tuple(replace(one, axis=player.axis) for one in player.series)
-        for one in player.series:
-            if one.name in taken:
-                raise RecordError(f"series {one.name!r} of {name!r} is already filled by {taken[one.name]}")
-            taken[one.name] = repr(name)
-        if player.compares and not isinstance(s.schedule, Every | Pairs):
-            raise RecordError(
-                f"{name!r} compares with the step before, which {s.schedule} cannot know in time; use every or pairs"
-            )
-        found.append(player)
-    return tuple(found)
-
-
-def probe_of(instrument: Instrument, facts: Facts) -> str:
-    """The probe that it looks at, "" for the default one; RecordError where there is none of that name."""
-    probe = getattr(instrument, "probe", "") if Need.PROBE in instrument.needs else ""
-    if probe and probe not in facts.probes:
-        raise RecordError(
-            f"{instrument.name!r} looks at the probe {probe!r}; there are {', '.join(facts.probes) or 'none'}. Give it "
-            f"as record(..., probe={{..., {probe!r}: Probe(...)}})"
-        )
-    return "" if probe == facts.default_probe else probe
-
-
-def suffix_of(instrument: Instrument, facts: Facts | None = None) -> str:
-    """The probe that it looks at, where that is neither its class's own nor the default one."""
-    probe = getattr(instrument, "probe", "")
-    expected = ("", getattr(type(instrument), "probe", ""), "" if facts is None else facts.default_probe)
-    return "" if probe in expected else probe
-
-
-def declared(player: Player, facts: Facts) -> tuple[Series, ...]:
-    """The series that the player fills."""
-    series = player.instrument.declare(facts.seen_by(player.probe))
-    found = []
-    for s in series:
-        name = suffixed(s.name, player.suffix)
-        found.append(replace(s, name=name, axis=player.axis, instrument=player.name, between=player.between))
-    return tuple(found)
-
-
-def more_items(known: Sequence[Series], now: Sequence[Series]) -> list[Series]:
-    """The items that each series has in addition, and series that are new; InstrumentError where more has changed."""
-    found = []
-    names = {s.name: s for s in known}
-    for s in now:
-        before = names.pop(s.name, replace(s, items=(), ragged=()))
-        k = len(before.items)
-        if replace(s, items=s.items[:k], ragged=s.ragged[:k]) != before:
-            raise InstrumentError(f"series {s.name!r}: was declared otherwise before tensors or layers came")
-        if len(s.items) > k:
-            found.append(replace(s, items=s.items[k:], ragged=s.ragged[k:]))
-    if names:
-        raise InstrumentError(f"series {', '.join(map(repr, names))}: is not declared any more")
-    return found
-
-
-def _longer(column: np.ndarray, tensors: int) -> np.ndarray:
-    """The column of tensors of which some were not there: NaN, counts 0."""
-    blank = np.nan if column.dtype.kind == "f" else 0
-    more = np.full((tensors - len(column), *column.shape[1:]), blank, column.dtype)
-    return np.concatenate([column, more])
 
 
 class Conductor:
@@ -396,17 +248,6 @@ class Conductor:
         warn(f"{text}; the training goes on")
 
 
-def wanted_by(due: Sequence[Player]) -> Wanted:
-    """What those want to see who look at the network between updates."""
-    needs = frozenset[Need]().union(*(p.instrument.needs for p in due))
-    return Wanted(needs, tuple(sorted({p.probe for p in due if Need.PROBE in p.instrument.needs})))
-
-
-def plain(statistics: Iterable[Statistic]) -> frozenset[Statistic]:
-    """Those of moving averages as those of tensors."""
-    return frozenset(AVERAGED.get(s, s) for s in statistics)
-
-
 def _planned(
     due: Sequence[Player], *, comparing: Sequence[Player], tau: tuple[float, float], relative_tau: float
 ) -> Plan:
@@ -422,22 +263,8 @@ def _planned(
     )  # fmt: skip
 
 
-def checked(values: Mapping[str, Any], series: Sequence[Series], step: int) -> Mapping[str, Any]:
-    """`values` when they are what was declared; InstrumentError says which series differs and how."""
-    if set(values) != {s.name for s in series}:
-        raise InstrumentError(f"step {step}: expected series {[s.name for s in series]}, got {list(values)}")
-    for s in series:
-        given = values[s.name]
-        if isinstance(given, Mapping):
-            for item, value in given.items():
-                if item not in s.items:
-                    raise InstrumentError(f"series {s.name!r} at step {step}: there is no {s.item_dim} {item!r}")
-                _same(f"series {s.name!r}, {s.item_dim} {item!r} at step {step}", s.shape_of(item), np.shape(value))
-        elif not s.ragged:
-            _same(f"series {s.name!r} at step {step}", (len(s.items), *s.shape), np.shape(given))
-    return values
-
-
-def _same(where: str, expected: tuple[int, ...], got: tuple[int, ...]) -> None:
-    if got != expected:
-        raise InstrumentError(f"{where}: expected shape {expected}, got {got}")
+def _longer(column: np.ndarray, tensors: int) -> np.ndarray:
+    """The column of tensors of which some were not there: NaN, counts 0."""
+    blank = np.nan if column.dtype.kind == "f" else 0
+    more = np.full((tensors - len(column), *column.shape[1:]), blank, column.dtype)
+    return np.concatenate([column, more])

@@ -17,8 +17,8 @@ from recorder.errors import RecordError
 from recorder.instruments.gradient_norm import GradientNorm
 from recorder.reading import Statistic
 from recorder.recording.batch import BYTES, Batch
-from recorder.recording.conductor import Player, Row
 from recorder.recording.ledger import Ledger
+from recorder.recording.player import Player, Row
 from recorder.runfile.schema import FLIGHT, Kind, Series
 from recorder.schedule import Every, Moment
 

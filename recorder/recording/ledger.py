@@ -12,9 +12,9 @@ import numpy as np
 
 from recorder.analysis.health import ANOMALIES, Finding, Monitor
 from recorder.recording.board import Board
-from recorder.recording.conductor import Row
 from recorder.recording.forecast import Budget, size
 from recorder.recording.nowhere import Nowhere
+from recorder.recording.player import Row
 from recorder.recording.scalars import EACH_STEP, Scalars
 from recorder.recording.warning import warn
 from recorder.runfile.footprint import VOLUME, Footprint, footprint, on_disk

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from recorder.reading import Adapter, Need
+from recorder.recording.player import Player
 
 
 class Wanted(NamedTuple):
@@ -13,6 +14,12 @@ class Wanted(NamedTuple):
 
     needs: frozenset[Need] = frozenset()
     probes: tuple[str, ...] = ()  # by name, "" the default one
+
+
+def wanted_by(due: Sequence[Player]) -> Wanted:
+    """What those want to see who look at the network between updates."""
+    needs = frozenset[Need]().union(*(p.instrument.needs for p in due))
+    return Wanted(needs, tuple(sorted({p.probe for p in due if Need.PROBE in p.instrument.needs})))
 
 
 def looked(adapter: Adapter, wanted: Wanted, *, default: str) -> dict[str, Any]:

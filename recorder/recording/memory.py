@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from recorder.reading import AVERAGED, OF_SIGNS, OF_TURNS, Statistic, TensorFacts
-from recorder.recording.conductor import Player, plain
+from recorder.recording.player import Player, plain
 
 PLANES = 3 / 8  # bytes an entry: g > 0, g < 0, near zero; a byte on a GPU
 WIDTHS = {"float64": 8, "float16": 2, "bfloat16": 2, "complex64": 8, "complex128": 16}  # bytes; of others 4

@@ -39,7 +39,7 @@ from recorder.instruments.weight_histogram import WeightHistogram
 from recorder.instruments.weight_norm import WeightNorm
 from recorder.probe import suffixed, unsuffixed
 from recorder.reading import Facts, Instrument, Need
-from recorder.recording.conductor import suffix_of
+from recorder.recording.player import suffix_of
 from recorder.schedule import Named, Schedule, Scheduled, at_end, each_epoch, epoch_ends, every, pairs
 
 Ask = str | Instrument | Scheduled | Named

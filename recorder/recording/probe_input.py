@@ -10,8 +10,8 @@ import numpy as np
 from recorder.analysis.augmentations import IDENTITY
 from recorder.probe import INPUT
 from recorder.reading import Adapter, Facts, ProbeFacts
-from recorder.recording.conductor import Row
 from recorder.recording.forecast import size
+from recorder.recording.player import Row
 from recorder.runfile.schema import Kind, Series
 
 AXIS = "probe"

@@ -24,11 +24,11 @@ from recorder.recording.anomaly import Anomaly
 from recorder.recording.batch import Batch
 from recorder.recording.board import check
 from recorder.recording.checkpoint import Checkpoints
-from recorder.recording.conductor import players
 from recorder.recording.flight import FlightRecorder
 from recorder.recording.forecast import limit_of
 from recorder.recording.naming import file_at, writer_at
 from recorder.recording.nowhere import Nowhere
+from recorder.recording.player import players
 from recorder.recording.presets import Ask, chosen, left_out, probes_of
 from recorder.recording.processes import Place, beginning, followed, hint, place, refusal
 from recorder.recording.provenance import model_facts, provenance

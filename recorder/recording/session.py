@@ -26,7 +26,7 @@ from recorder.recording.anomaly import Alarms, Anomaly
 from recorder.recording.batch import Batch
 from recorder.recording.board import Board, folder_of
 from recorder.recording.checkpoint import Checkpointer, Checkpoints
-from recorder.recording.conductor import Conductor, Player
+from recorder.recording.conductor import Conductor
 from recorder.recording.cost import Cost
 from recorder.recording.flight import Flight, FlightRecorder, Step
 from recorder.recording.forecast import Forecast, Growth, size
@@ -35,6 +35,7 @@ from recorder.recording.ledger import Ledger
 from recorder.recording.look import Wanted, looked
 from recorder.recording.memory import gradient_bytes, memory
 from recorder.recording.nowhere import Nowhere
+from recorder.recording.player import Player
 from recorder.recording.probe_input import AXIS as PROBE
 from recorder.recording.probe_input import ProbeInput, probe_input
 from recorder.recording.provenance import model_facts

@@ -14,8 +14,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from recorder.recording.conductor import Player
 from recorder.recording.forecast import SCALAR, Forecast, duration, size
+from recorder.recording.player import Player
 from recorder.runfile.guard import clean
 
 INTERVAL = 0.5  # seconds between two paintings of the line

@@ -10,7 +10,7 @@ import pytest
 from recorder.instruments import INSTRUMENTS
 from recorder.reading import Need
 from recorder.recording.catalogue import rows, table
-from recorder.recording.conductor import checked, players
+from recorder.recording.player import checked, players
 from recorder.recording.presets import DEFAULT_SCHEDULES, PRESETS
 from recorder.schedule import Scheduled, every
 from tests.instruments.readings import FACTS, reading

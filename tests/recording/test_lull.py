@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from recorder.instruments import GradientNorm, UpdateRatio
 from recorder.reading import Facts, LayerFacts, Need, TensorFacts
 from recorder.recording import lull
-from recorder.recording.conductor import Conductor, players
+from recorder.recording.conductor import Conductor
 from recorder.recording.lull import Lull
+from recorder.recording.player import players
 from recorder.schedule import AtEnd, EachEpoch, Every, Moment, Pairs, Scheduled
 
 

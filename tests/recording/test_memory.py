@@ -11,8 +11,9 @@ from recorder import every, record
 from recorder.adapters.rows import HostRows, Update
 from recorder.instruments import INSTRUMENTS
 from recorder.reading import Facts, LayerFacts, Need, Plan, TensorFacts
-from recorder.recording.conductor import Conductor, players
+from recorder.recording.conductor import Conductor
 from recorder.recording.memory import memory
+from recorder.recording.player import players
 from recorder.schedule import Moment, Scheduled
 from tests.recording.quadratic import Quadratic
 
