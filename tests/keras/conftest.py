@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 
 import pytest
@@ -16,6 +17,8 @@ import tensorflow as tf
 
 tf.config.threading.set_intra_op_parallelism_threads(1)
 tf.config.threading.set_inter_op_parallelism_threads(1)
+gc.collect()
+gc.freeze()  # what is imported stays, and clear_session collects garbage before each test
 
 
 @pytest.fixture(autouse=True)

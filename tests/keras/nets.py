@@ -13,21 +13,21 @@ from recorder import open_run, record
 WAYS = {"graph": {"jit_compile": False}, "xla": {"jit_compile": True}, "eager": {"run_eagerly": True}}
 
 
-def classifier(optimizer: Any = "adam", *, seed: int = 1, **compiled: Any) -> keras.Model:
+def layers() -> list[keras.Layer]:
     """Dropout, batch normalisation, convolution: everything with a state or a draw of its own."""
+    return [
+        keras.layers.Conv2D(4, 3, activation="relu", name="conv"),
+        keras.layers.BatchNormalization(name="norm"),
+        keras.layers.Flatten(),
+        keras.layers.Dropout(0.3),
+        keras.layers.Dense(5, activation="tanh", name="hidden"),
+        keras.layers.Dense(3, activation="softmax", name="out"),
+    ]
+
+
+def classifier(optimizer: Any = "adam", *, seed: int = 1, **compiled: Any) -> keras.Model:
     keras.utils.set_random_seed(seed)
-    model = keras.Sequential(
-        [
-            keras.Input((6, 6, 2)),
-            keras.layers.Conv2D(4, 3, activation="relu", name="conv"),
-            keras.layers.BatchNormalization(name="norm"),
-            keras.layers.Flatten(),
-            keras.layers.Dropout(0.3),
-            keras.layers.Dense(5, activation="tanh", name="hidden"),
-            keras.layers.Dense(3, activation="softmax", name="out"),
-        ],
-        name="net",
-    )
+    model = keras.Sequential([keras.Input((6, 6, 2)), *layers()], name="net")
     compiled = {"jit_compile": False, "metrics": ["accuracy"], **compiled}
     model.compile(optimizer=keras.optimizers.get(optimizer), loss="sparse_categorical_crossentropy", **compiled)
     return model

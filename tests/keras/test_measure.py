@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import keras
@@ -12,46 +13,46 @@ from recorder import measure, open_run, record
 from recorder.errors import RecordError
 from recorder.recording.checkpoint import Checkpoints
 from recorder.schedule import every
-from tests.keras.nets import classifier, patches
+from tests.keras.nets import classifier, layers, patches
 
 X, Y = patches()
 NAMES = ("activation_statistics", "activation_histogram", "effective_dimension", "cka")
 
 
+def net(*stack: keras.Layer) -> keras.Model:
+    return keras.Sequential([keras.Input((6, 6, 2)), *stack])
+
+
 def bare() -> keras.Model:
     """The same layers, never compiled and with other weights."""
     keras.utils.set_random_seed(5)
-    return keras.Sequential(
-        [
-            keras.Input((6, 6, 2)),
-            keras.layers.Conv2D(4, 3, activation="relu", name="conv"),
-            keras.layers.BatchNormalization(name="norm"),
-            keras.layers.Flatten(),
-            keras.layers.Dropout(0.3),
-            keras.layers.Dense(5, activation="tanh", name="hidden"),
-            keras.layers.Dense(3, activation="softmax", name="out"),
-        ]
-    )
+    return net(*layers())
 
 
 def wider() -> keras.Model:
-    return keras.Sequential([keras.Input((6, 6, 2)), *bare().layers[:-1], keras.layers.Dense(4, name="out")])
+    return net(*layers()[:-1], keras.layers.Dense(4, name="out"))
 
 
 def shorter() -> keras.Model:
-    return keras.Sequential([keras.Input((6, 6, 2)), *bare().layers[:-1]])
+    return net(*layers()[:-1])
 
 
-@pytest.fixture
-def run(tmp_path: Path) -> Path:
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Two epochs of ten batches; a checkpoint each five of them, the probe looked at each ten."""
-    model, path = classifier(), tmp_path / "cnn.h5"
+    model, path = classifier(), tmp_path_factory.mktemp("trained") / "cnn.h5"
     live = [every(10, name) for name in NAMES]
     with record(
         model, path, probe=(X[:12], Y[:12]), instruments=live, checkpoints=Checkpoints(every=5), progress=False
     ) as recording:
         model.fit(X, Y, batch_size=4, epochs=2, verbose=0, callbacks=[recording.callback()])
     return path
+
+
+@pytest.fixture
+def run(trained: Path, tmp_path: Path) -> Path:
+    """A copy to measure into."""
+    return Path(shutil.copytree(trained.parent, tmp_path, dirs_exist_ok=True)) / trained.name
 
 
 @pytest.mark.parametrize("make", [bare, classifier])

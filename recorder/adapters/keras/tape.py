@@ -86,8 +86,8 @@ class Tape:
         mine = np.zeros(self._log.shape[1], bool)
         mine[[self._first + i for i, _ in members]] = True
         row = self._row()
-        self._log.scatter_nd_update([[row]], tf.where(mine, updates, self._log[row])[None])
-        slot = self._slots[0 if self.block == 1 else tf.cast(updates, tf.int64) % self.block]
+        self._log.scatter_nd_update([[row]], tf.where(mine, updates, tf.gather(self._log, row))[None])
+        slot = tf.gather(self._slots, 0 if self.block == 1 else tf.cast(updates, tf.int64) % self.block)
 
         def keep() -> tf.Tensor:
             weights = {i: tf.convert_to_tensor(self._weights_of[i].value) for i, _ in members}
