@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,16 +29,22 @@ from recorder.reading import (
     Statistic,
     WantsRaw,
 )
+from recorder.recording.ahead import Ahead
 from recorder.recording.look import Wanted, wanted_by
-from recorder.recording.lull import Lull
 from recorder.recording.player import Player, Row, declared, more_items, plain
 from recorder.recording.warning import warn
 from recorder.runfile.schema import Series
 from recorder.schedule import EpochEnds, Moment, may_close
 
-NOTHING = Plan()
 EPOCH_ENDS = EpochEnds().axis
 Note = Callable[[str, str, Moment], None]  # (event kind, text, when)
+
+
+class Due(NamedTuple):
+    """Who measures an update, and what the pass before it has to compute."""
+
+    players: tuple[Player, ...]
+    plan: Plan
 
 
 class Conductor:
@@ -68,11 +73,11 @@ class Conductor:
         self._strict = strict
         self._moment = Moment(0, epoch_begins=True)
         self._epoch_begins = True  # until the first update of an epoch
-        self._due: tuple[Player, ...] | None = None
-        self._plan: Plan | None = None
-        self._plans: dict[tuple[int, ...], Plan] = {}  # by who is due, and who compares the next step
-        self._thin: Mapping[str, int] = {}
-        self._no_updates, self._no_looks = Lull(), Lull()  # nobody wants anything of these updates, of these steps
+        self._now: Due | None = None  # at the coming update, from when it was asked for until that is over
+        self._plans: dict[tuple[tuple[Player, ...], tuple[Player, ...], bool], Plan] = {}
+        self._thin: dict[str, int] = {}
+        self._updates = Ahead(self._due_at)
+        self._looks = Ahead(lambda step: self._at(Moment(step, self._moment.epoch), self._between))
         self._previous: tuple[int, Mapping[Statistic, np.ndarray]] = (-1, {})  # the last measured update
         self._epoch_from: int | None = None  # updates before this epoch
         self._epoch_length: int | None = None  # updates of the epoch before
@@ -85,19 +90,28 @@ class Conductor:
         elif moment.epoch != self._moment.epoch:
             self._epoch_length = moment.updates - self._epoch_from or None
             self._epoch_from = moment.updates
-            self._no_updates = Lull()
+            self._forget()
         waits = self._epoch_begins and moment.updates == self._moment.updates
         self._epoch_begins = moment.epoch_begins or waits
-        self._moment, self._thin = moment, thin or {}
-        self._due = self._plan = None
+        self._moment = moment
+        self._now = None
+        if (thin or {}) != self._thin:
+            self._thin = dict(thin or {})
+            self._forget()
 
     def rest(self) -> None:
         """Nobody measures any more."""
         for player in self.players:
             player.resting = True
         self._always = frozenset()
+        self._now = None
+        self._forget()
+
+    def _forget(self) -> None:
+        """What was found of coming moments may be otherwise."""
         self._plans.clear()
-        self._due = self._plan = None
+        self._updates.forget()
+        self._looks.forget()
 
     def welcome(self, facts: Facts, moment: Moment) -> tuple[Series, ...]:
         """Tensors or layers came, of which `facts` knows now: what the instruments' series have in addition."""
@@ -113,58 +127,56 @@ class Conductor:
                     player.raw = player.instrument.raw(facts)
             except Exception as problem:
                 self._switch_off(player, problem, moment)
-        self._plans.clear()  # more raw tensors may be wanted
+        self._forget()  # more raw tensors may be wanted
         when, table = self._previous
         self._previous = when, {s: _longer(column, len(facts.tensors)) for s, column in table.items()}
-        self._due = self._plan = None
+        self._now = None
         return tuple(found)
 
     @property
     def due(self) -> tuple[Player, ...]:
         """Who measures the coming update."""
-        if self._due is None:
-            if self._no_updates.holds(self._moment.updates) and not (self._epoch_begins or self._moment.ended):
-                self._due, self._plan = (), NOTHING
-            else:
-                self._due = tuple(self._at(self._coming(), self._at_updates))
-        return self._due
-
-    def _coming(self, ahead: int = 0) -> Moment:
-        """The coming update as schedules see it: they count updates, so that an iteration without one is no gap."""
-        m = self._moment
-        update = m.updates + ahead
-        closing = may_close(update - (self._epoch_from or 0), self._epoch_length)
-        return Moment(update, m.epoch, epoch_begins=self._epoch_begins and not ahead, ended=m.ended, closing=closing)
+        return self._coming.players
 
     def plan(self) -> Plan:
         """What the pass before the coming update has to compute: what is due, and what the next step needs."""
-        due = self.due
-        if self._plan is None:
-            comparing, now = self._comparing_next(), self._moment.updates
-            if not (due or comparing or self.wants(0)):
-                self._no_updates.find(now, lambda updates: self.wants(updates - now))
-            key = (*map(id, due), 0, *map(id, comparing), self._averages)
-            if key not in self._plans:
-                plan = _planned(due, comparing=comparing, tau=self._tau, relative_tau=self._relative_tau)
-                plan = replace(plan, statistics=plan.statistics | self._always) if self._always else plan
-                self._plans[key] = replace(plan, averages=True) if self._averages else plan
-            self._plan = self._plans[key]
-        return self._plan
+        return self._coming.plan
 
     @property
-    def _averages(self) -> bool:
-        """Whether somebody looks at moving averages, now and then: they take in each update."""
-        return any(not p.resting for p in self._averaging)
+    def _coming(self) -> Due:
+        if self._now is None:
+            find = self._due_at if self._moment.ended else self._updates.at
+            self._now = find(self._moment.updates)
+        return self._now
 
     def wants(self, ahead: int) -> bool:
         """Whether something of this coming update will be asked for; 0 is the next one. Epochs end where they will."""
-        coming, following = self._coming(ahead), self._coming(ahead + 1)
-        always = self._always or self._averages
-        return bool(always or self._at(coming, self._at_updates) or self._at(following, self._comparing))
+        return any(self._due_at(self._moment.updates + ahead))
 
-    def _comparing_next(self) -> list[Player]:
-        """Who compares the next step with the coming one."""
-        return self._at(self._coming(ahead=1), self._comparing) if self._comparing else []
+    def _due_at(self, update: int) -> Due:
+        due = tuple(self._at(self._moment_of(update), self._at_updates))
+        comparing = tuple(self._at(self._moment_of(update + 1), self._comparing)) if self._comparing else ()
+        averages = any(not p.resting for p in self._averaging)  # they take in each update, looked at or not
+        key = due, comparing, averages
+        if key not in self._plans:
+            self._plans[key] = self._planned(*key)
+        return Due(due, self._plans[key])
+
+    def _planned(self, due: Sequence[Player], comparing: Sequence[Player], averages: bool) -> Plan:
+        statistics = self._always.union(*(p.instrument.statistics for p in due))
+        wanted = frozenset[Statistic]().union(*(plain(p.instrument.statistics) for p in comparing))
+        return Plan(
+            statistics | {Statistic.WEIGHT_NORM} if comparing else statistics, bool(comparing),
+            frozenset().union(*(p.raw for p in due)), keep_signs=bool(wanted & OF_SIGNS), tau=self._tau,
+            relative_tau=self._relative_tau, keep_turns=bool(wanted & OF_TURNS), averages=averages,
+        )  # fmt: skip
+
+    def _moment_of(self, update: int) -> Moment:
+        """A coming update as schedules see it: they count updates, so that an iteration without one is no gap."""
+        m = self._moment
+        begins = self._epoch_begins and update == m.updates
+        closing = may_close(update - (self._epoch_from or 0), self._epoch_length)
+        return Moment(update, m.epoch, epoch_begins=begins, ended=m.ended, closing=closing)
 
     def update(self, due: Sequence[Player], collected: Collected, moment: Moment, at: float) -> dict[str, Row]:
         """{axis: row} of everyone who was due at this update; what may be an epoch's last is held back."""
@@ -191,13 +203,8 @@ class Conductor:
 
         `look` gives the fields of a Reading that are wanted: activations, probes, outputs, model.
         """
-        within = not (moment.epoch_begins or moment.ended)
-        if within and self._no_looks.holds(moment.step):
-            return {}
         due = self._looking(moment)
         if not due:
-            if within:
-                self._no_looks.find(moment.step, lambda step: bool(self._at(moment._replace(step=step), self._between)))
             return {}
         try:
             seen = look(wanted_by(due))
@@ -217,7 +224,9 @@ class Conductor:
         return wanted_by(due)
 
     def _looking(self, moment: Moment) -> list[Player]:
-        return [p for p in self._at(moment, self._between) if p.last != moment.step]
+        apart = moment.epoch_begins or moment.ended
+        due = self._at(moment, self._between) if apart else self._looks.at(moment.step)
+        return [p for p in due if p.last != moment.step]
 
     def _at(self, moment: Moment, players: Iterable[Player]) -> list[Player]:
         return [p for p in players if not p.resting and p.schedule.due(moment, thin=self._thin.get(p.axis, 1))]
@@ -230,7 +239,7 @@ class Conductor:
             try:
                 values = player.measure(reading)
             except Finished as finished:
-                player.resting = True
+                self._rest(player)
                 self._note("thinned", f"{player.name} {finished}; it rests", Moment(reading.step, reading.epoch))
             except Exception as problem:
                 self._switch_off(player, problem, Moment(reading.step, reading.epoch))
@@ -238,29 +247,18 @@ class Conductor:
                 rows.setdefault(player.axis, {}).update(values)
         return rows
 
+    def _rest(self, player: Player) -> None:
+        player.resting = True
+        self._forget()
+
     def _switch_off(self, player: Player, problem: Exception, moment: Moment) -> None:
         what = f"{type(problem).__name__}: {problem}"
         text = f"{player.name} failed at step {moment.step} and is switched off: {what}"
         if self._strict:
             raise InstrumentError(text) from problem
-        player.resting = True
+        self._rest(player)
         self._note("off", text, moment)
         warn(f"{text}; the training goes on")
-
-
-def _planned(
-    due: Sequence[Player], *, comparing: Sequence[Player], tau: tuple[float, float], relative_tau: float
-) -> Plan:
-    if not due and not comparing:
-        return NOTHING
-    statistics = frozenset[Statistic]().union(*(p.instrument.statistics for p in due))
-    if comparing:
-        statistics |= {Statistic.WEIGHT_NORM}
-    wanted = frozenset[Statistic]().union(*(plain(p.instrument.statistics) for p in comparing))
-    return Plan(
-        statistics, bool(comparing), frozenset().union(*(p.raw for p in due)), keep_signs=bool(wanted & OF_SIGNS),
-        tau=tau, relative_tau=relative_tau, keep_turns=bool(wanted & OF_TURNS),
-    )  # fmt: skip
 
 
 def _longer(column: np.ndarray, tensors: int) -> np.ndarray:

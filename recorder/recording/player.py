@@ -35,7 +35,7 @@ LARGE = 64 << 10  # bytes of a row
 Row = dict[str, Any]  # series -> (item, *shape) array, or {item: array}
 
 
-@dataclass
+@dataclass(eq=False)
 class Player:
     """An instrument at work: when it is due and what it fills."""
 

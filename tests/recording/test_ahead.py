@@ -9,11 +9,10 @@ from hypothesis import strategies as st
 
 from recorder.instruments import GradientNorm, UpdateRatio
 from recorder.reading import Facts, LayerFacts, Need, TensorFacts
-from recorder.recording import lull
+from recorder.recording.ahead import MOST, Ahead
 from recorder.recording.conductor import Conductor
-from recorder.recording.lull import Lull
 from recorder.recording.player import players
-from recorder.schedule import AtEnd, EachEpoch, Every, Moment, Pairs, Scheduled
+from recorder.schedule import AtEnd, EachEpoch, EpochEnds, Every, Moment, Pairs, Scheduled
 
 
 class Look:
@@ -32,7 +31,7 @@ FACTS = Facts("", (TensorFacts("w", (3,), "float32", ""),), (LayerFacts("fc", "L
 every = st.builds(Every, st.integers(1, 9), st.integers(0, 12))
 pairs = st.builds(Pairs, st.integers(2, 9))
 orchestras = st.tuples(
-    st.one_of(every, pairs, st.builds(EachEpoch)),
+    st.one_of(every, pairs, st.builds(EachEpoch), st.builds(EpochEnds)),
     st.one_of(every, pairs),
     st.one_of(every, st.builds(EachEpoch), st.builds(AtEnd)),
 )
@@ -70,15 +69,27 @@ def seen(orchestra, happened, begun):
 @example((EachEpoch(), Every(7), EachEpoch()), [*4 * ["update"], "epoch", *5 * ["update"]], 0)
 @given(orchestras, happenings, st.integers(0, 200))
 def test_nothing_is_missed(orchestra, happened, begun):
-    with patch.object(Lull, "holds", return_value=False):
+    with patch.object(Ahead, "at", lambda self, moment: self._find(moment)):
         expected = seen(orchestra, happened, begun)
     assert seen(orchestra, happened, begun) == expected
 
 
-@given(st.integers(0, 1000), st.sets(st.integers(0, 1200)))
-def test_a_lull_ends_where_somebody_is_due(now, due):
-    found = Lull()
-    assert not found.holds(now)
-    found.find(now, due.__contains__)
-    length = next((n for n in range(1, lull.AHEAD) if now + n in due), lull.AHEAD)
-    assert [m for m in range(1300) if found.holds(m)] == list(range(now, now + length))
+@given(st.integers(0, 1000), st.lists(st.tuples(st.sampled_from([0, 1, 1, 1, 50]), st.booleans()), max_size=100))
+def test_what_is_kept_is_what_is_found(first, walk):
+    asked, now, version = [], first, 0
+    ahead = Ahead(lambda moment: asked.append(moment) or (moment, version))
+    for steps, changes in walk:
+        if changes:
+            version += 1
+            ahead.forget()
+        now += steps
+        assert ahead.at(now) == (now, version)
+
+
+def test_each_moment_is_asked_about_once():
+    asked = []
+    ahead = Ahead(asked.append)
+    for moment in range(1000):
+        ahead.at(moment)
+    assert asked == list(range(len(asked)))
+    assert 1000 <= len(asked) < 1000 + MOST
