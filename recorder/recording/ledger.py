@@ -17,7 +17,8 @@ from recorder.recording.nowhere import Nowhere
 from recorder.recording.player import Row
 from recorder.recording.scalars import EACH_STEP, Scalars
 from recorder.recording.warning import warn
-from recorder.runfile.footprint import VOLUME, Footprint, footprint, on_disk
+from recorder.runfile.footprint import VOLUME, Footprint, footprint
+from recorder.runfile.on_disk import on_disk
 from recorder.runfile.schema import Event, Kind, Series, State
 from recorder.runfile.writer import RunWriter
 from recorder.schedule import Moment

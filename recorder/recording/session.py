@@ -43,7 +43,7 @@ from recorder.recording.resume import Resume, Start
 from recorder.recording.summary import Summary
 from recorder.recording.unwatched import Unwatched
 from recorder.recording.warning import warn
-from recorder.runfile.footprint import on_disk
+from recorder.runfile.on_disk import on_disk
 from recorder.runfile.schema import FLIGHT, State
 from recorder.runfile.writer import RunWriter
 from recorder.schedule import Moment

@@ -7,11 +7,9 @@ counted in full.
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from math import prod
-from pathlib import Path
 
 import numpy as np
 
@@ -27,7 +25,6 @@ from recorder.runfile.layout import (
     is_packed,
     level_chunk,
     level_dtype,
-    run_paths,
 )
 from recorder.runfile.schema import Series, row_dtype
 
@@ -71,16 +68,6 @@ class Footprint:
     def packed_row(self) -> float:
         """The part of `row` that gzip makes smaller."""
         return _row(self.packed)
-
-
-def on_disk(path: Path) -> int:
-    """Bytes that the run at `path` takes now, its parts and logs too, without checkpoints."""
-    main, folder = run_paths(path)
-    total = 0
-    for one in (main, *(folder.iterdir() if folder.is_dir() else ())):
-        with contextlib.suppress(OSError):
-            total += one.stat().st_size if one.is_file() else 0
-    return total
 
 
 def footprints(series: Iterable[Series]) -> dict[str, Footprint]:

@@ -119,7 +119,7 @@ def epoch_knots(volumes: Sequence[StoredVolume], last_step: int) -> tuple[np.nda
     first: dict[int, int] = {}
     for volume in volumes:
         for axis in volume.axes:
-            if axis != "events" and (rows := volume.visible(axis)):
+            if rows := volume.visible(axis):
                 epoch, step = (volume.clock_column(axis, name)[:rows] for name in ("epoch", "step"))
                 change = np.append(0, np.flatnonzero(np.diff(epoch)) + 1)
                 for e, s in zip(epoch[change].tolist(), step[change].tolist(), strict=True):

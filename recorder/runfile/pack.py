@@ -140,7 +140,7 @@ def _carries_on(older: StoredVolume, newer: StoredVolume) -> bool:
         return False
     return (one.series, one.meta) == (other.series, other.meta) and all(
         older.clock_column(axis, "step")[-1] <= newer.clock_column(axis, "step")[0]
-        for axis in newer.axes
+        for axis in other.axes
         if older.count(axis) and newer.count(axis)
     )
 

@@ -105,14 +105,14 @@ def completed(volumes: Iterable[StoredVolume], *, hidden: bool = False) -> int:
     for volume in volumes:
         for axis in volume.axes:
             rows = volume.count(axis) if hidden else volume.visible(axis)
-            if rows and axis != "events":
+            if rows:
                 count = max(count, int(volume.clock_entry(axis, "step", rows - 1)) + (axis == "step"))
     return count
 
 
 def last_time(volumes: Iterable[StoredVolume]) -> float | None:
     """When the last row was recorded, in seconds since 1970."""
-    times = [v.clock_entry(a, "time", v.count(a) - 1) for v in volumes for a in v.axes if a != "events" and v.count(a)]
+    times = [v.clock_entry(a, "time", v.count(a) - 1) for v in volumes for a in v.axes if v.count(a)]
     return max(times, default=None)
 
 

@@ -6,11 +6,8 @@ resumed training hides all that is older from there on (`processes`).
 
 from __future__ import annotations
 
-import contextlib
 import difflib
-import os
 import re
-import stat
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -19,20 +16,19 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-import h5py
 import numpy as np
 
 from recorder.errors import NotRecordedError, RunFileError
-from recorder.runfile.declaration import Declaration, Status, read_sidecar
-from recorder.runfile.guard import clean, close, damage, group_in, names_in, open_checked
-from recorder.runfile.layout import log_of, part_of, run_paths, sidecar_path, volume_path
-from recorder.runfile.lock import alive
+from recorder.runfile.declaration import Status
+from recorder.runfile.guard import clean
+from recorder.runfile.layout import run_paths
 from recorder.runfile.merge import cleaned, epoch_knots, groups_of, last_row, merged_series, read_rows
-from recorder.runfile.processes import Process, completed, hide, last_time, merged_meta, processes, visible_events
+from recorder.runfile.on_disk import allocated_to, on_disk
+from recorder.runfile.processes import Process, completed, last_time, merged_meta, processes, visible_events
 from recorder.runfile.recorded import Recorded
 from recorder.runfile.schema import Clock, Event, Kind, Series, State
 from recorder.runfile.stored import StoredVolume
-from recorder.runfile.unpack import allocated
+from recorder.runfile.volumes import Volumes
 from recorder.runfile.window import Group, bucket_steps, summary
 from recorder.view import Envelope, Window
 
@@ -50,18 +46,13 @@ class Run:
         A `trusted` run, one's own, is not tried in another process first.
         """
         self.path, self._folder = run_paths(path)
-        self._trusted = trusted
-        self._file: h5py.File | None = None
-        self._identity: tuple[int, int] | None = None
-        self._parts: list[h5py.File] = []
-        self._volumes: dict[int, StoredVolume] = {}
-        self._status = Status()
+        self._volumes = Volumes(self.path, self._folder, trusted=trusted)
         self._series: dict[str, Series] | None = None
         self._events: list[Event] | None = None
         self._cache: dict[tuple[str, str | None], list[Group]] = {}
         self._epochs: tuple[np.ndarray, np.ndarray] | None = None
         self.refresh()
-        if not self._volumes:
+        if not self.volumes:
             raise RunFileError(f"{self.path}: there is no run; looked for {self.path} and the folder {self._folder}")
 
     @classmethod
@@ -88,7 +79,7 @@ class Run:
     @property
     def processes(self) -> tuple[Process, ...]:
         """Who trained, one after the other: more than one where the training was resumed."""
-        status = replace(self._status, state=self.state, ended=self.ended)
+        status = replace(self.status, state=self.state, ended=self.ended)
         found = processes(self.volumes, status)
         return tuple(replace(p, error=clean(p.error), meta=cleaned(p.meta)) for p in found)
 
@@ -109,27 +100,23 @@ class Run:
 
     @property
     def state(self) -> State:
-        if self._status.state is not State.RECORDING:
-            return self._status.state
-        if self._volumes and self.newest is not self.volumes[-1]:  # who writes now measures, and the training is over
-            return State.KILLED
-        return State.RECORDING if alive(self._folder) else State.KILLED
+        return self._volumes.state
 
     @property
     def error(self) -> str:
-        return clean(self._status.error)
+        return clean(self.status.error)
 
     @property
     def started(self) -> float:
         """Seconds since 1970."""
-        return self._first.declaration.status.started
+        return self.volumes[0].declaration.status.started
 
     @property
     def ended(self) -> float | None:
         """Seconds since 1970; of a killed run the time of its last row; None while it records."""
-        if self._status.ended is not None:
-            return self._status.ended
-        return self.last_time if self.state is State.KILLED else None
+        if self.status.ended is not None:
+            return self.status.ended
+        return last_time(self.volumes) if self.state is State.KILLED else None
 
     @property
     def last_step(self) -> int:
@@ -151,51 +138,43 @@ class Run:
         found = 0
         for volume in self.volumes:
             for axis in volume.axes:
-                if axis != "events":
-                    steps = volume.clock_column(axis, "step")[: volume.visible(axis)]
-                    if rows := int(np.searchsorted(steps, step, side="right")):
-                        found = max(found, int(volume.clock_column(axis, "epoch")[rows - 1]))
+                steps = volume.clock_column(axis, "step")[: volume.visible(axis)]
+                if rows := int(np.searchsorted(steps, step, side="right")):
+                    found = max(found, int(volume.clock_column(axis, "epoch")[rows - 1]))
         return found
 
     @property
     def size(self) -> int:
         """Bytes on disk, without checkpoints."""
-        return sum(status.st_size for status in self._files())
+        return on_disk(self.path)
 
     @property
     def volumes(self) -> tuple[StoredVolume, ...]:
         """The main volume and the parts, oldest first."""
-        return tuple(self._volumes.values())
+        return self._volumes.all
 
     @property
     def newest(self) -> StoredVolume:
         """The volume that says what became of the run: the newest that is not measured after a training."""
-        trained = [v for v in self.volumes if not v.declaration.status.measured]
-        return (trained or self.volumes)[-1]
+        return self._volumes.newest
 
     @property
     def status(self) -> Status:
         """What the newest writer said last."""
-        return self._status
-
-    @property
-    def last_time(self) -> float | None:
-        """When the last row was recorded, in seconds since 1970."""
-        return last_time(self.volumes)
+        return self._volumes.status
 
     @property
     def parts(self) -> int:
         """How many volumes there are besides the main file."""
-        return len(self._volumes) - 1
+        return len(self.volumes) - 1
 
     @property
     def axes(self) -> Mapping[str, int]:
         """How many rows each axis has, over all volumes."""
         found: dict[str, list[StoredVolume]] = {}
-        for volume in self._volumes.values():
+        for volume in self.volumes:
             for axis in volume.axes:
-                if axis != "events":
-                    found.setdefault(axis, []).append(volume)
+                found.setdefault(axis, []).append(volume)
         return {
             axis: volumes[0].visible(axis)
             if len(volumes) == 1
@@ -213,7 +192,7 @@ class Run:
 
     def bytes_of(self, series: str) -> int:
         """Bytes that a series takes in HDF5."""
-        return sum(v.bytes_of(series) for v in self._volumes.values() if series in v.series)
+        return sum(v.bytes_of(series) for v in self.volumes if series in v.series)
 
     # -- what it recorded ---------------------------------------------------------------------------------------
 
@@ -340,15 +319,17 @@ class Run:
 
     def refresh(self) -> bool:
         """Look for new rows; True if there is anything new."""
-        for _ in range(4):
-            try:
-                return self._look()
-            except FileNotFoundError:  # something went into another file between the listing and now: look again
-                self._reset()
-        return self._look()
+        new = True  # also where looking fails: what was found may be gone
+        try:
+            new = self._volumes.refresh()
+        finally:
+            if new:
+                self._forget()
+        return new
 
     def close(self) -> None:
-        self._reset()
+        self._volumes.close()
+        self._forget()
 
     def __enter__(self) -> Run:
         return self
@@ -358,98 +339,15 @@ class Run:
 
     # -- inside -------------------------------------------------------------------------------------------------
 
-    def _look(self) -> bool:
-        names = names_in(self._folder)
-        for _ in range(10):  # a list that is read while a name changes may have neither the old one nor the new one
-            before, names = names, names_in(self._folder)
-            if names == before:
-                break
-        logs: dict[int, dict[str, dict[int, Path]]] = {}
-        for name in names:
-            if (log := log_of(name)) is not None:
-                logs.setdefault(log[0], {}).setdefault(log[1], {})[log[2]] = self._folder / name
-        numbers = {n for name in names if (n := part_of(name)) is not None} | set(logs)
-        new = self._open_main()
-        for number in sorted(numbers):
-            new |= self._open_part(number)
-        was = (self._status, self.state)
-        self._volumes = dict(sorted(self._volumes.items()))
-        hide(self.volumes)
-        for number, volume in self._volumes.items():
-            new |= volume.refresh(logs.get(number, {}))
-        if self._volumes:
-            self._status = self._newest_status()
-        new |= was != (self._status, self.state)
-        if new:
-            self._forget()
-        return new
-
-    def _open_main(self) -> bool:
-        try:
-            status = os.stat(self.path)
-        except FileNotFoundError:
-            return False
-        except OSError as error:
-            raise RunFileError(f"{self.path}: cannot be opened: {error.strerror}") from error
-        if self._file is not None and self._identity == (status.st_dev, status.st_ino):
-            return False
-        self._reset()  # the first look, or packed meanwhile: another file under the same name
-        self._file = open_checked(self.path, trusted=self._trusted)
-        self._identity = (status.st_dev, status.st_ino)
-        self._volumes |= volumes_in(self._file, str(self.path))
-        return True
-
-    def _open_part(self, number: int) -> bool:
-        known = self._volumes.get(number)
-        if known is not None and known.group is not None:
-            return False
-        path, sidecar = volume_path(self.path, number), sidecar_path(self._folder, number)
-        if number and path.exists():
-            try:
-                file = open_checked(path, inside=True, trusted=self._trusted)
-            except RunFileError:
-                path.stat()  # FileNotFoundError: packed away just now
-                raise
-            self._parts.append(file)
-            self._volumes[number] = StoredVolume.open(number, file, str(path))
-            return True
-        if known is None or not known.series:
-            declaration = read_sidecar(sidecar) if sidecar.exists() else Declaration()
-            if known is None or declaration != known.declaration:
-                self._volumes[number] = StoredVolume(number, declaration, None, str(sidecar))
-                return True
-        return False
-
-    def _newest_status(self) -> Status:
-        volume = self.newest
-        volume.refresh_status()
-        status = volume.declaration.status
-        sidecar = sidecar_path(self._folder, volume.number)
-        if status.state is State.RECORDING:
-            with contextlib.suppress(FileNotFoundError, RunFileError):  # a damaged one says less than the file
-                status = read_sidecar(sidecar).status
-        return status
-
-    def _reset(self) -> None:
-        for file in (self._file, *self._parts):
-            if file is not None:
-                close(file)
-        self._file, self._identity, self._parts, self._volumes = None, None, [], {}
-        self._forget()
-
     def _forget(self) -> None:
         self._series, self._events, self._cache, self._epochs = None, None, {}, None
 
     @property
-    def _first(self) -> StoredVolume:
-        return next(iter(self._volumes.values()))
-
-    @property
     def _any_rows(self) -> bool:
-        return any(v.visible(axis) for v in self._volumes.values() for axis in v.axes if axis != "events")
+        return any(v.visible(axis) for v in self.volumes for axis in v.axes)
 
     def _last(self, column: str) -> float:
-        axes = [(v, axis, v.visible(axis)) for v in self._volumes.values() for axis in v.axes if axis != "events"]
+        axes = [(v, axis, v.visible(axis)) for v in self.volumes for axis in v.axes]
         return max((v.clock_entry(axis, column, rows - 1) for v, axis, rows in axes if rows), default=0.0)
 
     def _declared(self, series: str) -> Series:
@@ -487,14 +385,8 @@ class Run:
 
     def _check_size(self, size: int, what: str) -> None:
         """Raise NotRecordedError where that takes much more memory than the run takes of the disk."""
-        if size > max(ROWS_BYTES, GAIN * sum(map(allocated, self._files()))):
+        if size > max(ROWS_BYTES, GAIN * allocated_to(self.path)):
             raise NotRecordedError(f"{self.name!r}: {size >> 20:,} MiB are too much to read {what}")
-
-    def _files(self) -> Iterator[os.stat_result]:
-        for path in (self.path, *(self._folder.iterdir() if self._folder.is_dir() else ())):
-            with contextlib.suppress(OSError):
-                if stat.S_ISREG((status := path.stat()).st_mode):
-                    yield status
 
     @staticmethod
     def _rows_within(groups: Sequence[Group], window: Window) -> int:
@@ -518,16 +410,6 @@ class Run:
             self._epochs = epoch_knots(self.volumes, self.last_step)
         at, epoch = self._epochs
         return np.interp(steps, at, epoch)
-
-
-def volumes_in(file: h5py.File, where: str) -> dict[int, StoredVolume]:
-    """The volumes of a file by number: its own, and those that were packed into it."""
-    volumes = {0: StoredVolume.open(0, file, where)}
-    with damage(where):
-        parts = group_in(file, "parts", where) if "parts" in file else ()
-        for name in filter(PART.fullmatch, parts):
-            volumes[int(name)] = StoredVolume.open(int(name), group_in(parts, name, where), f"{where}:{name}")
-    return volumes
 
 
 def _some(s: Series) -> str:

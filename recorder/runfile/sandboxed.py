@@ -18,10 +18,9 @@ from typing import IO, Any
 
 from recorder.errors import RunFileError
 from recorder.runfile.guard import close, open_checked
-from recorder.runfile.layout import run_paths
 from recorder.runfile.listing import read_record
-from recorder.runfile.reader import volumes_in
-from recorder.runfile.unpack import allocated
+from recorder.runfile.on_disk import allocated_to
+from recorder.runfile.volumes import volumes_in
 
 SECONDS = 0.75  # of CPU for a question, which a small run answers in 0.03; more for each dataset that was found sound
 SECONDS_PER_DATASET = 0.002
@@ -74,7 +73,7 @@ QUESTIONS: dict[str, Callable[[Path], dict[str, Any]]] = {"examine": examined, "
 @contextlib.contextmanager
 def _limits(path: Path) -> Iterator[None]:
     """What is not done in this time, by the CPU's clock, ends the process by SIGPROF."""
-    size = _on_disk(path)
+    size = allocated_to(path)
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     if (most := _address_space() + MEMORY + size) < soft or soft == resource.RLIM_INFINITY:
         resource.setrlimit(resource.RLIMIT_AS, (most, hard))
@@ -89,16 +88,6 @@ def _limits(path: Path) -> Iterator[None]:
 def _earn(seconds: float) -> None:
     if left := signal.getitimer(signal.ITIMER_PROF)[0]:
         signal.setitimer(signal.ITIMER_PROF, left + seconds)
-
-
-def _on_disk(path: Path) -> int:
-    """Bytes that a run, or one file of it, really takes."""
-    main, folder = run_paths(path)
-    total = 0
-    for one in (main, *(folder.iterdir() if folder.is_dir() else ())):
-        with contextlib.suppress(OSError):
-            total += allocated(os.lstat(one))
-    return total
 
 
 def _address_space() -> int:

@@ -142,7 +142,8 @@ class StoredVolume:
 
     @property
     def axes(self) -> tuple[str, ...]:
-        return tuple(self._axes)
+        """Those of series; that of the events has rows for itself."""
+        return tuple(axis for axis in self._axes if axis != EVENTS.axis)
 
     def count(self, axis: str) -> int:
         """Rows recorded on an axis."""

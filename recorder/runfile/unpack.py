@@ -18,6 +18,7 @@ import h5py
 import numpy as np
 
 from recorder.errors import RunFileError
+from recorder.runfile.on_disk import allocated
 
 GAIN = 32  # what is read at once may be so many times the file, where it was packed or the file system packs
 SMALL = 16 << 20  # and so many bytes more
@@ -25,11 +26,6 @@ MANY = 100_000  # chunks that may always be read at once: half a second
 SCATTERED = 4096  # bytes of the file for each chunk beyond those
 CHECKSUM = 4  # bytes of Fletcher-32 behind a chunk
 HARM = "it is damaged, or made to do harm"
-
-
-def allocated(status: os.stat_result) -> int:
-    """Bytes that a file really takes: holes cost nothing and justify nothing. Some file systems do not say."""
-    return min(status.st_size, 512 * status.st_blocks) or status.st_size
 
 
 def read_chunks(dataset: h5py.Dataset, start: int, stop: int, pick: tuple[Any, ...], where: str) -> np.ndarray:

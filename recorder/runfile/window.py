@@ -20,7 +20,6 @@ from recorder.runfile.schema import Series
 from recorder.runfile.stored import StoredVolume
 
 SLAB_BYTES = 4 << 20
-NOWHERE = np.iinfo(np.int64)
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import pytest
 
 from recorder import every, open_run, record
 from recorder.instruments import GradientNorm, UpdateRatio
-from recorder.runfile.footprint import on_disk
+from recorder.runfile.on_disk import on_disk
 from recorder.runfile.schema import Event
 from recorder.runfile.writer import RunWriter
 from tests.make_run import make_run

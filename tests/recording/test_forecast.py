@@ -12,7 +12,8 @@ from recorder import Probe, each_epoch, every, open_run, record
 from recorder.errors import RecordError
 from recorder.instruments import GradientNorm, RawSnapshots, WeightHistogram
 from recorder.recording.forecast import Budget, Forecast, Growth, duration, limit_of, size
-from recorder.runfile.footprint import VOLUME, Footprint, Grid, footprints, on_disk
+from recorder.runfile.footprint import VOLUME, Footprint, Grid, footprints
+from recorder.runfile.on_disk import on_disk
 from recorder.runfile.schema import Kind, Series
 from recorder.runfile.writer import RunWriter
 from tests.recording.quadratic import Quadratic
