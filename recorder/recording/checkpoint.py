@@ -10,8 +10,9 @@ import hashlib
 import json
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import asdict, dataclass, replace
+from difflib import get_close_matches
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Literal
@@ -81,6 +82,7 @@ class Checkpointer:
         self._kept: list[Saved] = []
         self._work: SimpleQueue[Saved | None] = SimpleQueue()
         self._thread: threading.Thread | None = None
+        self._told = False  # that there is no score
 
     def save(self, write: Callable[[Path], None], *, step: int, epoch: int, scalars: Mapping[str, float]) -> Saved:
         """Write one checkpoint whole or not at all; a file that was already there for this step is replaced."""
@@ -118,6 +120,15 @@ class Checkpointer:
     def aimless(self) -> bool:
         """Whether the best is to be kept and no checkpoint has a score to tell it by."""
         return bool(self.rule.best and self._kept) and all(s.score is None for s in self._kept)
+
+    def no_score(self, known: Collection[str]) -> str:
+        """What there is to say, once, where none of the `known` scalars tells which one is the best; "" otherwise."""
+        if self._told or not self.aimless:
+            return ""
+        self._told, best = True, self.rule.best
+        near = get_close_matches(best, known, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known) or 'none'}"
+        return f"Checkpoints(best={best!r}): no such scalar was given so far, so all checkpoints are kept; {hint}"
 
     def close(self) -> None:
         """Wait for the last hash."""

@@ -12,14 +12,15 @@ import numpy as np
 
 from recorder.analysis.health import ANOMALIES, Finding, Monitor
 from recorder.recording.board import Board
-from recorder.recording.forecast import Budget, size
+from recorder.recording.forecast import Budget, Forecast, Growth, size
 from recorder.recording.nowhere import Nowhere
-from recorder.recording.player import Row
+from recorder.recording.player import Player, Row
+from recorder.recording.probe_input import AXIS as PROBE
 from recorder.recording.scalars import EACH_STEP, Scalars
 from recorder.recording.warning import warn
 from recorder.runfile.footprint import VOLUME, Footprint, footprint
 from recorder.runfile.on_disk import on_disk
-from recorder.runfile.schema import Event, Kind, Series, State
+from recorder.runfile.schema import FLIGHT, Event, Kind, Series, State
 from recorder.runfile.writer import RunWriter
 from recorder.schedule import Moment
 
@@ -53,8 +54,8 @@ class Ledger:
         self.writer = writer
         self.latest: dict[str, float] = {}
         self.budget = Budget(max_size, used=VOLUME + on_disk(writer.path))  # what is there of a run that is resumed
-        self.footprints: dict[str, Footprint] = {}  # axis -> what its rows take
-        self.offered: Counter[str] = Counter()  # axis of scalars -> rows that there were, of which some are thinned
+        self._footprints: dict[str, Footprint] = {}  # axis -> what its rows take
+        self._offered: Counter[str] = Counter()  # axis of scalars -> rows that there were, of which some are thinned
         self.scalars = Scalars(names, before)
         self.alarms: list[Finding] = []  # that nobody has taken up
         self._monitor = monitor
@@ -131,6 +132,23 @@ class Ledger:
         for write in waiting:
             write()
 
+    def forecast(self, players: Iterable[Player], done: Moment) -> Forecast:
+        """What is to come as far as it was asked for: schedules count updates, scalars come as they came so far.
+
+        `done` is how much of the training there was, and all counts as far as a limit leaves it.
+        """
+        pace = done.updates / done.step if done.updates else 1.0
+        rates = {FLIGHT: (0.0, 0.0), PROBE: (0.0, 0.0)}
+        rates |= {p.axis: (pace * p.schedule.rates[0], p.schedule.rates[1]) for p in players}
+        for axis, rows in self._offered.items():
+            own = (0.0, rows / max(1, done.epoch)) if axis.startswith("epoch") else (rows / max(1, done.step), 0.0)
+            rates[axis] = max(own, rates.get(axis, own))
+        growths = []
+        for axis, takes in self._footprints.items():
+            (per_step, per_epoch), thin = rates.get(axis, (1.0, 0.0)), self.budget.thin.get(axis, 1)
+            growths.append(Growth(per_step / thin, per_epoch / thin, takes))
+        return Forecast(tuple(growths))
+
     def close(self, state: State, error: str) -> str:
         """Seal the run; what the writer has to say, or ""."""
         try:
@@ -189,8 +207,8 @@ class Ledger:
         for s in series:
             self._declared.setdefault(s.axis, []).append(s)
         for axis in dict.fromkeys(s.axis for s in series):
-            self.footprints[axis] = footprint(self._declared[axis])
-            self.budget.declare(axis, self.footprints[axis])
+            self._footprints[axis] = footprint(self._declared[axis])
+            self.budget.declare(axis, self._footprints[axis])
 
     def _kept(self, where: str, numbers: Mapping[str, float], beside: Container[str] = ()) -> dict[str, list[float]]:
         """The rows of scalars that a limit leaves; where another row stands on their axis, they join it.
@@ -199,11 +217,11 @@ class Ledger:
         """
         kept, thin = {}, self.budget.thin
         for axis, row in self.scalars.rows(where, numbers).items():
-            now = self.offered[axis]
+            now = self._offered[axis]
             if axis in beside or now - self._last.get(axis, -BEFORE) >= thin.get(axis, 1):
                 kept[axis] = row
                 self._last[axis] = now
-            self.offered[axis] = now + 1
+            self._offered[axis] = now + 1
         return kept
 
     def _append(self, axis: str, row: Row, moment: Moment, at: float) -> None:

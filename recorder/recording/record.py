@@ -34,7 +34,8 @@ from recorder.recording.processes import Place, beginning, followed, hint, place
 from recorder.recording.provenance import model_facts, provenance
 from recorder.recording.resume import Resume, Start, start_of
 from recorder.recording.scalars import EACH_STEP
-from recorder.recording.session import Session, Setup
+from recorder.recording.session import Session
+from recorder.recording.setup import Setup
 from recorder.recording.summary import ProgressLine, Summary
 from recorder.recording.unwatched import Unwatched
 from recorder.recording.warning import warn

@@ -10,26 +10,25 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
-from difflib import get_close_matches
+from dataclasses import replace
 from functools import partial
 from math import nan, prod
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from recorder.analysis.health import ANOMALIES, Health, Monitor
+from recorder.analysis.health import ANOMALIES, Monitor
 from recorder.charting.captions import many
 from recorder.errors import RecordError
 from recorder.number import as_float
-from recorder.reading import AVERAGED, Adapter, Collected, Facts, Plan, TensorFacts, Together
+from recorder.reading import AVERAGED, Collected, Facts, Plan, TensorFacts
 from recorder.recording.anomaly import Alarms, Anomaly
 from recorder.recording.batch import Batch
 from recorder.recording.board import Board, folder_of
 from recorder.recording.checkpoint import Checkpointer, Checkpoints
 from recorder.recording.conductor import Conductor
 from recorder.recording.cost import Cost
-from recorder.recording.flight import Flight, FlightRecorder, Step
-from recorder.recording.forecast import Forecast, Growth, size
+from recorder.recording.flight import Flight, Step
+from recorder.recording.forecast import size
 from recorder.recording.gathering import enough
 from recorder.recording.ledger import Ledger
 from recorder.recording.look import Wanted, looked
@@ -39,41 +38,19 @@ from recorder.recording.player import Player
 from recorder.recording.probe_input import AXIS as PROBE
 from recorder.recording.probe_input import ProbeInput, probe_input
 from recorder.recording.provenance import model_facts
-from recorder.recording.resume import Resume, Start
+from recorder.recording.resume import Start
+from recorder.recording.setup import Setup
 from recorder.recording.summary import Summary
+from recorder.recording.unseen import UNSEEN, unseen
 from recorder.recording.unwatched import Unwatched
 from recorder.recording.warning import warn
 from recorder.runfile.on_disk import on_disk
-from recorder.runfile.schema import FLIGHT, State
+from recorder.runfile.schema import State
 from recorder.runfile.writer import RunWriter
 from recorder.schedule import Moment
 
 LARGE = 4  # times the weights: memory that is announced
-UNSEEN = 100  # steps without an update after which something must be wrong
-UPDATES = {"keras": "the optimizer's apply() is traced within the block, not in a tf.function that is older"}
-STEPS = {"keras": "give model.fit callbacks=[run.callback()], or call it at the end of each iteration of your own loop"}
 SUFFIXES = {"keras": ".weights.h5", "numpy": ".npz"}  # of checkpoints; torch and others ".pth"
-
-
-@dataclass(frozen=True)
-class Setup:
-    """What `record` was asked for, resolved."""
-
-    adapter: Adapter
-    facts: Facts
-    players: tuple[Player, ...] = ()
-    meta: Mapping[str, Any] | None = None
-    checkpoints: Checkpoints | None = None
-    max_size: int | None = None
-    strict: bool = False
-    health: Health = Health()  # noqa: RUF009  frozen
-    progress: bool = True
-    resume: Resume | None = None
-    flight: FlightRecorder = FlightRecorder()  # noqa: RUF009  frozen
-    on_anomaly: Callable[[Anomaly], object] | None = None
-    tensorboard: str | os.PathLike[str] | None = None
-    together: Together | None = None  # the adapter, where other processes have parts of the tensors
-    left_out: tuple[str, ...] = ()  # instruments that need whole ones then
 
 
 class _Iteration(NamedTuple):
@@ -140,7 +117,6 @@ class Session:
         self._updated = False  # in this iteration
         self._left = False
         self._logged: dict[str, Any] = {}  # since the last iteration
-        self._told_aimless = False
 
     @property
     def _leads(self) -> bool:
@@ -235,7 +211,7 @@ class Session:
             return
         if self._since.step < UNSEEN:
             self._miss()
-        self._aim()
+        self._warn_of_no_score()
         # No update follows: what is due at the first update of an epoch is measured now as well.
         self._move_to(self.moment._replace(epoch_begins=True, ended=True))
         if any(player.at_rest for player in self._agreed.due):
@@ -273,7 +249,7 @@ class Session:
         elif self._gathered != self.moment.step:
             self.checkpoint()
         if self.moment.epoch:  # before, the score may be a number of the epoch
-            self._aim()
+            self._warn_of_no_score()
 
     def checkpoint(self) -> Path | None:
         """Save the weights now; None where another process does."""
@@ -358,7 +334,7 @@ class Session:
             path=path,
             players=self._conductor.players,
             scalars=ledger.scalars.names("step"),
-            forecast=self._forecast(),
+            forecast=ledger.forecast(self._conductor.players, self._since),
             steps=self.moment.step,
             epochs=self.moment.epoch,
             step_time=self.cost.training / max(1, self._since.step),
@@ -373,21 +349,6 @@ class Session:
             flight_norms=len(self._tensors) if self._each_update else 0,
             flight_reads=gradient_bytes(self._facts.tensors) if self._each_update and self._setup.flight.norms else 0,
         )
-
-    def _forecast(self) -> Forecast:
-        """Schedules count updates, scalars come as they come; both as far as a limit leaves them."""
-        ledger, m = self.ledger, self._since
-        pace = m.updates / m.step if m.updates else 1.0
-        rates = {FLIGHT: (0.0, 0.0), PROBE: (0.0, 0.0)}
-        rates |= {p.axis: (pace * p.schedule.rates[0], p.schedule.rates[1]) for p in self._conductor.players}
-        for axis, rows in ledger.offered.items():
-            own = (0.0, rows / max(1, m.epoch)) if axis.startswith("epoch") else (rows / max(1, m.step), 0.0)
-            rates[axis] = max(own, rates.get(axis, own))
-        growths = []
-        for axis, footprint in ledger.footprints.items():
-            (per_step, per_epoch), thin = rates.get(axis, (1.0, 0.0)), ledger.budget.thin.get(axis, 1)
-            growths.append(Growth(per_step / thin, per_epoch / thin, footprint))
-        return Forecast(tuple(growths))
 
     @property
     def _since(self) -> Moment:
@@ -404,24 +365,17 @@ class Session:
 
     def _miss(self) -> None:
         """Warn of a training whose updates pass unseen, or whose iterations do."""
-        if not self._leads:
-            return
-        step, waiting, text = self._since.step, [p for p in self._conductor.players if not p.between], ""
-        seen = UPDATES.get(self._facts.framework, "a torch.optim optimizer of its parameters steps")
-        told = STEPS.get(self._facts.framework, "call it at the end of each iteration of the training loop")
-        if not step and (self._updated or getattr(self._adapter, "unread", False)):
-            text = (
-                "updates of the model were seen but run.step() was never called, so nothing of them is recorded; "
-                + told
-            )
-        elif step and not self._since.updates and waiting and self.watched:
-            text = (
-                f"no update of the model was seen in {step} step{'s' if step > 1 else ''}, so nothing of its "
-                f"gradients and weights is recorded; they are seen where {seen}"
-            )
-        if text:
-            self.note("warning", text)
-            warn(text)
+        updated = self._updated or getattr(self._adapter, "unread", False)
+        wanted = self.watched and any(not p.between for p in self._conductor.players)
+        done, framework = self._since, self._facts.framework
+        text = unseen(framework, steps=done.step, updates=done.updates, updated=updated, wanted=wanted)
+        if text and self._leads:
+            self._warn(text)
+
+    def _warn(self, text: str) -> None:
+        """In the run, and to the user."""
+        self.note("warning", text)
+        warn(text)
 
     @property
     def _anew(self) -> str:
@@ -429,16 +383,9 @@ class Session:
         averages = any(not AVERAGED.keys().isdisjoint(p.instrument.statistics) for p in self._setup.players)
         return "; moving averages begin anew" if averages and self._start.moment.step else ""
 
-    def _aim(self) -> None:
-        """Warn, once, of a best checkpoint that no scalar tells."""
-        best, known = self._checkpointer.rule.best, self.ledger.latest
-        if self._checkpointer.aimless and not self._told_aimless:
-            self._told_aimless = True
-            near = get_close_matches(best, known, n=1)
-            hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known) or 'none'}"
-            text = f"Checkpoints(best={best!r}): no such scalar was given so far, so all checkpoints are kept; {hint}"
-            self.note("warning", text)
-            warn(text)
+    def _warn_of_no_score(self) -> None:
+        if text := self._checkpointer.no_score(self.ledger.latest):
+            self._warn(text)
 
     def _close_epoch(self) -> None:
         """Write what was measured at the last recorded update of the epoch."""
