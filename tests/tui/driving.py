@@ -7,13 +7,23 @@ from collections.abc import Awaitable, Callable
 from dataclasses import fields
 from typing import Any
 
+from textual._context import visible_screen_stack
 from textual.pilot import Pilot
 
 from tui.app import Explorer
+from tui.screens.runs import Runs
 from tui.source import Source
 from tui.state import Place
 
 WIDE, NARROW, HUGE = (120, 40), (80, 24), (200, 50)
+
+
+async def at_rest(*_: float) -> None:
+    """Until no task has anything left to do. Textual's own wait looks every 20 ms whether the process is idle."""
+    loop: Any = asyncio.get_running_loop()
+    await asyncio.sleep(0)
+    while loop._ready:
+        await asyncio.sleep(0)
 
 
 class Driven:
@@ -26,9 +36,15 @@ class Driven:
         """Until everything that was asked for is drawn."""
         for _ in range(3):  # an answer may ask for more
             await self.pilot.pause()
-            while self.app.reading:
-                await asyncio.sleep(0.005)
+            while self.app.reading or self._looking_for_runs:
+                await asyncio.sleep(0.001)
             await self.pilot.pause()
+
+    @property
+    def _looking_for_runs(self) -> bool:
+        """Whether the list of runs has yet to say what there is."""
+        page = self.app.page
+        return isinstance(page, Runs) and not (page._complete or page._records)
 
     async def press(self, *keys: str) -> None:
         """Press keys, each after the one before had its effect."""
@@ -61,7 +77,8 @@ class Driven:
 
     @property
     def frame(self) -> list[Any]:
-        """All cells with their styles."""
+        """All cells with their styles, also those of a screen that shows through a dialog."""
+        visible_screen_stack.set(self.app._background_screens)
         return [list(strip) for strip in self.app.screen._compositor.render_strips()]
 
     @property
@@ -87,16 +104,18 @@ def drive(
     *,
     size: tuple[int, int] = WIDE,
     place: Place | None = None,
+    settled: bool = True,
     **options: Any,
 ) -> Explorer:
-    """Run a test against an explorer on a terminal of that size."""
+    """Run a test against an explorer on a terminal of that size; `settled`: only once all that it asks for is drawn."""
 
     async def run() -> Explorer:
         app = Explorer(source, place=place, **options)
         app.NOTIFICATION_TIMEOUT = 3600  # what was said stays until it was looked at, however slow the machine
         async with app.run_test(size=size, notifications=True) as pilot:
             driven = Driven(app, pilot)
-            await driven.settle()
+            if settled:
+                await driven.settle()
             await test(driven)
         return app
 

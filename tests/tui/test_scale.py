@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -124,8 +125,8 @@ def test_five_hundred_metrics_are_read_at_once() -> None:
 
 def test_a_list_that_is_still_being_read_can_be_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(follow, "FIRST_BATCH", 0.01)
+    monkeypatch.setattr(follow, "SHOWING_SHARE", math.inf)
     gate = threading.Event()
-
     looks = 0
 
     class Slow(FakeSource):
@@ -133,16 +134,16 @@ def test_a_list_that_is_still_being_read_can_be_used(monkeypatch: pytest.MonkeyP
             nonlocal looks
             looks += 1
             for k, record in enumerate(self.records):
+                if k == 699:
+                    time.sleep(2 * follow.FIRST_BATCH)  # so that the first 700 are shown
                 if k == 700:
                     gate.wait(120)
-                    yield replace(record)
-                else:
-                    yield record
+                yield record
 
     source = Slow(records=[FakeRecord(Path(f"runs/run{k}.h5"), f"run{k}") for k in range(1000)])
 
     async def test(driven: Driven) -> None:
-        assert await driven.until(lambda: "runs  looking for more" in driven.text)
+        assert await driven.until(lambda: "700 runs  looking for more" in driven.text)
         await driven.pilot.press("j", "j", "slash")
         await driven.pilot.press("r", "u", "n", "6", "9")
         assert await driven.until(lambda: "run69 " in driven.text and "run1 " not in driven.text)
@@ -155,6 +156,6 @@ def test_a_list_that_is_still_being_read_can_be_used(monkeypatch: pytest.MonkeyP
         assert "looking for more" not in driven.text
 
     try:
-        drive(source, test, place=Place(screen="runs"))
+        drive(source, test, place=Place(screen="runs"), settled=False)
     finally:
         gate.set()
