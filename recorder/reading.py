@@ -148,6 +148,7 @@ class Reading:
     activations: Mapping[str, np.ndarray] = field(default_factory=dict)  # layer -> (sample, unit, ...)
     probes: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)  # probe -> its activations
     outputs: Mapping[str, np.ndarray] = field(default_factory=dict)  # probe -> (sample, ...) the model's predictions
+    failed: Mapping[str, Exception] = field(default_factory=dict)  # probe, "" the default one -> why its pass failed
     raw: Mapping[tuple[Quantity, str], np.ndarray] = field(default_factory=dict)
     scalars: Mapping[str, float] = field(default_factory=dict)
     model: Any = None

@@ -21,11 +21,18 @@ def by_label(optimizer: Any) -> dict[str, Any]:
 
 
 def matching(layers: str | type | Iterable[str | type], known: Mapping[str, Layer]) -> dict[str, Layer]:
-    """The known layers that a name, a glob or a class of `layers` picks, in order; RecordError where one picks none."""
+    """The known layers that a name, a glob or a class of `layers` picks, in order; RecordError where one picks none.
+
+    A class is given as such, which means those derived from it as well, or by its name.
+    """
     chosen: set[str] = set()
     for wanted in [layers] if isinstance(layers, str | type) else layers:
         if isinstance(wanted, str):
-            names = {name for name in known if name == wanted or fnmatchcase(name, wanted)}
+            names = {
+                name
+                for name, layer in known.items()
+                if wanted in (name, type(layer).__name__) or fnmatchcase(name, wanted)
+            }
         else:
             names = {name for name, layer in known.items() if isinstance(layer, wanted)}
         if not names:

@@ -26,7 +26,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         "the probe that the run keeps")  # fmt: skip
     add("--checkpoints", metavar="GLOB", help="files of weights, 'out/*.pth'; default: those of the run")
     add("--steps", nargs="+", metavar="STEP", help="of which checkpoints: 500 1000:5000 last; default: all")
-    add("--layers", nargs="+", metavar="LAYER", help="names or globs of the layers that are probed; default: the run's")
+    add("--layers", nargs="+", metavar="LAYER", help="names, globs or classes (Conv2d) of the layers "
+        "that are probed; default: the run's")  # fmt: skip
     add("--probe", metavar="NAME", help="the probe that is looked at, by name; a name of its own for other data")
     add("--key", metavar="KEY", help="where in a file the weights are, such as ema; default: where they are as a rule")
     add("--step-pattern", metavar="REGEX", help="its first group is the step in a file's name: 'ep(\\d+)'; default: "

@@ -40,12 +40,13 @@ def stored(run: Run, name: str) -> Probe | None:
 def wanted(names: Sequence[str], data: Any, run: Run | None) -> dict[str, Probe]:
     """A probe for each name ("": the default one), from `data` or from the run; RecordError says which has none.
 
-    Of `data` that is a dict of Probes each has its name; anything else is the one that is wanted.
+    Of `data` that is a dict of Probes each has its name, and where the run has none the first is the default one;
+    anything else is the one that is wanted.
     """
     known = recorded(run)
-    default = next(iter(known), DEFAULT)
-    names = [name or default for name in names]
     given = {} if data is None else named(made(data, "data"))
+    default = next(iter(known or given), DEFAULT)
+    names = [name or default for name in names]
     if data is not None and not _is_several(given):
         asked = [name for name in names if name != AUGMENTATIONS] or [default]
         if len(asked) > 1:
@@ -61,7 +62,7 @@ def wanted(names: Sequence[str], data: Any, run: Run | None) -> dict[str, Probe]
         if probe is None:
             raise RecordError(_missing(name, given, known, run))
         found[name] = probe
-    return found
+    return dict(sorted(found.items(), key=lambda one: one[0] != default))  # the default one first, as where it is live
 
 
 def placed(facts: Facts, run: Run | None) -> Facts:

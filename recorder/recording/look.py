@@ -23,16 +23,25 @@ def wanted_by(due: Sequence[Player]) -> Wanted:
 
 
 def looked(adapter: Adapter, wanted: Wanted, *, default: str) -> dict[str, Any]:
-    """The fields of a Reading that are wanted: one forward pass of each probe that somebody looks at, the model."""
+    """The fields of a Reading that are wanted: one forward pass of each probe that somebody looks at, the model.
+
+    `default` is the name of the default probe, which need not be the adapter's first one. A pass that fails leaves the
+    others alone: only who looks at that probe is told.
+    """
     seen: dict[str, Any] = {}
     if wanted.probes:
         probes: dict[str, Mapping[str, Any]] = {}
         outputs: dict[str, Any] = {}
+        failed: dict[str, Exception] = {}
         for name in wanted.probes:
-            found = adapter.probe(name)
+            try:
+                found = adapter.probe(name or default)
+            except Exception as problem:
+                failed[name] = problem
+                continue
             probes[name or default] = found.activations
             outputs |= {"/".join(filter(None, (name or default, m))): x for m, x in found.outputs.items()}
-        seen = {"activations": probes.get(default, {}), "probes": probes, "outputs": outputs}
+        seen = {"activations": probes.get(default, {}), "probes": probes, "outputs": outputs, "failed": failed}
     if Need.MODEL in wanted.needs:
         seen["model"] = adapter.model()
     return seen

@@ -55,7 +55,9 @@ class Player:
         return suffixed(self.instrument.name, self.suffix)
 
     def measure(self, reading: Reading) -> Mapping[str, Any]:
-        """A row of its series; InstrumentError where it is not what was declared."""
+        """A row of its series; InstrumentError where it is not what was declared, and why its probe's pass failed."""
+        if self.probe in reading.failed and Need.PROBE in self.instrument.needs:
+            raise reading.failed[self.probe]
         values = self.instrument.measure(reading.seen_by(self.probe))
         if self.suffix:
             values = {suffixed(name, self.suffix): value for name, value in values.items()}

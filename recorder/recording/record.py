@@ -73,7 +73,7 @@ def record(
     probe        a batch whose activations are looked at, in eval mode and without a trace in the model: what the model
                  takes, (inputs, labels), a Probe(...) that says more of it, or several by name: {"digits": Probe(...)}
     instruments  presets ("light", "dynamics", "full"), names, instruments, or schedules around them, or a list of these
-    layers       names, globs or classes of the layers that are probed; None: all that compute
+    layers       names, globs or classes (nn.Conv2d, "Conv2d") of the layers that are probed; None: all that compute
     checkpoints  when weights are saved: Checkpoints(every=500), Checkpoints(every=each_epoch, best="val_accuracy")
     meta         your settings (dict, Namespace, dataclass, OmegaConf), kept with the run
     max_size     bytes ("2GB") that the run may take on disk, checkpoints apart; schedules are thinned to stay below

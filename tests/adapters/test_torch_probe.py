@@ -195,13 +195,13 @@ def test_labels_behind_the_inputs_are_known():
 
 
 class Answers(nn.Module):
-    """As transformers do: a loss before the predictions, in a dict."""
+    """As transformers do: nothing is required, and a loss comes before the predictions, in a dict."""
 
     def __init__(self):
         super().__init__()
         self.linear = nn.Linear(2, 3)
 
-    def forward(self, x, labels=None):
+    def forward(self, x=None, labels=None):
         found = self.linear(x)
         return {"loss": found.mean(), "tokens": x[:, 0].long(), "logits": found, "hidden": (x, x)}
 
@@ -210,6 +210,7 @@ def test_the_prediction_is_the_first_row_of_numbers_for_each_sample():
     model = Answers()
     found = TorchAdapter(model, probe=X).probe().outputs
     np.testing.assert_array_equal(found[""], model.linear(X).detach())
+    assert TorchAdapter(model, probe=(X, LABELS)).facts().probes["probe"].labels == (0.0,) * 6
     models = {"G": nn.Linear(2, 4), "D": nn.Linear(4, 1)}
     adapter = TorchAdapter(models, probe={"G": X, "D": torch.ones(3, 4)})
     assert {name: x.shape for name, x in adapter.probe().outputs.items()} == {"G": (6, 4), "D": (3, 1)}
@@ -268,6 +269,7 @@ def test_a_probe_for_models_that_there_are_not():
         (["conv1"], ["conv1"]),
         (["conv*", "head.1"], ["conv1", "conv2", "head.1"]),
         ([nn.Linear, nn.BatchNorm2d], ["bn1", "head.0"]),
+        (["Linear", "BatchNorm2d"], ["bn1", "head.0"]),
         (["head"], ["head"]),
         (["dropout"], ["dropout"]),
         (["Residual"], ["Residual"]),

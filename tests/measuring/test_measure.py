@@ -183,6 +183,40 @@ def test_an_instrument_that_fails_somewhere_goes_on_and_others_do_not_suffer(run
     assert "ValueError: not today" in said
 
 
+def test_where_the_pass_of_one_probe_fails_others_are_measured(tmp_path: Path) -> None:
+    asked = {"a": recorder.Probe(SAMPLES), "b": recorder.Probe(other_data())}
+    run = train(tmp_path / "two.h5", probe=asked)
+    refused = torch.load(tmp_path / "two.d" / "checkpoints" / "step-000015.pth", weights_only=True)["fc2.weight"]
+
+    class Picky(Net):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if len(x) == 10 and torch.equal(self.fc2.weight, refused):
+                raise ValueError("not these")
+            return super().forward(x)
+
+    found = measure(run, ["effective_dimension@b", "activation_histogram"], model=Picky)
+    assert found["activation_histogram"].step.tolist() == [5, 10, 15, 20]
+    assert found["effective_dimension@b"].step.tolist() == [5, 10, 20]
+    with open_run(run) as whole:
+        (said,) = [e.text for e in whole.events if e.kind == "warning"]
+    assert said.startswith("effective_dimension@b was not measured: probe: Picky failed on (10, 6): ValueError: not")
+
+
+def test_whoever_is_named_first_looks_at_the_default_probe_where_it_says_nothing_else(tmp_path: Path) -> None:
+    asked = {"a": recorder.Probe(SAMPLES), "b": recorder.Probe(SAMPLES.flip(1))}  # as many samples
+    run = train(tmp_path / "two.h5", probe=asked)
+    found = measure(run, ["effective_dimension@b", "effective_dimension"], model=Net)
+    with open_run(train(tmp_path / "one.h5", each=20)) as alone:
+        for step in (10, 20):
+            assert same(
+                alone.row("effective_dimension", step, "fc1")[1],
+                found["effective_dimension"].item("fc1").values[[0, 5, 10, 15, 20].index(step)],
+            )
+    pattern = f"{run.with_suffix('.d')}/checkpoints/*.pth"
+    made = measure(tmp_path / "made.h5", "effective_dimension", model=Net, data=asked, checkpoints=pattern)
+    assert same(made["effective_dimension"].values, found["effective_dimension"].values[1:])
+
+
 def test_a_living_recording_is_not_disturbed(tmp_path: Path) -> None:
     writer = RunWriter(tmp_path / "live.h5", meta={})
     try:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
@@ -140,6 +142,39 @@ def test_only_those_probes_are_passed_that_somebody_looks_at(tmp_path):
     alone = Predictions("noise")
     train(tmp_path / "s.h5", instruments=[each_epoch(alone)])
     assert alone.seen == [{"noise"}] * 3
+
+
+class Breaking(nn.Module):
+    """Refuses one size of batch from some moment on."""
+
+    def __init__(self):
+        super().__init__()
+        self.inner, self.refused = network(), 0
+
+    def forward(self, x):
+        if len(x) == self.refused:
+            raise ValueError("on purpose")
+        return self.inner(x)
+
+
+@pytest.mark.parametrize(("samples", "whole"), [(7, "@noise"), (5, "")])  # of the probe that is refused
+def test_where_the_pass_of_one_probe_fails_others_are_measured(tmp_path, samples, whole):
+    model = Breaking()
+    names = ["activation_statistics", "activation_statistics@noise"]
+    with record(model, tmp_path / "r.h5", probe=probes(), instruments=[each_epoch(n) for n in names], progress=False,
+                flight_recorder=0) as run:  # fmt: skip
+        for epoch in range(3):
+            model.refused = samples if epoch else 0
+            run.step(loss=0.0)
+            with pytest.warns(UserWarning, match="failed at step") if epoch == 1 else nullcontext():
+                run.epoch()
+    found = open_run(tmp_path / "r.h5")
+    failed = "" if whole else "@noise"
+    assert np.isfinite(found[f"activation_mean{whole}"].values).all(axis=1).tolist() == [True] * 4
+    assert np.isfinite(found[f"activation_mean{failed}"].values).any(axis=1).tolist() == [True, True, False, False]
+    (said,) = [event.text for event in found.events if event.kind == "off"]
+    assert said.startswith(f"activation_statistics{failed} failed at step 2 and is switched off")
+    assert "probe: Breaking failed on" in said
 
 
 def test_the_default_probe_by_its_name_is_the_default_one(tmp_path):
