@@ -115,6 +115,7 @@ class Probe:
         self.image = (image,) if isinstance(image, int) else tuple(image)
         self.store = store
         self.augmentations: tuple[Augmentation, ...] = ()  # one a sample, or none
+        self.dtypes: Mapping[str, str] = {}  # input -> as the model takes it, where it is given otherwise: bfloat16
 
     @classmethod
     def augmented(
@@ -202,7 +203,7 @@ def augmented(
         {name: made} if name else made, labels=[facts.labels[one.sample] for one in how] if facts.labels else None,
         classes=facts.classes, mean=probe.mean, std=probe.std, image=(picture.height, picture.width), store=probe.store,
     )  # fmt: skip
-    copies.augmentations = how
+    copies.augmentations, copies.dtypes = how, probe.dtypes
     return copies
 
 

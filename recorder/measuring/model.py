@@ -10,6 +10,7 @@ from recorder.measuring.factory import imported, made
 from recorder.runfile.reader import Run
 
 FRAMEWORKS = ("torch", "keras", "tensorflow")
+CASTS = {"bfloat16": "bfloat16", "float16": "half", "float64": "double"}  # dtype -> what casts a torch.nn.Module
 GIVE = "give --model package.module:factory, a function of no arguments that makes the model"
 
 
@@ -26,8 +27,8 @@ def model_of(given: Any, run: Run | None) -> Any:
     if why := cannot_make(path):
         raise RecordError(f"model: {why}; {GIVE}")
     if isinstance(path, Mapping):
-        return {name: _new(one) for name, one in path.items()}
-    return _new(str(path))
+        return {name: _typed(_new(one), run) for name, one in path.items()}
+    return _typed(_new(str(path)), run)
 
 
 def cannot_make(path: Any) -> str:
@@ -55,6 +56,13 @@ def _new(path: str) -> Any:
         return made(found, "model")
     except RecordError as error:
         raise RecordError(f"{error}. That is what the run recorded; {GIVE}") from None
+
+
+def _typed(model: Any, run: Run) -> Any:
+    """A PyTorch model in the one dtype that all its weights were recorded in: a class makes its models in float32."""
+    dtypes = {str(tensor.get("dtype")) for tensor in run.meta.get("tensors", ())}
+    cast = getattr(model, CASTS.get(dtypes.pop(), ""), None) if len(dtypes) == 1 else None
+    return cast() if callable(cast) else model
 
 
 def _is_model(one: Any) -> bool:

@@ -33,7 +33,7 @@ def stored(run: Run, name: str) -> Probe | None:
         _grouped(kept), labels=list(facts.labels) or None, classes=facts.classes, mean=facts.mean or None,
         std=facts.std or None, image=(facts.picture.height, facts.picture.width) if facts.picture else (),
     )  # fmt: skip
-    probe.augmentations = facts.augmentations
+    probe.augmentations, probe.dtypes = facts.augmentations, facts.dtypes
     return probe
 
 

@@ -186,6 +186,45 @@ def test_forms_of_a_probe(model, probe):
     assert adapter.probe().activations
 
 
+class TakesDict(nn.Module):
+    def forward(self, batch, scale=1.0):
+        return batch["x"] * batch["y"] * scale
+
+
+class TakesNamed(nn.Module):
+    def forward(self, x, y=None):
+        return x * y
+
+
+@pytest.mark.parametrize("model", [TakesDict, TakesNamed])
+@pytest.mark.parametrize("labels", [False, True])
+def test_several_inputs_in_a_dict(model, labels):
+    batch = {"x": X, "y": 2 * X}
+    adapter = TorchAdapter(model(), probe=(batch, LABELS) if labels else batch)
+    np.testing.assert_array_equal(adapter.probe().outputs[""], 2 * X * X)
+    assert adapter.facts().probes["probe"].labels == ((0.0,) * 6 if labels else ())
+    assert list(adapter.inputs("probe")) == ["x", "y"]
+
+
+class Draws(nn.Module):
+    """Draws from generators of its own, in evaluation too."""
+
+    def __init__(self):
+        super().__init__()
+        self.generator, self.numbers, self.plain = torch.Generator(), np.random.default_rng(0), random.Random(0)
+
+    def forward(self, x):
+        return x + torch.rand(1, generator=self.generator) + self.numbers.random() + self.plain.random()
+
+
+def test_generators_of_the_models_own_are_where_they_were():
+    watched, alone = Draws(), Draws()
+    alone(X)
+    watched(X)
+    TorchAdapter(watched, probe=X).probe()
+    np.testing.assert_array_equal(watched(X), alone(X))
+
+
 def test_labels_behind_the_inputs_are_known():
     for probe in ((X, LABELS), [X, LABELS], Probe((X, LABELS)), Probe(X, labels=LABELS)):
         assert TorchAdapter(nn.Linear(2, 1), probe=probe).facts().probes["probe"].labels == (0.0,) * 6

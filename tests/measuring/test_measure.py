@@ -257,6 +257,24 @@ def test_the_class_that_the_run_recorded_is_made_again(run: Path) -> None:
     assert measure(run, "weight_norm")["weight_norm"].step.tolist() == [5, 10, 15, 20]
 
 
+def test_a_network_and_a_probe_in_bfloat16_are_measured_in_it(tmp_path: Path) -> None:
+    net, x = Net().bfloat16(), SAMPLES.bfloat16()
+    names, checkpoints = ["effective_dimension", "probe_activations"], recorder.Checkpoints(every=1)
+    with recorder.record(
+        net, tmp_path / "b.h5", probe=x, instruments=["effective_dimension"], checkpoints=checkpoints, progress=False
+    ) as live:
+        net.fc1.weight.data.mul_(2)
+        live.step(loss=0.0)
+        live.event("note", "the network is as it is at the checkpoint")
+    found = measure(tmp_path / "b.h5", names)
+    with open_run(tmp_path / "b.h5") as run:
+        assert found["probe_activation"].item("fc2").step.tolist() == [1]
+        net.eval()
+        with torch.no_grad():
+            assert same(found["probe_activation"].item("fc2").values[0], net(x).float())
+        assert run.meta["probes"]["probe"]["dtypes"] == {"": "bfloat16"}
+
+
 def test_a_run_that_was_made_of_checkpoints_needs_nothing_more_the_next_time(run: Path, tmp_path: Path) -> None:
     made, pattern = tmp_path / "made.h5", f"{run.with_suffix('.d')}/checkpoints/*.pth"
     with pytest.raises(RecordError, match="there is no run; to make one, give --checkpoints"):

@@ -12,7 +12,8 @@ import random
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -43,15 +44,16 @@ Watcher = Callable[[nn.Module, Any, Any], None]
 class ProbePass:
     """One probe, the layers that are watched while it passes, and what is known of it.
 
-    `probe` is, for one model, a tensor; a tuple of the inputs that `forward` requires, which labels may follow; or a
-    dict of keyword arguments; or a `recorder.Probe` of these. For a dict of models it is a dict {model name: such a
-    probe}; where no key is a model's name, its values go to the first model, in order. `layers` are names, globs over
-    names, or module classes; None means every leaf but dropout, identity and flatten.
+    `probe` is, for one model, a tensor; a tuple of the inputs that `forward` requires, which labels may follow; a dict
+    of keyword arguments, or of what `forward` takes as its only argument, and (dict, labels); or a `recorder.Probe` of
+    these. For a dict of models it is a dict {model name: such a probe}; where no key is a model's name, its values go
+    to the first model, in order. `layers` are names, globs over names, or module classes; None means every leaf but
+    dropout, identity and flatten.
     """
 
     def __init__(self, models: Models, probe: Any, layers: Layers = None) -> None:
         self.given = probe if isinstance(probe, Probe) else Probe(probe)
-        self.calls = _calls(models, self.given.inputs)
+        self.calls = [call.typed(self.given.dtypes) for call in _calls(models, self.given.inputs)]
         dtypes = {name: str(x.dtype).removeprefix("torch.") for name, x in self._tensors.items()}
         self.facts = described(self.given, self.inputs, labels=self.calls[0].labels, dtypes=dtypes)
         self.samples = self.facts.samples
@@ -141,11 +143,23 @@ class Call:
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
     labels: Any = None  # what followed the inputs
+    as_one: bool = False  # `kwargs` is the model's only argument, a dict
 
     def __call__(self) -> Any:
         owned = next(itertools.chain(self.model.parameters(), self.model.buffers()), None)
         device = torch.device("cpu") if owned is None else owned.device
-        return self.model(*_moved(self.args, device), **_moved(dict(self.kwargs), device))
+        args, kwargs = _moved(self.args, device), _moved(dict(self.kwargs), device)
+        return self.model(kwargs) if self.as_one else self.model(*args, **kwargs)
+
+    def typed(self, dtypes: Mapping[str, str]) -> Call:
+        """With the inputs as the model takes them, of which a run keeps some in other dtypes; others as they are."""
+
+        def told(key: str, x: Any) -> Any:
+            dtype = getattr(torch, dtypes.get(self._named(key), ""), None)
+            return x.to(dtype) if isinstance(x, torch.Tensor) and isinstance(dtype, torch.dtype) else x
+
+        args = tuple(told(str(k), x) for k, x in enumerate(self.args))
+        return replace(self, args=args, kwargs={key: told(key, x) for key, x in self.kwargs.items()})
 
     @property
     def tensors(self) -> dict[str, torch.Tensor]:
@@ -154,9 +168,7 @@ class Call:
         found = {name: x for name, x in given.items() if isinstance(x, torch.Tensor) and x.ndim > 0}
         if not found:
             raise RecordError(f"probe: {type(self.model).__name__} gets no tensor with a sample dimension: {self}")
-        if list(given) == ["0"]:
-            return {self.name: found["0"]}
-        return {f"{self.name}/{name}" if self.name else name: x for name, x in found.items()}
+        return {self._named(key): x for key, x in found.items()}
 
     @property
     def whole(self) -> bool:
@@ -169,6 +181,12 @@ class Call:
     def samples(self) -> int:
         """Length of the first tensor."""
         return len(next(iter(self.tensors.values())))
+
+    def _named(self, key: str) -> str:
+        """An input's name: that of the model, of the input, or both."""
+        if len(self.args) == 1 and not self.kwargs:
+            return self.name
+        return f"{self.name}/{key}" if self.name else key
 
     def __str__(self) -> str:
         def shape(x: Any) -> str:
@@ -195,15 +213,29 @@ def _calls(models: Models, probe: Any) -> list[Call]:
 
 
 def _call(name: str, model: nn.Module, probe: Any) -> Call:
-    if isinstance(probe, Mapping):
-        return Call(name, model, (), {str(key): _fixed(value) for key, value in probe.items()})
-    args = tuple(_fixed(x) for x in probe) if isinstance(probe, tuple | list) else (_fixed(probe),)
-    kinds = [p for p in inspect.signature(model.forward).parameters.values() if p.kind is not p.KEYWORD_ONLY]
+    takes = inspect.signature(model.forward)
+    kinds = [p for p in takes.parameters.values() if p.kind is not p.KEYWORD_ONLY]
     required = sum(p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD) for p in kinds)
     takes_any = any(p.kind is p.VAR_POSITIONAL for p in kinds)
-    if not takes_any and len(args) == required + 1:
+    labels = None
+    if isinstance(probe, tuple | list) and len(probe) == 2 and isinstance(probe[0], Mapping) and required < 2:
+        probe, labels = probe
+    if isinstance(probe, Mapping):
+        named = {str(key): _fixed(value) for key, value in probe.items()}
+        return Call(name, model, (), named, labels, as_one=required == 1 and not _fits(takes, named))
+    args = tuple(_fixed(x) for x in probe) if isinstance(probe, tuple | list) else (_fixed(probe),)
+    if not takes_any and len(args) == max(required, 1) + 1:  # those of transformers require none
         return Call(name, model, args[:-1], {}, args[-1])
     return Call(name, model, args, {})
+
+
+def _fits(takes: inspect.Signature, named: Mapping[str, Any]) -> bool:
+    """Whether these are keyword arguments of a function of this signature."""
+    try:
+        takes.bind(**named)
+    except TypeError:
+        return False
+    return True
 
 
 def _fixed(value: Any) -> Any:
@@ -251,7 +283,8 @@ def _prediction(output: Any, samples: int) -> torch.Tensor | None:
 def untouched(model: nn.Module) -> Iterator[None]:
     """Eval mode inside; outside, modes, buffers, shards and random states are what they were, also after an exception.
 
-    `training` is set on each module, not by `eval()`, which a user's module may override to do more (merge weights).
+    Random states are the global ones, and those of generators that modules have as attributes. `training` is set on
+    each module, not by `eval()`, which a user's module may override to do more (merge weights).
     """
     modules = list(model.modules())
     modes = [m.training for m in modules]
@@ -259,6 +292,7 @@ def untouched(model: nn.Module) -> Iterator[None]:
     numbers = [(b, _version(b), b.clone()) for buffers in registered for b in buffers.values() if b is not None]
     cpu, numpy_state, python_state = torch.get_rng_state(), np.random.get_state(), random.getstate()  # noqa: NPY002
     cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    generators = [partial(set_state, state) for m in modules for state, set_state in _own_states(m)]
     try:
         for m in modules:
             m.training = False
@@ -278,6 +312,19 @@ def untouched(model: nn.Module) -> Iterator[None]:
         random.setstate(python_state)
         if cuda:
             torch.cuda.set_rng_state_all(cuda)
+        for put_back in generators:
+            put_back()
+
+
+def _own_states(module: nn.Module) -> Iterator[tuple[Any, Callable[[Any], object]]]:
+    """The states of the generators that are attributes of a module, each with what puts it back."""
+    for one in vars(module).values():
+        if isinstance(one, torch.Generator):
+            yield one.get_state(), one.set_state
+        elif isinstance(one, np.random.Generator):
+            yield one.bit_generator.state, partial(setattr, one.bit_generator, "state")
+        elif isinstance(one, random.Random):
+            yield one.getstate(), one.setstate
 
 
 def _version(tensor: torch.Tensor) -> int | None:
