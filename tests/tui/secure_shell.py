@@ -34,7 +34,7 @@ class Server:
 
 @contextlib.contextmanager
 def served(folder: Path) -> Iterator[Server]:
-    """A server on a free port; a client of which nothing is heard for ten seconds is given up."""
+    """A server on a free port; a client of which nothing is heard for some seconds is given up."""
     sshd = shutil.which("sshd", path=f"{os.environ.get('PATH', '')}:/usr/sbin:/usr/local/sbin")
     assert sshd is not None, HOW
     assert shutil.which("ssh") is not None, HOW
@@ -48,7 +48,7 @@ def served(folder: Path) -> Iterator[Server]:
     settings = {
         "Port": port, "ListenAddress": "127.0.0.1", "HostKey": folder / "host", "PidFile": "none", "UsePAM": "no",
         "AuthorizedKeysFile": folder / "user.pub", "StrictModes": "no", "PermitRootLogin": "yes",
-        "ClientAliveInterval": 3, "ClientAliveCountMax": 3,
+        "ClientAliveInterval": 1, "ClientAliveCountMax": 3,
     }  # fmt: skip
     options = [word for name, value in settings.items() for word in ("-o", f"{name}={value}")]
     with (folder / "sshd.log").open("wb") as log:

@@ -105,7 +105,7 @@ def test_a_terminal_that_takes_no_bytes_does_not_keep_it(run: Path, tmp_path: Pa
         before = termios.tcgetattr(t.fd)
         go_somewhere(t)
         its_side = os.open(f"/proc/{t.pid}/fd/1", os.O_WRONLY | os.O_NOCTTY)
-        while select.select([], [its_side], [], 2.0)[1]:  # each answer is some kilobytes, which nobody reads
+        while select.select([], [its_side], [], 0.5)[1]:  # each answer is some kilobytes, which nobody reads
             t.press("23")
             time.sleep(0.05)
         os.close(its_side)
