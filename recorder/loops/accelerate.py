@@ -36,6 +36,11 @@ def record(accelerator: Any, model: Any, path: str | os.PathLike[str], **options
     Raises:
         RecordError: as `recorder.record`; and where the updates are not made by optimizers of torch.
     """
+    if not hasattr(accelerator, "distributed_type"):
+        raise RecordError(
+            f"record: expected an Accelerator first, got {type(accelerator).__name__}: record(accelerator, model, "
+            '"runs/x.h5"), after accelerator.prepare(...)'
+        )
     kind = getattr(accelerator.distributed_type, "name", str(accelerator.distributed_type))
     if kind in ELSEWHERE:
         raise RecordError(

@@ -14,11 +14,13 @@ from dataclasses import dataclass
 from functools import partial
 from inspect import signature
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
-from recorder.errors import RecordError
+from recorder.errors import RecordError, RunExistsError
 from recorder.recording.record import Recording, record
 from recorder.recording.resume import is_folder
+from recorder.recording.warning import warn
 
 KNOWN = {"optimizer", "resume", "step", "epoch"}  # options of `record` whose values the framework tells
 ARGUMENTS = {"self", "samples", "batch"}  # of `Recording.step`: no names of numbers
@@ -36,10 +38,16 @@ class Training:
     """The recordings of the trainings that one callback sees, one after another.
 
     An epoch is closed when the next one begins or the training ends, since frameworks validate after its last step, and
-    one of them after saying that it has ended. Numbers that come between are numbers of the epoch.
+    one of them after saying that it has ended. Numbers that come between are numbers of the epoch. So it is with a step
+    where a framework says that it has ended before it tells its numbers.
     """
 
     def __init__(self, path: str | os.PathLike[str], options: Mapping[str, Any]) -> None:
+        if not isinstance(path, str | os.PathLike):
+            raise RecordError(
+                f'Record: expected the path of the run, "runs/x.h5" or "runs/", got {type(path).__name__}; the trainer '
+                "tells the model"
+            )
         if told := sorted(KNOWN & options.keys()):
             raise RecordError(f"Record({told[0]}=...): the trainer knows this and tells it; leave it out")
         try:
@@ -52,6 +60,7 @@ class Training:
         self._open = False
         self._model: Any = lambda: None  # a reference to the one that it recorded
         self._before = 0
+        self._of_step = False  # whether a step has ended that is not closed yet
         self._of_epoch: dict[str, Any] | None = None  # the numbers of an epoch that has ended and is not closed yet
 
     def anew(self, callback: type) -> tuple[partial, tuple[()]]:
@@ -90,7 +99,13 @@ class Training:
         run = record(model, path, **options)
         if dry:
             return
-        self._run, self._open, self._of_epoch = run.__enter__(), True, None
+        try:
+            self._run = run.__enter__()
+        except RunExistsError as problem:
+            raise RunExistsError(
+                f"{problem}. Here a checkpoint of the trainer takes the place of resume=True"
+            ) from None
+        self._open, self._of_step, self._of_epoch = True, False, None
         self._model = weakref.ref(model)
 
     @property
@@ -102,6 +117,7 @@ class Training:
         """The training ended, or was ended by an exception; nothing where none is recorded."""
         if not self._open or self._run is None:
             return
+        self.close_step()
         self._close_epoch()
         self._open = False
         self._run.__exit__(None if problem is None else type(problem), problem, getattr(problem, "__traceback__", None))
@@ -117,19 +133,45 @@ class Training:
         if self._open and self._run is not None:
             self._run.step(samples=samples, **_named(numbers))
 
+    def step_ends(self) -> None:
+        """An iteration ended; its numbers may still come."""
+        self._of_step = self._open
+
     def log(self, numbers: Mapping[str, Any]) -> None:
-        """Numbers came between two steps: those of the epoch, if one has just ended."""
+        """Numbers came between two steps: of the one that has just ended where the loss is among them, or of the epoch
+        that has just ended, otherwise of the network as it is now.
+        """
+        if self._of_step and "loss" in numbers:
+            self.close_step(numbers)
+            return
+        self.close_step()
         if self._of_epoch is not None:
             self._of_epoch |= numbers
         elif self._open and self._run is not None and numbers:
             self._run.log(**_named(numbers))
 
+    def close_step(self, numbers: Mapping[str, Any] = MappingProxyType({})) -> None:
+        """No more numbers come of a step that has ended, if one has."""
+        if self._of_step:
+            self._of_step = False
+            self.step(numbers)
+
     def epoch_begins(self) -> None:
+        """An epoch begins: no more numbers come of the one before."""
+        self.close_step()
         self._close_epoch()
 
     def epoch_ends(self) -> None:
+        """An epoch ended; its numbers may still come."""
+        self.close_step()
         if self._open:
             self._of_epoch = {}
+
+    def note(self, text: str) -> None:
+        """Say something of the run that begins, in it and to the user."""
+        if self._open and self._run is not None:
+            self._run.event("note", text)
+            warn(text)
 
     def _close_epoch(self) -> None:
         numbers, self._of_epoch = self._of_epoch, None

@@ -37,7 +37,6 @@ class Record(TrainerCallback):  # type: ignore[misc]  # transformers is not look
 
     def __init__(self, path: str | os.PathLike[str], **options: Any) -> None:
         self._training = Training(path, options)
-        self._step_ended = False  # and its numbers may still come
 
     def __reduce__(self) -> tuple[Any, ...]:
         return self._training.anew(type(self))
@@ -46,7 +45,6 @@ class Record(TrainerCallback):  # type: ignore[misc]  # transformers is not look
 
     def on_train_begin(self, args: Any, state: Any, control: Any, model: Any = None, **rest: Any) -> None:  # noqa: ARG002
         kept = state.stateful_callbacks.get(KEY)  # only where a checkpoint was loaded
-        self._step_ended = False
         self._training.begin(
             model,
             done=state.global_step,
@@ -57,42 +55,35 @@ class Record(TrainerCallback):  # type: ignore[misc]  # transformers is not look
         weakref.finalize(self, _left, self._training)
         if (mark := self._training.mark) is not None:
             state.stateful_callbacks[KEY] = {"args": {}, "attributes": asdict(mark)}
+        if args.logging_strategy == "steps" and state.logging_steps > state.max_steps and state.is_world_process_zero:
+            self._training.note(
+                f"the trainer tells the loss every {state.logging_steps:g} steps, and this training has "
+                f"{state.max_steps}: the run has none of its steps; TrainingArguments(logging_steps=1) gives each"
+            )
 
     def on_epoch_begin(self, *told: Any, **rest: Any) -> None:  # noqa: ARG002
-        self._end_step()
         self._training.epoch_begins()
 
+    def on_step_begin(self, *told: Any, **rest: Any) -> None:  # noqa: ARG002
+        self._training.close_step()
+
     def on_step_end(self, *told: Any, **rest: Any) -> None:  # noqa: ARG002
-        self._step_ended = True
+        self._training.step_ends()
 
     def on_log(self, args: Any, state: Any, control: Any, logs: Mapping[str, Any] | None = None, **rest: Any) -> None:  # noqa: ARG002
-        numbers = {name: value for name, value in (logs or {}).items() if name not in APART}
-        if "loss" in numbers and self._step_ended:
-            self._end_step(numbers)
-        else:
-            self._end_step()
-            self._training.log(numbers)
+        self._training.log({name: value for name, value in (logs or {}).items() if name not in APART})
 
     def on_prediction_step(self, *told: Any, **rest: Any) -> None:  # noqa: ARG002
-        self._end_step()  # an evaluation is not a part of it
+        self._training.close_step()  # an evaluation is not a part of it
 
     def on_save(self, *told: Any, **rest: Any) -> None:  # noqa: ARG002
-        self._end_step()
-
-    def on_step_begin(self, *told: Any, **rest: Any) -> None:  # noqa: ARG002
-        self._end_step()
+        self._training.close_step()
 
     def on_epoch_end(self, *told: Any, **rest: Any) -> None:  # noqa: ARG002
-        self._end_step()
         self._training.epoch_ends()
 
     def on_train_end(self, *told: Any, **rest: Any) -> None:  # noqa: ARG002
         self._training.end()
-
-    def _end_step(self, numbers: Mapping[str, Any] | None = None) -> None:
-        if self._step_ended:
-            self._step_ended = False
-            self._training.step(numbers or {})
 
     # -- a training that is left by an exception
 
