@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterator, Mapping
-from dataclasses import replace
 from pathlib import Path
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
@@ -26,14 +25,14 @@ from recorder.adapters.rows import Rows, merged
 from recorder.adapters.torch import shards, weights
 from recorder.adapters.torch.cuda import CudaPass, later
 from recorder.adapters.torch.host import HostPass, Members, Pass, host_view
-from recorder.adapters.torch.names import named_models, named_modules
+from recorder.adapters.torch.names import named_models
 from recorder.adapters.torch.optimizers import Optimizers, dtype_name
-from recorder.adapters.torch.probe import Layers, ProbePass
+from recorder.adapters.torch.probe import Layers
+from recorder.adapters.torch.probes import Probes
 from recorder.adapters.torch.taps import clipping, scaled_step
 from recorder.analysis import statistics
 from recorder.number import as_float
-from recorder.probe import AUGMENTATIONS, augmented, named
-from recorder.reading import Collected, Facts, LayerFacts, Plan, Probed, ProbeFacts, Statistic, TensorFacts
+from recorder.reading import Collected, Facts, Plan, Probed, ProbeFacts, Statistic, TensorFacts
 
 if TYPE_CHECKING:
     from recorder.adapters.torch.sharded import Sharded
@@ -56,14 +55,11 @@ class TorchAdapter:
         for one in self._models.values():
             shards.refuse_flat(one)
         self._optimizers = Optimizers(self._models, optimizer)
-        self._layers = layers
-        self._probes = {name: ProbePass(self._models, one, layers) for name, one in named(probe).items()}
+        self._probes = Probes(self._models, probe, layers)
         self._names = tuple(self._optimizers.parameters)
         self._owners = {id(p): name for name, m in self._models.items() for p in m.parameters()}
         self.lag = int(any(p.is_cuda for p in self._optimizers.parameters.values()))
         self.processes = shards.processes(self._optimizers.parameters.values())  # that have parts of them; 0: no parts
-        self._facts: Facts | None = None
-        self._limits: tuple[str, ...] = ()  # of the probes
         self._plan: Callable[[], Plan] = Plan
         self._hook: Any = None
         self._last: WeakKeyDictionary[Optimizer, Any] = WeakKeyDictionary()  # our hook behind an optimizer's own
@@ -90,49 +86,31 @@ class TorchAdapter:
     # -- before the first step ------------------------------------------------------------------------------------
 
     def facts(self) -> Facts:
-        if self._facts is None:
-            parameters, probes = self._optimizers.parameters, self._probe_facts()
-            default = next(iter(probes.values()), None)
-            self._facts = Facts(
-                framework="torch",
-                tensors=tuple(
-                    TensorFacts(name, tuple(p.shape), dtype_name(p), name.rpartition(".")[0], p.requires_grad)
-                    for name, p in parameters.items()
-                ),
-                layers=() if default is None else default.layers,
-                probe_samples=0 if default is None else default.samples,
-                gradient_point=GRADIENT_POINT,
-                device=", ".join(dict.fromkeys(str(p.device) for p in parameters.values())),
-                probes=probes,
-            )
-        return self._facts
-
-    def _probe_facts(self) -> dict[str, ProbeFacts]:
-        """Each probe with the layers that answer to it."""
-        found, modules, limits = {}, dict(named_modules(self._models)), dict[str, None]()
-        for name, one in self._probes.items():
-            answers, outputs = one.run()
-            limits.update(dict.fromkeys(one.notes))
-            layers = tuple(LayerFacts(key, _kind(modules, key), tuple(x.shape[1:])) for key, x in answers.items())
-            shapes = {model: tuple(x.shape[1:]) for model, x in outputs.items()}
-            found[name] = replace(one.facts, layers=layers, outputs=shapes)
-        self._limits = tuple(limits)
-        return found
+        parameters, probes = self._optimizers.parameters, dict(self._probes.facts())
+        default = next(iter(probes.values()), ProbeFacts(0))
+        return Facts(
+            framework="torch",
+            tensors=tuple(
+                TensorFacts(name, tuple(p.shape), dtype_name(p), name.rpartition(".")[0], p.requires_grad)
+                for name, p in parameters.items()
+            ),
+            layers=default.layers,
+            probe_samples=default.samples,
+            gradient_point=GRADIENT_POINT,
+            device=", ".join(dict.fromkeys(str(p.device) for p in parameters.values())),
+            probes=probes,
+        )
 
     def inputs(self, name: str) -> Mapping[str, np.ndarray]:
-        one = self._probes[name]
-        return one.inputs if one.given.store and one.whole else {}
+        return self._probes.inputs(name)
 
     def augment(self) -> None:
-        if self._probes and AUGMENTATIONS not in self._probes:
-            first = next(iter(self._probes.values()))
-            probe = augmented(first.given, first.facts, first.inputs)
-            self._probes[AUGMENTATIONS] = ProbePass(self._models, probe, self._layers)
+        self._probes.augment()
 
     def attach(self, plan: Callable[[], Plan]) -> None:
         self.detach()
         self._plan, self._pid = plan, os.getpid()
-        self._notes = [("note", text) for text in self._limits]
+        self._notes = [("note", text) for text in self._probes.limits]
         deaf = [words for tap, words in ((clipping, "clipping"), (scaled_step, "skipped updates")) if not tap.there]
         self._notes += [("note", f"{words} cannot be seen with torch {torch.__version__}") for words in deaf]
         self._warm_up()
@@ -330,28 +308,11 @@ class TorchAdapter:
             self._optimizers.seen(one).put_rates(one, self._rates)
 
     def probe(self, name: str = "") -> Probed:
-        if not self._probes:
-            return Probed({}, {})
-        facts = self.facts()
-        name = name or facts.default_probe
-        known = facts.probes[name].layers
-        shapes = {layer.name: layer.shape for layer in known}
-        modules = dict(named_modules(self._models))
-        found: dict[str, np.ndarray] = {}
-        fresh = []
-        answers, outputs = self._probes[name].run()
-        for key, x in answers.items():
-            kind, shape = _kind(modules, key), tuple(x.shape[1:])
-            if shapes.get(key, shape) != shape:  # as with tensors: another layer than the one that had its name
-                key = f"{key} ({' x '.join(map(str, shape))})"
-            if key not in shapes:
-                fresh.append(LayerFacts(key, kind, shape))
-            found[key] = x.cpu().numpy()
-        if fresh:
-            self._facts = facts.with_layers(name, (*known, *fresh))
-        for key in shapes.keys() - found.keys():
-            self._note_once("note", f"layer {key!r} has no part in the probe's pass any more: no values, and counts 0")
-        return Probed(found, {model: x.cpu().numpy() for model, x in outputs.items()})
+        found, missing = self._probes.look(name)
+        for layer in missing:
+            text = f"layer {layer!r} has no part in the probe's pass any more: no values, and counts 0"
+            self._note_once("note", text)
+        return found
 
     @property
     def parameters(self) -> Collection[torch.Tensor]:
@@ -411,11 +372,6 @@ def _wholes(state: Mapping[str, Any], *, keep: bool) -> Iterator[tuple[str, Any]
         found = shards.whole(x)
         if keep:
             yield key, found
-
-
-def _kind(modules: Mapping[str, torch.nn.Module], layer: str) -> str:
-    """The class of a layer's module; its second call is named `name:2`."""
-    return type(modules[layer.partition(":")[0]]).__name__
 
 
 def _by_device(members: Members) -> dict[torch.device, Members]:
