@@ -315,7 +315,7 @@ def labels_of(given: Any, samples: int, *, sure: bool) -> tuple[Label, ...]:
             raise RecordError(f"probe: expected one label for each of the {samples} samples, got shape {found.shape}")
         return ()
     if len(found) != samples:
-        raise RecordError(f"probe: {len(found)} labels for {samples} samples")
+        raise RecordError(f"probe: {len(found)} labels for {samples} samples; give one for each")
     if len(found) > MOST:
         if sure:
             raise RecordError(f"probe: {len(found):,} labels; a run keeps at most {MOST:,}, so leave labels= out")

@@ -40,6 +40,8 @@ EVENTS_AT_ONCE = 4096
 
 
 class _Axis:
+    """How many rows of one axis there are, in HDF5 and in its logs, and when they were recorded."""
+
     def __init__(self, series: tuple[Series, ...], count_in_file: h5py.Dataset | None) -> None:
         self.series = series
         self.tail = Tail(row_dtype(series))

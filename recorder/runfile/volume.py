@@ -47,6 +47,8 @@ NO_VARIABLE = b"This is a netCDF dimension but not a netCDF variable."
 
 @dataclass
 class _Axis:
+    """The datasets of one axis."""
+
     clock: dict[str, h5py.Dataset]
     committed: h5py.Dataset
     values: dict[str, h5py.Dataset]  # field of the row -> where it goes

@@ -13,8 +13,9 @@ from hypothesis.extra.numpy import arrays
 from torch import nn
 
 from recorder.adapters.torch.adapter import TorchAdapter
-from recorder.adapters.torch.cuda import CudaPass, counts, later, nonfinite, norms
+from recorder.adapters.torch.cuda import CudaPass, later
 from recorder.adapters.torch.host import HostPass, Members
+from recorder.adapters.torch.statistics import counts, nonfinite, norms
 from recorder.analysis import histogram
 from recorder.reading import AVERAGED, OF_TURNS, Statistic
 from tests.adapters.watching import EVERYTHING, NOTHING
@@ -102,7 +103,7 @@ def test_counts_are_the_same_integers(device, bits):
 
 @on_devices
 def test_counts_in_portions(device, monkeypatch):
-    monkeypatch.setattr("recorder.adapters.torch.cuda.PORTION", 7)
+    monkeypatch.setattr("recorder.adapters.torch.statistics.PORTION", 7)
     values = torch.randn(100)
     np.testing.assert_array_equal(counts(values.to(device), 100).cpu(), histogram.counts(values.numpy()))
 

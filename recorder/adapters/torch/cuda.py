@@ -1,14 +1,12 @@
 """How are the statistics of an update taken on a GPU, without the training ever waiting for them?
 
-The sums are torch's multi-tensor kernels, the histograms a sort: a number of launches that hardly grows with the number
-of tensors, no atomics, no synchronisation. The result travels to pinned memory behind the computation and is read an
-iteration later.
+All of them are computed there, behind the training's own work (`statistics`, `signs`, `turns`). The result travels to
+pinned memory behind the computation, and is read an iteration later.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import cache
 
 import numpy as np
 import torch
@@ -17,6 +15,7 @@ from recorder.adapters.rows import Rows, averaged, no_row
 from recorder.adapters.torch.host import Members, unscaled
 from recorder.adapters.torch.signs import DeviceSigns
 from recorder.adapters.torch.signs import Update as SignUpdate
+from recorder.adapters.torch.statistics import counts, floats, nonfinite, norms, relatively_near
 from recorder.adapters.torch.turns import DeviceTurns
 from recorder.analysis import histogram, signs, turns
 from recorder.analysis.averages import DECAY, SHARE
@@ -24,17 +23,8 @@ from recorder.reading import AVERAGED, OF_SIGNS, OF_TURNS, OF_UPDATE, Plan, Quan
 
 Later = Callable[[], np.ndarray]
 
-OF_GRADIENTS = (
-    OF_SIGNS
-    | OF_TURNS
-    | {
-        Statistic.GRADIENT_NORM,
-        Statistic.GRADIENT_NONFINITE,
-        Statistic.GRADIENT_HISTOGRAM,
-        Statistic.NEAR_ZERO_RELATIVE,
-    }
-)
-PORTION = 1 << 22  # entries sorted at a time: 36 MB of scratch memory
+OF_GRADIENTS = (OF_SIGNS | OF_TURNS | {Statistic.GRADIENT_NORM, Statistic.GRADIENT_NONFINITE,
+                                       Statistic.GRADIENT_HISTOGRAM, Statistic.NEAR_ZERO_RELATIVE})  # fmt: skip
 
 
 class CudaPass:
@@ -125,7 +115,7 @@ class CudaPass:
                 parameter.grad.to_dense() if parameter.grad is not None and parameter.grad.is_sparse else parameter.grad
             )
             assert dense is not None
-            now = [_floats(_real(x.detach())) for x in (unscaled(dense, scale), parameter)]
+            now = [floats(_real(x.detach())) for x in (unscaled(dense, scale), parameter)]
             average = self._averages.get(i)
             if average is None or average.grad is None or average.shape != now[1].shape:
                 average = self._averages[i] = now[1].clone()
@@ -187,7 +177,7 @@ class CudaPass:
         known = [n for n, i in enumerate(positions) if i in self._valid and self._kept[i].shape == weights[n].shape]
         result = torch.full((len(positions),), torch.nan, dtype=torch.float64, device=weights[0].device)
         if known:
-            now, before = [_wide(weights[n]) for n in known], [_wide(self._kept[positions[n]]) for n in known]
+            now, before = [floats(weights[n]) for n in known], [floats(self._kept[positions[n]]) for n in known]
             changes = torch._foreach_sub(now, before)
             index = torch.tensor(known, pin_memory=result.is_cuda).to(result.device, non_blocking=True)
             result[index] = norms(changes)
@@ -196,7 +186,7 @@ class CudaPass:
     def _update_counts(self, i: int, weight: torch.Tensor) -> torch.Tensor:
         if i not in self._valid or self._kept[i].shape != weight.shape:
             return torch.zeros(histogram.COLUMNS, dtype=torch.int64, device=weight.device)
-        return counts(_wide(weight) - _wide(self._kept[i]), weight.numel())
+        return counts(floats(weight) - floats(self._kept[i]), weight.numel())
 
     def _keep(self, members: Members) -> None:
         weights = [_real(p.detach()) for _, p in members]
@@ -213,7 +203,7 @@ class CudaPass:
         if ("weight", name) in plan.raw:
             self._raw["weight", name] = later(weight)
         if ("update", name) in plan.raw and i in self._valid:
-            self._raw["update", name] = later(_wide(weight) - _wide(self._kept[i]))
+            self._raw["update", name] = later(floats(weight) - floats(self._kept[i]))
 
     def grow(self, names: Sequence[str]) -> None:
         self.names = names
@@ -249,10 +239,10 @@ class CudaPass:
 def later(tensor: torch.Tensor) -> Later:
     """Start a copy to host memory behind the work that is queued; the thunk waits for it."""
     if not tensor.is_cuda:
-        copied = _wide(tensor).numpy(force=True).copy()
+        copied = floats(tensor).numpy(force=True).copy()
         return lambda: copied
     with torch.cuda.device(tensor.device):
-        wide = _wide(tensor).contiguous()
+        wide = floats(tensor).contiguous()
         pinned = torch.empty(wide.shape, dtype=wide.dtype, pin_memory=True)
         pinned.copy_(wide, non_blocking=True)
         done = torch.cuda.Event()
@@ -265,47 +255,6 @@ def later(tensor: torch.Tensor) -> Later:
     return wait
 
 
-def norms(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-    """-> (tensor,) float64 Euclidean norms, summed in float64."""
-    return torch.stack([n.double() for n in torch._foreach_norm(list(tensors), 2, dtype=torch.float64)])
-
-
-def nonfinite(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
-    """-> (tensor,) float64 numbers of NaN and infinite entries: those that zero times is not zero."""
-    marks = torch._foreach_mul(list(tensors), 0.0)
-    return torch.stack([torch.linalg.vector_norm(m, 0, dtype=torch.float64) for m in marks])
-
-
-def relatively_near(tensors: Sequence[torch.Tensor], sizes: Sequence[int], tau: float) -> torch.Tensor:
-    """-> (tensor,) int64, `near_zero_relative` of `analysis.statistics`; entries missing to the sizes are zeros."""
-    found = []
-    for x, norm, size in zip(tensors, norms(tensors), sizes, strict=True):
-        limit = (tau * norm / max(size, 1) ** 0.5).float()
-        near = (_floats(x).abs() <= limit).sum() + (size - x.numel())
-        found.append(torch.where(limit.isfinite(), near, 0))
-    return torch.stack(found)
-
-
-def counts(entries: torch.Tensor, size: int) -> torch.Tensor:
-    """-> (204,) int64, the histogram of `analysis.histogram`; entries missing to `size` are zeros."""
-    edges = _edges(entries.device)
-    levels = torch.arange(histogram.COLUMNS, dtype=torch.int16, device=entries.device)
-    upto = torch.zeros(histogram.COLUMNS, dtype=torch.int64, device=entries.device)
-    for portion in entries.reshape(-1).split(PORTION):
-        x = portion.double()
-        rank = torch.bucketize(x.abs(), edges, right=True)
-        column = torch.where(x < 0, histogram.CENTRE - rank, histogram.CENTRE + rank)
-        column = torch.where(x.isnan(), histogram.NAN, column).to(torch.int16)
-        upto += torch.searchsorted(column.sort().values, levels, right=True)
-    upto[histogram.CENTRE :] += size - entries.numel()
-    return torch.diff(upto, prepend=upto.new_zeros(1))
-
-
-@cache
-def _edges(device: torch.device) -> torch.Tensor:
-    return torch.from_numpy(histogram.MAGNITUDES.copy()).to(device)
-
-
 def _entries(parameter: torch.Tensor, scale: torch.Tensor | None) -> torch.Tensor:
     """The gradient's numbers; of a sparse one those that are stored."""
     gradient = parameter.grad
@@ -315,11 +264,3 @@ def _entries(parameter: torch.Tensor, scale: torch.Tensor | None) -> torch.Tenso
 
 def _real(tensor: torch.Tensor) -> torch.Tensor:
     return torch.view_as_real(tensor.resolve_conj()) if tensor.is_complex() else tensor
-
-
-def _floats(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor if tensor.dtype is torch.float64 else tensor.float()
-
-
-def _wide(tensor: torch.Tensor) -> torch.Tensor:
-    return tensor if tensor.dtype in (torch.float64, torch.float32, torch.int64) else tensor.float()

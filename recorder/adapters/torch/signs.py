@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 import torch
 
+from recorder.adapters.torch.statistics import floats
 from recorder.analysis.signs import NAMES
 
 WIDTH = 1024
@@ -38,8 +39,8 @@ class DeviceSigns:
         """Which entries are near zero and were so before, (entry,); None where that was not seen."""
         if update.before is None or update.position not in self._codes:
             return None
-        codes, g = self._codes[update.position].reshape(-1)[: update.weight.numel()], update.gradient.reshape(-1)
-        wide = g if g.dtype is torch.float64 else g.float()
+        codes = self._codes[update.position].reshape(-1)[: update.weight.numel()]
+        wide = floats(update.gradient.reshape(-1))
         return ((codes & NEAR) != 0) & (wide.abs() <= torch.tensor(tau, dtype=wide.dtype).item())
 
     def forget(self, positions: Iterable[int]) -> None:

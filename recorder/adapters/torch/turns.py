@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import torch
 
 from recorder.adapters.torch.signs import Update
+from recorder.adapters.torch.statistics import floats
 from recorder.analysis.turns import AT, stride
 
 
@@ -61,7 +62,7 @@ class DeviceTurns:
 
 
 def _flat(tensor: torch.Tensor) -> torch.Tensor:
-    return (tensor if tensor.dtype is torch.float64 else tensor.float()).reshape(-1)
+    return floats(tensor).reshape(-1)
 
 
 def _cosine(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
