@@ -2,41 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
 from recorder.adapters.parts import adds_up
 from recorder.errors import RecordError
-from recorder.instruments import INSTRUMENTS
-from recorder.instruments.activation_histogram import ActivationHistogram
-from recorder.instruments.activation_statistics import ActivationStatistics
-from recorder.instruments.augmentation_variance import AugmentationVariance
-from recorder.instruments.change_cosine import ChangeCosine
-from recorder.instruments.cka import Cka
-from recorder.instruments.correlation_summary import CorrelationSummary
-from recorder.instruments.effective_dimension import EffectiveDimension
-from recorder.instruments.gradient_angle import GradientAngle
-from recorder.instruments.gradient_histogram import GradientHistogram
-from recorder.instruments.gradient_norm import GradientNorm
-from recorder.instruments.local_extrema import LocalExtrema
-from recorder.instruments.moving_averages import MovingAverages
-from recorder.instruments.near_zero import NearZero
-from recorder.instruments.near_zero_movement import NearZeroMovement
-from recorder.instruments.near_zero_relative import NearZeroRelative
-from recorder.instruments.probe_activations import ProbeActivations
-from recorder.instruments.raw_activations import RawActivations
-from recorder.instruments.raw_snapshots import RawSnapshots
-from recorder.instruments.sample_correlation import SampleCorrelation
-from recorder.instruments.secant_curvature import SecantCurvature
-from recorder.instruments.sign_flips import SignFlips
-from recorder.instruments.sign_map import SignMap
-from recorder.instruments.unit_correlation import UnitCorrelation
-from recorder.instruments.update_histogram import UpdateHistogram
-from recorder.instruments.update_ratio import UpdateRatio
-from recorder.instruments.weight_change import WeightChange
-from recorder.instruments.weight_histogram import WeightHistogram
-from recorder.instruments.weight_norm import WeightNorm
+from recorder.instruments import (
+    INSTRUMENTS,
+    ActivationHistogram,
+    ActivationStatistics,
+    AugmentationVariance,
+    ChangeCosine,
+    Cka,
+    CorrelationSummary,
+    EffectiveDimension,
+    GradientAngle,
+    GradientHistogram,
+    GradientNorm,
+    LocalExtrema,
+    MovingAverages,
+    NearZero,
+    NearZeroMovement,
+    NearZeroRelative,
+    ProbeActivations,
+    RawActivations,
+    RawSnapshots,
+    SampleCorrelation,
+    SecantCurvature,
+    SignFlips,
+    SignMap,
+    UnitCorrelation,
+    UpdateHistogram,
+    UpdateRatio,
+    WeightChange,
+    WeightHistogram,
+    WeightNorm,
+)
 from recorder.probe import suffixed, unsuffixed
 from recorder.reading import Facts, Instrument, Need
 from recorder.recording.player import suffix_of
@@ -129,14 +131,12 @@ def chosen(asked: Ask | Sequence[Ask], facts: Facts) -> tuple[Scheduled, ...]:
     as is what needs whole tensors where each process has parts of them.
     """
     found: dict[str, Scheduled] = {}
-    for ask in [asked] if isinstance(asked, str) or not isinstance(asked, Sequence) else asked:
-        if isinstance(ask, str) and ask in PRESETS:
-            found |= {_key(s): s for s in PRESETS[ask]() if not _lacking(s.instrument, facts)}
-            continue
-        one = _one(ask)
-        if lacking := _lacking(one.instrument, facts):
-            raise RecordError(f"{one.instrument.name!r} {lacking}")
-        found[_key(one)] = one
+    for is_preset, some in _each(asked):
+        for one in some:
+            if not (lacking := _lacking(one.instrument, facts)):
+                found[_key(one)] = one
+            elif not is_preset:
+                raise RecordError(f"{one.instrument.name!r} {lacking}")
     return tuple(found.values())
 
 
@@ -147,19 +147,21 @@ def _key(scheduled: Scheduled) -> str:
 
 def probes_of(asked: Ask | Sequence[Ask]) -> frozenset[str]:
     """The names of the probes that what was asked for looks at, where it says so."""
-    asks = [asked] if isinstance(asked, str) or not isinstance(asked, Sequence) else asked
-    scheduled = (
-        s for ask in asks for s in (PRESETS[ask]() if isinstance(ask, str) and ask in PRESETS else [_one(ask)])
-    )
-    return frozenset(name for s in scheduled if (name := getattr(s.instrument, "probe", "")))
+    return frozenset(name for _, some in _each(asked) for s in some if (name := getattr(s.instrument, "probe", "")))
 
 
 def left_out(asked: Ask | Sequence[Ask], facts: Facts) -> tuple[str, ...]:
     """The names of what presets leave out since tensors are spread over processes."""
-    asks = [asked] if isinstance(asked, str) or not isinstance(asked, Sequence) else asked
-    presets = [PRESETS[ask]() for ask in asks if isinstance(ask, str) and ask in PRESETS]
+    presets = [some for is_preset, some in _each(asked) if is_preset] if facts.spread else []
     names = dict.fromkeys(s.instrument.name for preset in presets for s in preset if not adds_up(s.instrument))
-    return tuple(names) if facts.spread else ()
+    return tuple(names)
+
+
+def _each(asked: Ask | Sequence[Ask]) -> Iterator[tuple[bool, tuple[Scheduled, ...]]]:
+    """(whether it is a preset, what it comes to) of each that was asked for."""
+    for ask in [asked] if isinstance(asked, str) or not isinstance(asked, Sequence) else asked:
+        preset = PRESETS.get(ask) if isinstance(ask, str) else None
+        yield (False, (_one(ask),)) if preset is None else (True, preset())
 
 
 def _lacking(instrument: Instrument, facts: Facts) -> str:
@@ -194,7 +196,7 @@ def by_name(name: str) -> Instrument:
     base, probe = unsuffixed(name)
     if probe and base in known:
         if Need.PROBE not in known[base].needs:
-            raise RecordError(f"{name!r}: {base!r} looks at no probe")
+            raise RecordError(f"{name!r}: {base!r} looks at no probe; leave '@{probe}' out")
         found: Any = known[base]()
         found.probe = probe
         return found
