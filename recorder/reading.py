@@ -221,6 +221,10 @@ class Adapter(Protocol):
     `lag` is how many iterations results trail their step: 0 on a CPU, 1 where the device is asynchronous. `collect`
     then returns a thunk whose result is only asked for `lag` iterations later, or some more, or at the end: it stays
     what it is, whatever comes after it.
+
+    Some have more, which is asked for where it is used: `take_seconds()`, what its hooks took of the training's time;
+    `watch(optimizer)`, one that comes with a phase; `callback(run)`, for the framework's own loop; `load(path, key=)`,
+    the weights of a checkpoint; `processes` and `together(...)`, which gives a `Together`; and what `Foreseeing` has.
     """
 
     lag: int
@@ -260,6 +264,7 @@ class Adapter(Protocol):
         ...
 
 
+@runtime_checkable
 class Foreseeing(Protocol):
     """What an adapter also has whose updates run where Python does not: in a compiled graph."""
 

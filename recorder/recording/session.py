@@ -20,7 +20,7 @@ from recorder.analysis.health import ANOMALIES, Monitor
 from recorder.charting.captions import many
 from recorder.errors import RecordError
 from recorder.number import as_float
-from recorder.reading import AVERAGED, Collected, Facts, Plan, TensorFacts
+from recorder.reading import AVERAGED, Collected, Facts, Foreseeing, Plan, TensorFacts
 from recorder.recording.anomaly import Alarms, Anomaly
 from recorder.recording.batch import Batch
 from recorder.recording.board import Board, folder_of
@@ -91,8 +91,7 @@ class Session:
         self._start = start
         self._facts = facts
         self._adapter = setup.adapter
-        self._expect = getattr(setup.adapter, "expect", None)  # of `recorder.reading.Foreseeing`
-        self._bytes_for = getattr(setup.adapter, "bytes_for", None)
+        self._foreseeing = setup.adapter if isinstance(setup.adapter, Foreseeing) else None
         self._each_update = setup.flight.statistics(setup.players)
         self._conductor = Conductor(setup.players, self.ledger.note, strict=setup.strict, always=self._each_update)
         # What all processes do at the same moment, whatever becomes of an instrument in one of them.
@@ -227,7 +226,7 @@ class Session:
     def kept(self) -> int:
         """Bytes of memory that instruments take from update to update, and the adapter for them, also before."""
         kept = memory(self._conductor.players, self._facts.tensors)
-        return kept + (self._bytes_for(self._conductor.wants) if self._bytes_for is not None else 0)
+        return kept + (0 if self._foreseeing is None else self._foreseeing.bytes_for(self._conductor.wants))
 
     @property
     def large(self) -> str:
@@ -304,8 +303,7 @@ class Session:
         if self._setup.together is None:
             with suppress(Exception):  # what came before is sound, unless this is what failed
                 self._settle()
-        adapter, self._adapter, self._expect = self._adapter, Unwatched(self._setup.facts), None
-        self._bytes_for = None
+        adapter, self._adapter, self._foreseeing = self._adapter, Unwatched(self._setup.facts), None
         self._iterations.clear()
         self._conductor.rest()
         adapter.detach()
@@ -365,7 +363,7 @@ class Session:
 
     def _miss(self) -> None:
         """Warn of a training whose updates pass unseen, or whose iterations do."""
-        updated = self._updated or getattr(self._adapter, "unread", False)
+        updated = self._updated or (self._foreseeing is not None and self._foreseeing.unread)
         wanted = self.watched and any(not p.between for p in self._conductor.players)
         done, framework = self._since, self._facts.framework
         text = unseen(framework, steps=done.step, updates=done.updates, updated=updated, wanted=wanted)
@@ -497,8 +495,8 @@ class Session:
 
     def _foresee(self) -> None:
         """Tell an adapter whose updates run where Python does not which of the coming ones will be measured."""
-        if self._expect is not None:
-            self._expect(self._conductor.wants)
+        if self._foreseeing is not None:
+            self._foreseeing.expect(self._conductor.wants)
 
 
 def _sizes(facts: Facts) -> tuple[dict[str, int], dict[str, int]]:
