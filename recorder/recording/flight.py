@@ -76,14 +76,13 @@ class Flight:
         """What was in the batch of a step; "" where that is not known."""
         return next((s.batch.text for s in self.last if s.moment.step == step and s.batch is not None), "")
 
-    def write(self, ledger: Ledger, tensors: Sequence[str]) -> tuple[int, int] | None:
-        """Put what is kept into the run; its first and last step, None where nothing is kept."""
+    def write(self, ledger: Ledger, tensors: Sequence[str]) -> None:
+        """Put what is kept into the run."""
         rows = [(s, _row(s, tensors)) for s in self.last if s.moment.step > self._written]
         ledger.more(self._undeclared([row for _, row in rows]))
         for step, row in rows:
             ledger.row(FLIGHT, row, step.moment, step.at)
             self._written = step.moment.step
-        return (self.last[0].moment.step, self.last[-1].moment.step) if self.last else None
 
     def _undeclared(self, rows: Sequence[Row]) -> list[Series]:
         """What these rows have and no row before had."""
