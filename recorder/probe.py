@@ -249,6 +249,8 @@ def described(
     """
     batch = next(iter(inputs.values()))
     shape, samples = batch.shape[1:], len(batch)
+    if not samples:
+        raise RecordError(f"probe: expected a batch with at least one sample, got an empty one of shape {batch.shape}")
     if probe.labels is not None and labels is not None:
         raise RecordError("probe: labels are given twice, as (inputs, labels) and as labels=; leave one out")
     found = labels_of(labels if probe.labels is None else probe.labels, samples, sure=probe.labels is not None)

@@ -73,6 +73,11 @@ def test_what_does_not_fit_is_told(options, said):
         facts(**options)
 
 
+def test_a_probe_without_samples():
+    with pytest.raises(RecordError, match=r"at least one sample, got an empty one of shape \(0, 3, 10, 12\)"):
+        described(Probe(IMAGES[:0]), {"": IMAGES[:0]})
+
+
 def test_a_mean_of_what_is_no_image():
     with pytest.raises(RecordError, match=r"samples of shape \(30,\) are none; image=\(height, width\) says how"):
         facts(np.zeros((2, 30), "f4"), mean=0.5)

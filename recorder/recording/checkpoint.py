@@ -46,9 +46,14 @@ class Checkpoints:
             raise RecordError("Checkpoints: give either keep=k or best='name'; best keeps the best file and the last")
         self.schedule  # noqa: B018  a wrong `every` is refused here, at the door
 
+    @classmethod
+    def of(cls, given: Checkpoints | int | Callable[[], Schedule] | None) -> Checkpoints | None:
+        """What `record` was given: how often will do."""
+        return given if given is None or isinstance(given, Checkpoints) else cls(given)
+
     @property
     def schedule(self) -> Schedule:
-        if isinstance(self.every, int):
+        if isinstance(self.every, int) and not isinstance(self.every, bool):
             return Every(self.every)
         if self.every is each_epoch:
             return EachEpoch()

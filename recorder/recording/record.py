@@ -42,6 +42,7 @@ from recorder.recording.warning import warn
 from recorder.runfile.guard import clean
 from recorder.runfile.schema import State
 from recorder.runfile.writer import RunWriter
+from recorder.schedule import Schedule
 
 
 def record(
@@ -52,7 +53,7 @@ def record(
     probe: Any = None,
     instruments: Ask | Sequence[Ask] = "light",
     layers: Any = None,
-    checkpoints: Checkpoints | None = None,
+    checkpoints: Checkpoints | int | Callable[[], Schedule] | None = None,
     meta: Any = None,
     max_size: float | str | None = None,
     strict: bool = False,
@@ -74,7 +75,7 @@ def record(
                  takes, (inputs, labels), a Probe(...) that says more of it, or several by name: {"digits": Probe(...)}
     instruments  presets ("light", "dynamics", "full"), names, instruments, or schedules around them, or a list of these
     layers       names, globs or classes (nn.Conv2d, "Conv2d") of the layers that are probed; None: all that compute
-    checkpoints  when weights are saved: Checkpoints(every=500), Checkpoints(every=each_epoch, best="val_accuracy")
+    checkpoints  when weights are saved: 500 (steps), each_epoch, or Checkpoints(every=each_epoch, best="val_accuracy")
     meta         your settings (dict, Namespace, dataclass, OmegaConf), kept with the run
     max_size     bytes ("2GB") that the run may take on disk, checkpoints apart; schedules are thinned to stay below
     strict       raise where an instrument fails, instead of switching it off with a warning
@@ -117,9 +118,9 @@ def record(
     }  # fmt: skip
     return Recording(
         Setup(
-            adapter, facts, playing, origin, checkpoints, limit, strict, health, progress and leads, resuming,
-            FlightRecorder.of(flight_recorder), on_anomaly if leads else None, tensorboard if leads else None,
-            together, left_out(instruments, facts),
+            adapter, facts, playing, origin, Checkpoints.of(checkpoints), limit, strict, health, progress and leads,
+            resuming, FlightRecorder.of(flight_recorder), on_anomaly if leads else None,
+            tensorboard if leads else None, together, left_out(instruments, facts),
         ),
         os.fspath(path),
     )  # fmt: skip

@@ -44,6 +44,17 @@ def test_every_few_steps_and_all_are_kept(tmp_path):
     assert events == [(5, "step-000005.pth"), (10, "step-000010.pth")]
 
 
+@pytest.mark.parametrize(("often", "steps"), [(5, [5, 10]), (each_epoch, [4, 8, 12])])
+def test_how_often_will_do(tmp_path, often, steps):
+    assert files(train(tmp_path / "q.h5", often)) == [f"step-{step:06}.pth" for step in steps]
+
+
+@pytest.mark.parametrize("often", [True, "daily", 0])
+def test_how_often_is_asked_for_at_the_door(tmp_path, often):
+    with pytest.raises(RecordError, match="every"):
+        record(Quadratic(), tmp_path / "q.h5", checkpoints=often)
+
+
 def test_a_checkpoint_holds_the_weights_after_as_many_updates(tmp_path):
     folder = train(tmp_path / "q.h5", Checkpoints(every=5))
     model = Quadratic()

@@ -120,7 +120,7 @@ class ProbePass:
         tensor = next((x for x in keras.tree.flatten(output) if tf.is_tensor(x)), None)
         if tensor is None or not tensor.dtype.is_floating:
             self.notes.append(f"layer {name!r} gives no floating-point tensor: not probed")
-        elif tensor.shape.rank == 0 or tensor.shape[0] != self.samples:
+        elif tensor.shape.rank == 0 or tensor.shape[0] != self.samples or 0 in tensor.shape:
             self.notes.append(
                 f"layer {name!r} gives {tuple(tensor.shape)}, not ({self.samples} samples, ...): not probed"
             )

@@ -121,7 +121,7 @@ class ProbePass:
                     self.notes.append(f"layer {name!r}: only its first {CALLS} calls in a forward pass are probed")
             elif tensor is None or not tensor.is_floating_point():
                 self.notes.append(f"layer {name!r} gives no floating-point tensor: not probed")
-            elif tensor.ndim == 0 or len(tensor) != samples:
+            elif tensor.ndim == 0 or len(tensor) != samples or not tensor.numel():
                 self.notes.append(
                     f"layer {name!r} gives {tuple(tensor.shape)}, not ({samples} samples, ...): not probed"
                 )
@@ -167,7 +167,10 @@ class Call:
         given = {**{str(k): x for k, x in enumerate(self.args)}, **self.kwargs}
         found = {name: x for name, x in given.items() if isinstance(x, torch.Tensor) and x.ndim > 0}
         if not found:
-            raise RecordError(f"probe: {type(self.model).__name__} gets no tensor with a sample dimension: {self}")
+            raise RecordError(
+                f"probe: {type(self.model).__name__} gets no tensor with a sample dimension: {self}; expected a batch, "
+                "as next(iter(loader)) gives one: an array or tensor, (inputs, labels), or a dict of inputs"
+            )
         return {self._named(key): x for key, x in found.items()}
 
     @property
@@ -274,7 +277,8 @@ def _first_tensor(output: Any) -> torch.Tensor | None:
 def _prediction(output: Any, samples: int) -> torch.Tensor | None:
     """The first tensor of numbers, one row a sample, of what a model returns; a loss before it is none."""
     if isinstance(output, torch.Tensor):
-        return output if output.is_floating_point() and output.ndim > 0 and len(output) == samples else None
+        rows = output.ndim > 0 and len(output) == samples and output.numel()
+        return output if rows and output.is_floating_point() else None
     values = output.values() if isinstance(output, Mapping) else output if isinstance(output, tuple | list) else ()
     return next((found for value in values if (found := _prediction(value, samples)) is not None), None)
 
