@@ -151,7 +151,7 @@ class Conductor:
 
     def wants(self, ahead: int) -> bool:
         """Whether something of this coming update will be asked for; 0 is the next one. Epochs end where they will."""
-        return any(self._due_at(self._moment.updates + ahead))
+        return any(self._due_at(self._moment.updates + ahead) if ahead else self._coming)
 
     def _due_at(self, update: int) -> Due:
         due = tuple(self._at(self._moment_of(update), self._at_updates))
