@@ -16,6 +16,7 @@ from recorder.view import At, RunView, Window
 
 SHARE = "within / total"
 DISTANCE = "squared distance / variance"
+MOST = 8  # layers whose units are drawn in one chart
 
 
 def chart(run: RunView, series: str, at: At, window: Window) -> View:
@@ -36,7 +37,7 @@ def features(run: RunView, series: str, at: At, window: Window) -> View:  # noqa
     step, row = run.row(series, at.step, item)
     numbers = unit_correlation.units(run, series, "augmentation_feature_units", at, item, len(row))
     caption = f"{about(run, s)} {item} at step {step:,}, {len(row):,} units, {_how_many(run, series)}."
-    title = f"unit correlation over augmentations: {item}, step {step:,}"
+    title = f"units over augmentations: {item}, step {step:,}"
     return unit_correlation.matrix(np.asarray(row, float), (item, item), (numbers, numbers), title, caption)
 
 
@@ -46,7 +47,8 @@ def variance(run: RunView, series: str, at: At, window: Window) -> View:  # noqa
     item = s.items[0] if at.item is None else at.item
     lines: list[Mark] = []
     step = 0
-    for k, layer in enumerate(s.items):
+    layers = _some(s.items, item)
+    for k, layer in enumerate(layers):
         step, row = run.row(series, at.step, layer)
         values = np.sort(np.asarray(row, float)[np.isfinite(row)])
         if len(values):
@@ -56,6 +58,10 @@ def variance(run: RunView, series: str, at: At, window: Window) -> View:  # noqa
     values = np.asarray(row, float)
     title = f"augmentation variance, step {step:,}"
     caption = f"{about(run, s)} {_how_many(run, series)} at step {step:,}: 0 is invariant, 1 only the augmentations."
+    if Probed(run, series).images == 1:
+        caption += " Of one image alone all variance is within."
+    if len(layers) < len(s.items):
+        caption += f" {len(layers)} of {len(s.items)} layers."
     y = Scale(SHARE, limits=(0.0, 1.0))
     above = Chart(title, Scale("share of the units"), y, tuple(lines), caption)
     undefined = int((~np.isfinite(values)).sum())
@@ -91,6 +97,14 @@ def by_type(run: RunView, series: str, at: At, window: Window) -> View:  # noqa:
     title = f"variance by augmentation type, step {step:,}"
     caption = f"{about(run, s)} Mean over the strengths, at step {step:,}, {_how_many(run, series)}."
     return Chart(title, Scale("layer", names=s.items), Scale(DISTANCE), lines, caption)
+
+
+def _some(layers: Sequence[str], chosen: str) -> list[str]:
+    """As many layers as have a colour of their own: the first, the last, evenly between, and the chosen one."""
+    if len(layers) <= MOST:
+        return list(layers)
+    places = set(np.linspace(0, len(layers) - 1, MOST - 1).round().astype(int).tolist()) | {layers.index(chosen)}
+    return [layers[k] for k in sorted(places)]
 
 
 def _rows(run: RunView, series: str, at: At) -> list[tuple[int, np.ndarray]]:

@@ -50,7 +50,8 @@ class CkaMap:
         x = np.interp(steps, clock.step, x)
         heat = Heat(cells, column_edges(x), label="CKA", limits=LIMITS, column_steps=steps)
         down = Scale("layer", names=layers, reverse=True)
-        caption = f"{_about(run, series)} Each layer with itself at the {self.against} recorded step."
+        which = "first recorded step" if self.against == "first" else "last recorded step with finite numbers"
+        caption = f"{_about(run, series)} Each layer with itself at the {which}."
         caption += f" {many(len(layers), 'layer', 'layers')}, {stretch(steps)}."
         return Chart(title, time_scale(window.x), down, (heat,), caption)
 
@@ -59,9 +60,17 @@ class CkaMap:
         clock, grams = _grams(run, series, layer, window)
         if not len(clock):
             return clock, np.zeros(0)
+        return clock, np.clip(grams @ self._end(run, series, layer), -1, 1)
+
+    def _end(self, run: RunView, series: str, layer: str) -> np.ndarray:
+        """The Gram matrix of the first or the last step of the run; of a run that went bad of the last that is one."""
         end = None if self.against == "last" else int(run.clock(series, layer).step[0])
-        _, other = run.row(series, end, layer)
-        return clock, np.clip(grams @ np.asarray(other, float).ravel(), -1, 1)
+        gram = np.asarray(run.row(series, end, layer)[1], float).ravel()
+        if self.against == "last" and np.isnan(gram).any():
+            _, grams = _grams(run, series, layer, Window())
+            defined = grams[~np.isnan(grams).any(axis=1)]
+            return defined[-1] if len(defined) else gram
+        return gram
 
     def _of_layer(self, run: RunView, series: str, at: At, window: Window) -> Chart:
         item = run.series[series].items[0] if at.item is None else at.item

@@ -105,9 +105,12 @@ class Probed:
         return np.argsort([ranks[label] for label in labels], kind="stable")
 
     def stretches(self, order: np.ndarray) -> tuple[tuple[float, float, str], ...]:
-        """(from, to, name) of samples of one kind, in this order; () where there are none, or too many."""
+        """(from, to, name) of samples of one kind, in this order, or of one image; () of none, or of too many."""
         kinds = [self.kind(int(k)) for k in order]
-        starts = [k for k, kind in enumerate(kinds) if k == 0 or kind != kinds[k - 1]]
+        starts = _changes(kinds)
+        if len(starts) > MOST and self.augmentations:
+            kinds = [f"image {self.augmentations[int(k)].sample}" for k in order]
+            starts = _changes(kinds)
         if len(starts) > MOST or not any(kinds):
             return ()
         return tuple((float(a), float(b), kinds[a]) for a, b in zip(starts, [*starts[1:], len(kinds)], strict=True))
@@ -115,3 +118,8 @@ class Probed:
     def thumbnail(self, k: int) -> np.ndarray | None:
         """Sample k as a picture (height, width[, 3]) from 0 to 1; None where it is none, or was not stored."""
         return thumbnail(self.run, self.probe, k)
+
+
+def _changes(kinds: Sequence[str]) -> list[int]:
+    """Where a stretch of one kind begins."""
+    return [k for k, kind in enumerate(kinds) if k == 0 or kind != kinds[k - 1]]

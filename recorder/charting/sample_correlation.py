@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 
 from recorder.chart import Chart, Heat, Picture, Plate, Scale, View
-from recorder.charting.captions import about
+from recorder.charting.captions import about, many
 from recorder.charting.probed import Probed
 from recorder.view import At, RunView, Window
 
@@ -49,7 +49,10 @@ def _map(run: RunView, series: str, at: At, name: str) -> View:
     title = f"{TITLES.get(name, name)}: {item}, step {step:,}"
     ordered = ", by label" if not np.array_equal(order, np.arange(len(order))) else ""
     doc = about(run, s).replace("Pearson's r", "1 - Pearson's r") if different else about(run, s)
-    caption = f"{doc} {item} at step {step:,}, {len(r):,} samples{ordered}."
+    first = (
+        f"the first {len(r):,} of {probe.samples:,}" if len(r) < probe.samples else many(len(r), "sample", "samples")
+    )
+    caption = f"{doc} {item} at step {step:,}, {first}{ordered}."
     scale = Scale("sample", names=names, parts=probe.stretches(order))
     above = Chart(title, scale, replace(scale, reverse=True), (heat,), caption)
     chosen = at.samples if at.samples is not None else _closest(r, order)

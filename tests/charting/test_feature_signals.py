@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -210,6 +210,20 @@ def test_of_several_images_it_is_said_which_was_augmented():
     assert probe.stretches(np.arange(3)) == ((0, 1, "identity"), (1, 3, "blur"))
 
 
+def test_of_many_stretches_of_several_images_the_images_are_named():
+    made = [Augmentation(image, f"transform {k}", 0.5) for image in (4, 7, 9) for k in range(12)]
+    facts = json.loads(json.dumps(asdict(ProbeFacts(36, augmentations=tuple(made)))))
+    probe = Probed(FakeRun("three", {}, {"probes": {"augmentations": facts}}), "augmentation_cosine")
+    assert probe.stretches(np.arange(36)) == ((0, 12, "image 4"), (12, 24, "image 7"), (24, 36, "image 9"))
+
+
+def test_of_more_samples_than_were_compared_the_first_are_named():
+    meta = {"probes": {"probe": RUN.meta["probes"]["probe"] | {"samples": 1505, "labels": []}}}
+    caption = chart_of(FakeRun("more", RUN.data, meta), "sample_correlation").caption
+    assert "the first 40 of 1,505" in caption
+    assert "1,505" not in chart_of(RUN, "sample_correlation").caption
+
+
 def test_without_the_images_the_map_stands_alone():
     run = FakeRun("bare", {k: v for k, v in RUN.data.items() if k != "probe_input"}, RUN.meta)
     assert isinstance(chart_of(run, "sample_correlation"), Chart)
@@ -227,6 +241,19 @@ def test_units_from_the_most_invariant_on_and_one_layer_in_model_order():
     assert all((np.diff(line.y) >= 0).all() for line in lines)
     np.testing.assert_allclose(bars.heights, RUN.row("augmentation_variance", 20, "fc2")[1])
     assert "9 augmentations of 1 image" in plate.caption
+
+
+def test_of_many_layers_those_between_the_first_and_the_last_are_drawn_and_the_chosen_one():
+    layers = tuple(f"layer{k}" for k in range(50))
+    series, clock, values = RUN.data["augmentation_variance"]
+    many = replace(series, items=layers, ragged=((24,),) * 50)
+    values = np.repeat(values[:, :1], 50, axis=1)
+    run = FakeRun("deep", {"augmentation_variance": (many, clock, values)}, RUN.meta)
+    plate = chart_of(run, "augmentation_variance", At(item="layer17"))
+    drawn = [line.label for line in of(plate, Line)]
+    assert {"layer0", "layer17", "layer49"} < set(drawn)
+    assert len(drawn) == 8
+    assert "8 of 50 layers" in plate.caption
 
 
 def test_cosines_by_transform_and_strength_and_what_each_transform_changes():
@@ -293,3 +320,13 @@ def test_grams_have_layers_as_items_and_no_chart_of_their_own():
     assert known["cka_of_steps"].items == NAMES
     assert known["cka"].items[1] == "fc1 | fc2"
     assert "cka_gram" not in known
+
+
+def test_of_a_run_that_went_bad_the_last_step_that_is_finite_is_compared_with():
+    series, clock, values = RUN.data["cka_gram"]
+    spoilt = values.copy()
+    spoilt[4:] = np.nan
+    heat = of(chart_of(FakeRun("bad", {"cka_gram": (series, clock, spoilt)}, RUN.meta), "cka_to_last"), Heat)[0]
+    grams = values.reshape(6, 4, -1)
+    np.testing.assert_allclose(heat.values[:, :4], np.einsum("kln,ln->lk", grams[:4], grams[3]), atol=1e-5)
+    assert np.isnan(heat.values[:, 4:]).all()

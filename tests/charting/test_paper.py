@@ -430,3 +430,22 @@ def test_there_are_no_halves_of_epochs():
     ax = Figure(figsize=(4, 3)).add_subplot()
     draw(Chart("", Scale("epoch"), Scale("loss"), (Line(np.arange(1.0, 11.0), np.arange(10.0)),)), ax)
     assert all(tick == round(tick) for tick in ax.get_xticks())
+
+
+@pytest.mark.parametrize("named", ["names", "parts"])
+def test_names_of_a_matrix_stay_apart_however_many_and_long_they_are(named):
+    layers = tuple(f"layer{k}.downsample.{k % 2}" for k in range(60))
+    parts = tuple((float(k), float(k + 1), name) for k, name in enumerate(layers))
+    scale = Scale("layer", names=layers) if named == "names" else Scale("layer", parts=parts)
+    chart = Chart("", scale, replace(scale, reverse=True), (Heat(np.eye(60)),))
+    sheet = figure(Plate(((chart,), (Chart("", marks=(Line(X, X),)),)), heights=(3.0, 2.0)), preset="single")
+    sheet.draw_without_rendering()
+    for axis, side in ((sheet.axes[0].xaxis, 0), (sheet.axes[0].yaxis, 1)):
+        boxes = [np.array(label.get_window_extent())[:, side] for label in axis.get_ticklabels()]
+        assert len(boxes) > 4
+        assert all(low[1] <= high[0] + 1 for low, high in pairwise(sorted(boxes, key=lambda box: box[0])))
+
+
+def test_the_units_of_a_layer_are_counted_in_whole_numbers():
+    sheet = figure(Chart("", Scale("unit of output"), marks=(Bars(np.arange(11) - 0.5, np.arange(10.0)),)))
+    assert all(float(at).is_integer() for at in sheet.axes[0].get_xticks())

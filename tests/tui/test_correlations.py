@@ -233,10 +233,36 @@ def test_the_units_of_a_layer_are_read_out_one_by_one() -> None:
     async def test(driven: Driven) -> None:
         await driven.press("right", "right")
         recorded = RUN.row("augmentation_variance", None, "fc1")[1]
-        assert said(driven)["unit of fc1"] == "2"
+        assert [text for label, text in page_of(driven).values_shown() if label == "unit of fc1"] == ["2"]
         assert float(said(driven)["within / total"]) == pytest.approx(float(recorded[2]), abs=1e-5)
 
     show(test, entry="augmentation_variance")
+
+
+def test_steps_by_steps_says_how_near_to_the_first_step_unless_it_is_asked_for_another() -> None:
+    async def test(driven: Driven) -> None:
+        heat = page_of(driven).heat
+        assert isinstance(heat, Heat)
+        assert said(driven)["to that at step"] == "0"
+        assert float(said(driven)["CKA"]) == pytest.approx(heat.values[0, -1], abs=1e-5)
+        await driven.press("down")
+        assert said(driven)["to that at step"] == "10"
+
+    show(test, entry="cka_of_steps")
+
+
+def test_a_map_of_one_step_says_that_there_is_nothing_to_zoom_and_a_curve_is_zoomed() -> None:
+    async def test(driven: Driven) -> None:
+        assert "+ zoom" in driven.lines[-1]
+        await driven.press("right", "enter")
+        assert "+ zoom" not in driven.lines[-1]
+        await driven.press("plus")
+        assert page_of(driven).place.lo is None
+        assert await driven.until(lambda: "nothing to zoom" in driven.text)
+        await driven.press("escape", "plus")
+        assert page_of(driven).place.lo is not None
+
+    show(test)
 
 
 @SIZES
@@ -258,6 +284,17 @@ def test_a_pair_whose_units_were_not_kept_says_what_to_record() -> None:
     async def test(driven: Driven) -> None:
         await driven.press("tab", "enter")
         assert await driven.until(lambda: "UnitCorrelation(layers=[...])" in driven.text)
+
+    drive(one(few), test, place=Place(screen="correlations", run=str(RUN.path)))
+
+
+def test_which_units_were_kept_is_said_where_a_pair_has_none() -> None:
+    series, clock, values = RUN.data["unit_correlation"]
+    few = replace(RUN, data=RUN.data | {"unit_correlation": (replace(series, items=("fc1 | fc1",)), clock, values)})
+
+    async def test(driven: Driven) -> None:
+        await driven.press("tab", "right", "enter")
+        assert await driven.until(lambda: "Those of fc1 were: M shows them" in driven.text)
 
     drive(one(few), test, place=Place(screen="correlations", run=str(RUN.path)))
 

@@ -393,3 +393,30 @@ def test_infinities_are_counted_as_such_and_of_a_summary_nothing_is():
     shown = text(paint(Chart("", marks=(Band(T, gaps, gaps), Line(T, gaps), bad)), 80, 24, Look()))
     assert "not finite" in shown
     assert "NaN" not in shown
+
+
+@pytest.mark.parametrize("column", range(0, 60, 7))
+def test_the_place_of_the_cursor_leaves_whole_labels_beside_it_or_none(column):
+    names = tuple(f"{k}: rotate 0.5, image {k % 3}" for k in range(60))
+    chart = Chart("", Scale("sample", names=names), marks=(Heat(np.eye(60)),))
+    whole, cut = (
+        next(line for line in text(paint(chart, 80, 24, Look(), cursor=at)).splitlines() if "rotate" in line)
+        for at in (None, Cursor(row=0, column=column))
+    )
+    own = f" {names[column]} "
+    assert own in cut
+    for side in cut.split(own):
+        assert side.strip() == "" or side.strip() in whole
+    assert len(cut) == len(whole)
+    assert "\u00a0" not in whole + cut
+
+
+def test_where_units_share_a_cell_its_legend_says_that_the_strongest_is_shown():
+    def shown(units: int, label: str = "unit", **how) -> str:
+        values = np.linspace(-1, 1, units**2).reshape(units, units)
+        return text(paint(Chart("", Scale(label), marks=(Heat(values, label="r", **how),)), 80, 24, Look()))
+
+    assert "r, strongest of each cell" in shown(200, diverging=True)
+    assert "r, largest of each cell" in shown(200)
+    assert "of each cell" not in shown(20, diverging=True)
+    assert "of each cell" not in shown(200, "step")

@@ -14,6 +14,7 @@ from tui.paint.readout import exact
 from tui.words import clip
 
 LETTERS = 4  # of a name that must at least be seen
+NAME = 16  # cells that a name along x may have
 
 
 def margin(chart: Chart, width: int, height: int) -> int:
@@ -75,13 +76,13 @@ def _centres(scale: Scale, heat: Heat | None, axis: int) -> np.ndarray:
 
 
 def _named(scale: Scale, axis: Axis, centres: np.ndarray, *, each: int | None) -> list[tuple[int, str]]:
-    """Names at cells, thinned so that each has `each` cells (None: clipped to what there is, six at least)."""
+    """Names at cells, thinned so that each has `each` cells (None: as the longest wants, up to NAME)."""
     cells = axis.cells_of(centres[: len(scale.names)])
     inside = [k for k in np.flatnonzero(cells >= 0).tolist() if scale.names[k]]
     if not inside:
         return []
     room = axis.cells / len(inside)
-    wanted = each if each is not None else min(max(len(printable(scale.names[k])) for k in inside) + 2, 8)
+    wanted = each if each is not None else min(max(len(printable(scale.names[k])) for k in inside) + 2, NAME)
     stride = max(1, int(np.ceil(wanted / room - 1e-9)))
     shown = [(int(cells[k]), printable(scale.names[k])) for k in inside[::stride]]
     return shown if each == 1 else [(cell, clip(name, max(int(room * stride) - 1, 1))) for cell, name in shown]

@@ -21,6 +21,7 @@ from tui.paint.pointer import paint_cursor
 from tui.paint.readout import Cursor
 from tui.words import clip
 
+HARD = "\u00a0"  # a space within a label of the x axis: what stands between labels is an ordinary one
 SPARSE = 1000  # more points than this are rastered, not handed to plotext (9 ms a thousand)
 
 
@@ -60,12 +61,10 @@ def paint_chart(canvas: Canvas, chart: Chart, place: Place, *, cursor: Cursor | 
     """Draw a chart into its place; the field maps its cells to data."""
     plain = plain_dots(canvas.look, _series(chart))
     found = legend.entries(chart, canvas.look, plain=plain, ground=canvas.ground)
-    layout = _layout(chart, place, found)
-    height = max(place.height - layout.above - layout.below, 1)
-    labels = 0
-    if layout.framed:
-        labels = margin(chart, place.width, height) if place.margin is None else place.margin
-    field = _field(chart, place, labels + 1 if layout.framed else 0, layout.above, height)
+    layout, labels, field = _arranged(chart, place, found)
+    if legend.crowded(chart, field, canvas.look):  # which only the room that is left for the data says
+        found = legend.entries(chart, canvas.look, plain=plain, ground=canvas.ground, crowded=True)
+        layout, labels, field = _arranged(chart, place, found)
     plot = Plot(canvas, field, plain)
     places = legend.palette_places(chart)
     clouds = _clouds(plot, places) if layout.framed else []
@@ -82,7 +81,20 @@ def paint_chart(canvas: Canvas, chart: Chart, place: Place, *, cursor: Cursor | 
     _words_around(plot, place, layout, found)
     if cursor is not None:
         paint_cursor(plot, cursor, labels if layout.framed else None)
+    if drawn is not None:
+        below = canvas.glyph[field.top + field.height + 1]
+        below[below == ord(HARD)] = ord(" ")
     return field
+
+
+def _arranged(chart: Chart, place: Place, found: list[legend.Entry]) -> tuple[Layout, int, Field]:
+    """Which parts there is room for, the columns of the labels of y, and what is left for the data."""
+    layout = _layout(chart, place, found)
+    height = max(place.height - layout.above - layout.below, 1)
+    labels = 0
+    if layout.framed:
+        labels = margin(chart, place.width, height) if place.margin is None else place.margin
+    return layout, labels, _field(chart, place, labels + 1 if layout.framed else 0, layout.above, height)
 
 
 def plot_height(chart: Chart, look: Look, width: int, height: int) -> int:
@@ -147,7 +159,7 @@ def _frame(plot: Plot, labels: int, clouds: list[frame.Cloud]) -> frame.Frame:
         f.width,
         f.height,
         margin=labels,
-        x_ticks=x_ticks(chart, f.x),
+        x_ticks=[(cell, text.replace(" ", HARD)) for cell, text in x_ticks(chart, f.x)],
         y_ticks=[(cell, shortened(text, labels)) for cell, text in y_ticks(chart, f.y)],
         grid=lines and plot.look.blends,
         clouds=clouds,

@@ -8,6 +8,7 @@ import numpy as np
 
 from recorder.chart import Band, Bars, Box, Chart, Edges, Heat, Line, Mark, Points, Rule
 from tui.paint.canvas import Canvas, printable
+from tui.paint.field import Field
 from tui.paint.heat import limits
 from tui.paint.heatmap import category_colours, ramp, shade_colours
 from tui.paint.look import Look
@@ -19,6 +20,7 @@ from tui.paint.ticks import number
 from tui.words import clip
 
 _BAR = 16  # cells of a colour bar
+TIMES = ("step", "epoch", "time")
 
 
 @dataclass(frozen=True)
@@ -56,8 +58,17 @@ def palette_places(chart: Chart) -> list[int]:
     return places
 
 
-def entries(chart: Chart, look: Look, *, plain: bool, ground: int) -> list[Entry]:
-    """The legend of a chart; one unnamed series needs none."""
+def crowded(chart: Chart, field: Field, look: Look) -> bool:
+    """Does a cell of the map show the strongest of several units, samples or layers, on an axis that is not time?"""
+    heat = next((mark for mark in chart.marks if isinstance(mark, Heat)), None)
+    if heat is None or heat.categories or heat.column_steps is not None or chart.x.label in TIMES:
+        return False
+    rows, columns = heat.values.shape
+    return columns > field.width or rows > field.height * (2 if look.blends and not look.ascii else 1)
+
+
+def entries(chart: Chart, look: Look, *, plain: bool, ground: int, crowded: bool = False) -> list[Entry]:
+    """The legend of a chart; one unnamed series needs none. `crowded`: cells of its map show one of several values."""
     found: list[Entry] = []
     lines = {mark.label for mark in chart.marks if isinstance(mark, Line)}
     for mark, place in zip(chart.marks, palette_places(chart), strict=True):
@@ -66,11 +77,15 @@ def entries(chart: Chart, look: Look, *, plain: bool, ground: int) -> list[Entry
         found += [e for e in _of_mark(mark, place, look, plain=plain, ground=ground) if e not in found]
     if any(isinstance(mark, Heat) for mark in chart.marks):  # words beside a rule would hide cells
         found += [_of_rule(mark, look) for mark in chart.marks if isinstance(mark, Rule) and mark.label]
-    said = (printable(chart.title), printable(chart.y.label))
+    said = (printable(chart.title), printable(chart.title).partition(",")[0], printable(chart.y.label))
     swatches = [entry for entry in found if 0 < len(entry.swatch) <= 2]
     if len(swatches) == 1 and swatches[0].text in said:
         found.remove(swatches[0])  # one series, named by the title
     found = [replace(entry, text="") if len(entry.swatch) > 2 and entry.text in said else entry for entry in found]
+    if crowded:
+        which = "strongest" if any(isinstance(mark, Heat) and mark.diverging for mark in chart.marks) else "largest"
+        which += " of each cell"
+        found = [replace(e, text=", ".join(filter(None, [e.text, which]))) if len(e.swatch) > 2 else e for e in found]
     counted = " · ".join(f"{n} × {what}" for what, n in undrawable(chart).items())
     wrong = "∞" in counted or any(isinstance(mark, Box) and mark.role == "bad" for mark in chart.marks)
     return found + ([Entry("", (), counted, strong=wrong)] if counted else [])

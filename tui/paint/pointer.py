@@ -75,7 +75,7 @@ def _column_name(f: Field, heat: Heat, column: int) -> str:
     if heat.column_steps is not None and (heat.x is None or f.chart.x.label == "step"):
         return exact(heat.column_steps[column])
     if column < len(f.chart.x.names) and f.chart.x.signed_log is None:
-        return clip(printable(f.chart.x.names[column]), 16)
+        return clip(printable(f.chart.x.names[column]), max(16, f.width // 3))
     if heat.x is None:
         return f"{column}"
     middle = _middle(heat.x, column)

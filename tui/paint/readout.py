@@ -80,7 +80,8 @@ def _of_chart(chart: Chart, cursor: Cursor) -> list[Reading]:
     placed = any(isinstance(mark, Heat | Picture | Points) for mark in chart.marks)
     if cursor.x is None or placed or not values:
         return values
-    return [(chart.x.label or "x", name_at(chart.x, cursor.x) or _with_unit(_at(chart.x, cursor.x), chart.x)), *values]
+    place = (chart.x.label or "x", name_at(chart.x, cursor.x) or _with_unit(_at(chart.x, cursor.x), chart.x))
+    return values if values[0] == place else [place, *values]  # a bar has said which one it is
 
 
 def _of_mark(chart: Chart, mark: Mark, cursor: Cursor) -> list[Reading]:

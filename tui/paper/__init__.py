@@ -24,7 +24,7 @@ from matplotlib.text import Text
 
 from recorder.chart import Chart, Heat, Plate, Table, View
 from recorder.errors import ExportError
-from tui.paper.axes import draw, put, square, tick_size
+from tui.paper.axes import draw, put, square, tick_size, uncrowd, upright
 from tui.paper.style import Preset, PresetName, preset_of, settings
 from tui.paper.text import table_lines
 from tui.words import clip
@@ -125,6 +125,8 @@ def _fit(sheet: Figure, titles: dict[Axes, Text]) -> None:
     engine = sheet.get_layout_engine()
     if engine is not None:
         engine.execute(sheet)
+    for ax in sheet.axes:
+        uncrowd(ax)
     for ax, title in titles.items():
         panel, everything = ax.get_window_extent(), ax.get_tightbbox()
         title.set_text(whole[ax])
@@ -135,8 +137,9 @@ def _fit(sheet: Figure, titles: dict[Axes, Text]) -> None:
 
 
 def _end(ax: Axes) -> float:
-    """Where the panel's place on the sheet ends, of which a picture takes only a part."""
-    return float(ax.get_position(original=True).transformed(ax.figure.transFigure).x1) if ax.images else 0.0
+    """Where the panel's place on the sheet ends, of which a picture takes only a part; some air before the next."""
+    end = float(ax.get_position(original=True).transformed(ax.figure.transFigure).x1)
+    return end - 0.3 * tick_size() * ax.figure.dpi / 72 if ax.images else 0.0
 
 
 def _heights(rows: list[tuple[Chart, ...]], weights: tuple[float, ...], size: Preset, columns: int) -> list[float]:
@@ -147,8 +150,8 @@ def _heights(rows: list[tuple[Chart, ...]], weights: tuple[float, ...], size: Pr
     alone = 1.0 if len(rows) == 1 else 0.8
     most = size.tallest * (1.0 if len(rows) == 1 else 0.72)  # however many names, the other panels keep their room
     heights = [
-        max(min(_wanted(chart, panel * alone * s), most, _broad(chart, size.width / len(row))) for chart in row)
-        for s, row in zip(share, rows, strict=True)
+        max(min(_wanted(chart, panel * alone * s, width), most, _broad(chart, width)) for chart in row)
+        for s, row, width in zip(share, rows, [size.width / len(row) for row in rows], strict=True)
     ]
     shrink = min(1.0, size.tallest / sum(heights)) if heights else 1.0
     return [h * shrink for h in heights] or [size.panel]
@@ -159,15 +162,15 @@ def _broad(chart: Chart, width: float) -> float:
     return SQUARE * width if square(chart) else inf
 
 
-def _wanted(chart: Chart, usual: float) -> float:
-    """Inches for one chart: a table's rows, a heat map's names, otherwise the usual height."""
+def _wanted(chart: Chart, usual: float, width: float) -> float:
+    """Inches for one chart: a table's rows, a heat map's names, otherwise the usual height; and the names below."""
     line = 1.15 * tick_size() / 72
     for m in chart.marks:
         if isinstance(m, Table):
             return 1.6 * line * sum(max(map(len, cells)) for cells in table_lines(m)) + 0.3
         if isinstance(m, Heat) and chart.y.signed_log is None and not chart.y.parts:
-            return max(usual, line * sum(map(bool, chart.y.names)) + 0.6)
-    return usual
+            return max(usual, line * sum(map(bool, chart.y.names)) + 0.6) + upright(chart, width)
+    return usual + upright(chart, width)
 
 
 def _letter(ax: Axes, letter: str) -> None:

@@ -8,7 +8,7 @@ from matplotlib.axes import Axes
 from matplotlib.axis import Axis
 from matplotlib.patches import Patch
 from matplotlib.text import Text
-from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
+from matplotlib.ticker import FixedLocator, FuncFormatter, LogLocator, MaxNLocator, NullLocator
 
 from recorder.chart import Band, Bars, Chart, Edges, Heat, Line, Picture, Points, Scale, Table
 from recorder.chart import Text as Words
@@ -41,6 +41,7 @@ def put(chart: Chart, ax: Axes, *, colours: str | None = None) -> Text | None:
     for mark in chart.marks:
         draw_mark(mark, panel)
     if any(isinstance(m, Picture | Table) for m in chart.marks):
+        ax.set_anchor("NW")  # below its title, which has the whole width of the panel
         return _title(panel, 0)
     ax.set_xlabel(_label(chart.x, _length(ax.xaxis, across=True)))
     ax.set_ylabel(_label(chart.y, _length(ax.yaxis, across=False)))
@@ -128,7 +129,9 @@ def _whole(chart: Chart) -> tuple[bool, bool]:
         bool(heats) and all(e is None or np.array_equal(e, np.arange(len(e)) - 0.5) for e in edges)
         for edges in ([m.x for m in heats], [m.y for m in heats])
     ]
-    return cells[0] or chart.x.label in WHOLE, cells[1] or chart.y.label in WHOLE
+    bars = [m.edges for m in chart.marks if isinstance(m, Bars)]
+    counted = bool(bars) and all(np.array_equal(e, np.arange(len(e)) - 0.5) for e in bars)
+    return cells[0] or counted or chart.x.label in WHOLE, cells[1] or chart.y.label in WHOLE
 
 
 def square(chart: Chart) -> bool:
@@ -215,6 +218,34 @@ def _in_parts(axis: Axis, scale: Scale, inches: float, *, across: bool) -> None:
     if upright:
         axis.set_tick_params(labelrotation=90)
     axis.set_minor_locator(NullLocator())
+
+
+def upright(chart: Chart, inches: float) -> float:
+    """The inches that the names below a chart of that width take where they have to stand upright; 0 where not."""
+    names = [name for _, _, name in chart.x.parts] or [name for name in chart.x.names if name]
+    if not names or chart.x.signed_log is not None:
+        return 0.0
+    size = tick_size()
+    longest = min(max(map(len, names)), fits(72 * inches * NAMES, size))
+    return longest * WIDE * size / 72 if (longest * WIDE + 1) * size * len(names) > 0.7 * 72 * inches else 0.0
+
+
+def uncrowd(ax: Axes) -> None:
+    """Leave out the names that would run into the one before, which only the layout tells."""
+    ax.apply_aspect()
+    for axis, across in ((ax.xaxis, True), (ax.yaxis, False)):
+        if not isinstance(axis.get_major_locator(), FixedLocator):
+            continue
+        places, labels = axis.get_majorticklocs(), axis.get_ticklabels()
+        boxes = [label.get_window_extent() for label in labels]
+        spans = [(box.x0, box.x1) if across else (box.y0, box.y1) for box in boxes]
+        kept: list[int] = []
+        for k in sorted(range(len(labels)), key=lambda k: places[k]):
+            low, high = spans[kept[-1]] if kept else (np.inf, np.inf)
+            if spans[k][0] >= high or spans[k][1] <= low:
+                kept.append(k)
+        if len(kept) < len(places):
+            axis.set_ticks([places[k] for k in kept], [labels[k].get_text() for k in kept])
 
 
 def _outwards(named: list[int], zero: int, per_inch: float, *, across: bool) -> list[int]:

@@ -60,7 +60,8 @@ class Correlations(MapPage):
     def keys(self) -> Sequence[Key]:
         opens = (OPEN_PAIR,) if self.by_layer and self.chart.has_focus else ()
         mine = [key for key in (*opens, *CORRELATIONS) if key.short]
-        first, *rest = (CELLS if key is STEPS and self.grid is not None else key for key in MapPage.keys(self))
+        theirs = (key for key in MapPage.keys(self) if self.over_time or key.action != "zoom(1)")
+        first, *rest = (CELLS if key is STEPS and self.grid is not None else key for key in theirs)
         return (first, *mine, *rest)
 
     # -- what is listed ----------------------------------------------------------------------------------------------
@@ -84,7 +85,9 @@ class Correlations(MapPage):
         """What the list holds depends on the entry."""
         if self.by_unit:
             return "strongest pairs"
-        return f"{self.entry.item_dim}s" if self.entry is not None else "correlations"
+        if self.entry is None:
+            return "correlations"
+        return self.entry.item_dim if len(self.entry.items) == 1 else f"{self.entry.item_dim}s"
 
     @property
     def by_unit(self) -> bool:
@@ -182,9 +185,7 @@ class Correlations(MapPage):
             return
         units = next((e for e in self.entries() if e.name == beside(entry.series, UNITS)), None)
         if units is None or self.item not in units.items:
-            self.explorer.say(
-                f"The units of {self.item} were not recorded; record them with UnitCorrelation(layers=[...])."
-            )
+            self.explorer.say(_not_by_unit(self.item or "", units.items if units is not None else ()))
             return
         self._way_in, self._cell = entry.name, None
         self.show_entry(units.name)
@@ -224,3 +225,10 @@ class Correlations(MapPage):
             self.show_entry(wanted)
 
     _before = ""
+
+
+def _not_by_unit(pair: str, recorded: Sequence[str]) -> str:
+    """That a pair of layers cannot be opened, which ones can, and how others are recorded."""
+    layers = layers_of(recorded)
+    there = f" Those of {', '.join(layers)} were: M shows them." if layers else ""
+    return f"The units of {pair} were not recorded.{there} UnitCorrelation(layers=[...]) records others."

@@ -55,6 +55,12 @@ class MapPage(RunPage):
         return (self._view,) if isinstance(self._view, Chart) else self._view.charts
 
     @property
+    def over_time(self) -> bool:
+        """Is there a chart over the steps, so that a stretch of them can be looked at?"""
+        heats = (m for chart in self._charts for m in chart.marks if isinstance(m, Heat))
+        return any(chart.x.label in TIMES for chart in self._charts) or any(m.column_steps is not None for m in heats)
+
+    @property
     def places(self) -> int:
         """How many units or layers stand along x, where the chart is no map and not over time; 0 where it is."""
         chart = self._charts[-1] if self._charts else None
@@ -62,6 +68,12 @@ class MapPage(RunPage):
             return 0
         bars = next((len(m.heights) for m in chart.marks if isinstance(m, Bars)), 0)
         return bars or (len(chart.x.names) if any(isinstance(m, Line) for m in chart.marks) else 0)
+
+    @property
+    def _steps_by_steps(self) -> bool:
+        """Are both sides of the map the recorded steps?"""
+        chart = self.above
+        return chart is not None and self.grid is None and bool(chart.x.names) and chart.x.names == chart.y.names
 
     # -- where the cursor is -----------------------------------------------------------------------------------------
 
@@ -99,11 +111,13 @@ class MapPage(RunPage):
         chart, entry = self.above, self.entry
         if chart is not None and entry is not None and chart.y.names == entry.items and self.item is not None:
             return entry.items.index(self.item)
-        return self._cell_row
+        return 0 if self._cell_row is None and self._steps_by_steps else self._cell_row  # how near to the first one
 
     def values_shown(self) -> list[tuple[str, str]]:
         """In a map the value comes first: behind long names there might be no room for it."""
         shown = super().values_shown()
+        if self._steps_by_steps and shown and self.above is not None:
+            return [*shown, ("to that at step", self.above.y.names[self._heat_row() or 0])]
         return [*shown[-1:], *shown[:-1]] if self.grid is not None else shown
 
     # -- moving it ---------------------------------------------------------------------------------------------------
@@ -137,10 +151,17 @@ class MapPage(RunPage):
         if not self.chart.has_focus or (chart is not None and chart.y.names == getattr(self.entry, "items", ())):
             self.rows.move_to(self.rows.row + by)
         elif self.grid is None:
+            self._cell_row = self._heat_row()
             super().action_move(-by if chart is not None and chart.y.reverse else by)
         else:
             row, column = self.cell
             self._go_cell(row + by, column)
+
+    def action_zoom(self, direction: int) -> None:
+        if not self._charts or self.over_time:
+            super().action_zoom(direction)
+        else:
+            self.explorer.say("This is one step, shown whole: there is nothing to zoom. , and . go through the steps.")
 
     def on_chart_view_cursor_moved(self, message: ChartView.CursorMoved) -> None:
         """A click: in a map of cells it means a cell, or the block that it lies in."""
