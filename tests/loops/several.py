@@ -1,60 +1,55 @@
-"""Trains with each framework in two processes, as torchrun has them: `python -m tests.loops.several FOLDER`.
+"""Trains with each framework in two processes, each told by torchrun's variables which one it is.
 
-They are forked from one that has imported the frameworks, which takes longer than all trainings.
+They are forks of one that has imported all frameworks, which takes longer than the trainings.
 """
 
 from __future__ import annotations
 
 import multiprocessing
 import os
-import socket
-import sys
-from multiprocessing.connection import wait
+import time
 from pathlib import Path
 
 import torch
 
 from tests.loops import test_accelerate, test_lightning, test_transformers
 
-SIZE = 2
+PATIENCE = 300.0  # seconds until a test gives up on its processes
 
 
-def trained(folder: Path) -> None:
-    """In each of the processes."""
+def started(folder: Path, *, size: int = 2) -> list[int | None]:
+    """-> their exit codes"""
+    store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # as torchrun's agent
+    context = multiprocessing.get_context("fork")
+    processes = [context.Process(target=_one, args=(folder, rank, size, store.port)) for rank in range(size)]
+    for one in processes:
+        one.start()
+    until = time.monotonic() + PATIENCE
+    for one in processes:
+        one.join(max(0.0, until - time.monotonic()))
+        if one.is_alive():
+            one.kill()
+            one.join()
+    return [one.exitcode for one in processes]
+
+
+def _one(folder: Path, rank: int, size: int, port: int) -> None:
+    told = {"RANK": rank, "WORLD_SIZE": size, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
+    local = {"LOCAL_RANK": rank, "LOCAL_WORLD_SIZE": size, "GROUP_RANK": 0}
+    agent = {"TORCHELASTIC_RUN_ID": "tests", "TORCHELASTIC_USE_AGENT_STORE": True}
+    os.environ |= {name: str(value) for name, value in (told | local | agent).items()}
+    test_accelerate.reset()
+    main(folder)
+    torch.distributed.destroy_process_group()
+
+
+def main(folder: Path) -> None:
+    """The script of a user."""
     saved = {}
     _, saved["accelerate"], _ = test_accelerate.train(folder / "accelerate.h5")
     _, saves = test_transformers.trained(folder, test_transformers.each_step(folder / "transformers.h5"))
     saved["transformers"] = saves.saved
     record = test_lightning.each_step(folder / "lightning.h5")
-    saved["lightning"] = test_lightning.fit(folder, record, strategy="ddp", devices=SIZE).saved
+    saved["lightning"] = test_lightning.fit(folder, record, strategy="ddp", devices=2).saved
     if torch.distributed.get_rank() == 0:
         torch.save({name: one.gradients for name, one in saved.items()}, folder / "gradients.pth")
-
-
-def as_torchrun(folder: Path, rank: int, port: int) -> None:
-    """With the environment that torchrun gives."""
-    told = {"RANK": rank, "LOCAL_RANK": rank, "WORLD_SIZE": SIZE, "LOCAL_WORLD_SIZE": SIZE, "GROUP_RANK": 0,
-            "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port, "TORCHELASTIC_RUN_ID": "tests"}  # fmt: skip
-    os.environ |= {name: str(value) for name, value in told.items()}
-    trained(folder)
-
-
-def main(folder: Path) -> int:
-    """-> how many processes failed"""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    fork = multiprocessing.get_context("fork")
-    processes = [fork.Process(target=as_torchrun, args=(folder, rank, port)) for rank in range(SIZE)]
-    for one in processes:
-        one.start()
-    while running := [one for one in processes if one.exitcode is None]:
-        wait([one.sentinel for one in running])
-        if any(one.exitcode for one in processes):
-            for one in running:
-                one.kill()  # it would wait for the one that failed
-    return sum(one.exitcode != 0 for one in processes)
-
-
-if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1])))

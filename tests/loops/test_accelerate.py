@@ -19,14 +19,17 @@ from tests.loops.nets import BATCHES, EPOCHS, RATE, Saved, loader, loss_of, net,
 STEPS = EPOCHS * BATCHES
 
 
-@pytest.fixture(autouse=True)
-def own_state():
+def reset():
     """Accelerate has one state a process, which other tests may have set up otherwise."""
     AcceleratorState._reset_state(True)
     GradientState._reset_state()
+
+
+@pytest.fixture(autouse=True)
+def own_state():
+    reset()
     yield
-    AcceleratorState._reset_state(True)
-    GradientState._reset_state()
+    reset()
 
 
 def train(path=None, *, clip=None, several=False, **options):

@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 import torch
@@ -13,16 +9,13 @@ import torch
 from recorder import open_run
 from recorder.runfile.schema import State
 from tests.loops.nets import BATCHES, EPOCHS
-
-ROOT = Path(__file__).parents[2]
+from tests.loops.several import started
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("several")
-    command = [sys.executable, "-m", "tests.loops.several", str(folder)]
-    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
-    assert ended.returncode == 0, ended.stderr[-5000:]
+    assert started(folder) == [0, 0]
     return folder
 
 
