@@ -32,16 +32,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     demo.add_argument("--data", help="mnist_mlp: digits, torchvision; photo_cnn: photos, cifar10; default: the first")
     demo.add_argument("--epochs", type=int, help="default: the recipe's own")
     demo.add_argument("--seed", type=int, default=0)
+    demo.add_argument("--tensorboard", help="a folder for TensorBoard, which gets the scalars as well")
     measure = commands.add_parser("measure", help="measure instruments at the checkpoints of a training that is over")
     of_measure(measure)
     asked = parser.parse_args(arguments)
     for name, value in (QUIET | (SAME if asked.command == "demo" else {})).items():
         os.environ.setdefault(name, value)
     try:
-        return _measure(asked) if asked.command == "measure" else _demo(asked)
+        status = _measure(asked) if asked.command == "measure" else _demo(asked)
+        sys.stdout.flush()
     except LayerscopeError as problem:
         print(f"layerscope: {problem}", file=sys.stderr)
         return 1
+    except BrokenPipeError:  # the reader, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
+    return status
 
 
 def _measure(asked: argparse.Namespace) -> int:
@@ -61,7 +67,8 @@ def _demo(asked: argparse.Namespace) -> int:
             f"{asked.recipe} trains with {framework}, which is not installed here: pip install 'layerscope[{extras}]'"
         ) from None
     path = asked.path
-    options = {name: value for name in ("data", "epochs", "seed") if (value := getattr(asked, name)) is not None}
+    names = ("data", "epochs", "seed", "tensorboard")
+    options = {name: value for name in names if (value := getattr(asked, name)) is not None}
     if path.endswith("/") or Path(path).is_dir():
         path = str(Path(path) / f"{asked.recipe}-{time.strftime('%Y%m%d-%H%M%S')}.h5")
     print(recipe.main(path, **options))

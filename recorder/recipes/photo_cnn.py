@@ -79,6 +79,7 @@ def main(
     batch: int = 64,
     learning_rate: float = 1e-3,
     seed: int = 0,
+    tensorboard: str | os.PathLike[str] | None = None,
     progress: bool = True,
 ) -> Path:
     """Train and record; the path of the run."""
@@ -100,6 +101,7 @@ def main(
         instruments="full",
         checkpoints=Checkpoints(every=each_epoch, best="val_accuracy"),
         meta=settings | {"learning_rate": learning_rate, "classes": list(patches.classes)},
+        tensorboard=tensorboard,
         progress=progress,
     ) as run:
         model.fit(

@@ -324,8 +324,9 @@ def test_a_demo_of_another_recipe_passes_its_own_options_on(capsys, monkeypatch:
     monkeypatch.setattr(
         subprocess, "run", lambda words, **_: asked.append(words) or subprocess.CompletedProcess(words, 3)
     )
-    run(capsys, "demo", "photo_cnn", "--data", "cifar10", "--path", "cnn.h5")
-    assert asked[0][3:] == ["demo", "photo_cnn", "--path", "cnn.h5", "--data", "cifar10", "--seed", "0"]
+    run(capsys, "demo", "photo_cnn", "--data", "cifar10", "--path", "cnn.h5", "--tensorboard", "tb/")
+    assert asked[0][3:9] == ["demo", "photo_cnn", "--path", "cnn.h5", "--data", "cifar10"]
+    assert asked[0][9:] == ["--seed", "0", "--tensorboard", "tb/"]
     status, _, err = run(capsys, "demo", "cnn")
     assert status == 2
     assert "mnist_mlp" in err

@@ -77,10 +77,13 @@ def test_it_keeps_a_checkpoint_of_each_epoch_and_says_where_it_came_from(run):
 
 def test_the_same_seed_gives_the_same_training(tmp_path):
     losses = []
-    for name in ("a", "b"):
-        path = mnist_mlp.main(tmp_path / f"{name}.h5", epochs=1, batch=512, seed=3, progress=False)
+    for board in (None, tmp_path / "tb"):
+        path = mnist_mlp.main(
+            tmp_path / f"{board is None}.h5", epochs=1, batch=512, seed=3, tensorboard=board, progress=False
+        )
         losses.append(open_run(path)["loss"].values)
     np.testing.assert_array_equal(*losses)
+    assert list((tmp_path / "tb").rglob("events.out.tfevents*"))
 
 
 def test_the_digits_that_ship():
@@ -137,7 +140,8 @@ def test_the_command_prints_the_path_last(tmp_path, capsys, monkeypatch):
     assert command.main(["demo", "--path", str(tmp_path / "x.h5"), "--epochs", "2"]) == 0
     assert capsys.readouterr().out == f"{tmp_path / 'x.h5'}\n"
     assert asked == {"epochs": 2, "seed": 0, "path": str(tmp_path / "x.h5")}  # the data is the recipe's own default
-    assert command.main(["demo", "mnist_mlp", "--path", str(tmp_path)]) == 0
+    assert command.main(["demo", "mnist_mlp", "--path", str(tmp_path), "--tensorboard", "tb"]) == 0
+    assert asked["tensorboard"] == "tb"
     assert Path(capsys.readouterr().out.strip()).name.startswith("mnist_mlp-")
 
 

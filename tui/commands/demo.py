@@ -33,6 +33,7 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", metavar="DATA", help="torchvision (mnist_mlp), cifar10 (photo_cnn): downloaded once")
     parser.add_argument("--epochs", type=int, metavar="N", help="default: 5 (mnist_mlp), 10 (photo_cnn)")
     parser.add_argument("--seed", type=int, default=0, help="default: 0")
+    parser.add_argument("--tensorboard", metavar="DIR", help="a folder for TensorBoard, which gets the scalars as well")
     parser.add_argument("--color", choices=COLOURS, default="auto", help="colours of the terminal (default: auto)")
 
 
@@ -42,7 +43,7 @@ def run(args: argparse.Namespace) -> int:
         path /= f"{args.recipe}-{time.strftime('%Y%m%d-%H%M%S')}.h5"
     print(f"Training {args.recipe}, recorded in {path}", flush=True)
     words = [sys.executable, "-m", "recorder", "demo", args.recipe, "--path", str(path)]
-    for option in ("data", "epochs", "seed"):
+    for option in ("data", "epochs", "seed", "tensorboard"):
         if (value := getattr(args, option)) is not None:
             words += [f"--{option}", str(value)]
     trained = subprocess.run(words, check=False)  # it writes to the same terminal: its progress is seen
