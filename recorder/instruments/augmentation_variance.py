@@ -72,7 +72,7 @@ class AugmentationVariance:
         n = min(self._samples, len(self._made))
         changed = [one for one in self._made if one.transform != IDENTITY]
         grid = len({one.transform for one in changed}), len({one.strength for one in changed})
-        how = f"{self._layers.how}."
+        how, some = f"{self._layers.how}.", f"of the first {n} " if n < len(self._made) else ""
         layers = tuple(sizes)
         return (
             Series("augmentation_variance", Kind.VECTOR, "1",
@@ -91,7 +91,7 @@ class AugmentationVariance:
                    "Which units of the layer augmentation_feature_correlation looks at.", layers, dims=("unit",),
                    dtype="int32", item_dim="layer", ragged=tuple(shape[:1] for shape in kept)),
             Series("augmentation_sample_correlation", Kind.MATRIX, "1",
-                   f"Pearson's r of the features of every two augmentations{how}", layers, (n, n),
+                   f"Pearson's r of the features of every two {some}augmentations{how}", layers, (n, n),
                    ("sample", "other_sample"), item_dim="layer"),
         )  # fmt: skip
 

@@ -54,7 +54,8 @@ class Cka:
     def declare(self, facts: Facts) -> tuple[Series, ...]:
         layers = tuple(self._layers.meet(facts))
         n = min(self._most, facts.probe_samples)
-        doc = f"Debiased linear CKA of the features of two layers{self._layers.how}."
+        some = f" on the first {n} samples" if n < facts.probe_samples else ""
+        doc = f"Debiased linear CKA of the features of two layers{some}{self._layers.how}."
         grams = "The layer's Gram matrix, U-centred, of length 1: CKA is the sum over the product of two of them."
         return (
             Series("cka", Kind.PER_ITEM, "1", doc, pairs_of(layers), item_dim="pair"),

@@ -131,3 +131,14 @@ def test_a_sigkill_loses_no_row_and_the_rest_is_measured_later(measuring: Measur
     shutil.copy(trained, other)
     shutil.copytree(trained.with_suffix(".d"), other.with_suffix(".d"))
     assert same(measure(other, "activation_histogram", model=Net)["activation_histogram"].values, found.values)
+
+
+def test_who_reads_only_the_first_lines_of_a_list_gets_no_traceback(trained: Path) -> None:
+    command = [sys.executable, "-m", "recorder", "measure", str(trained), "--list"]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.close()
+    assert process.stderr is not None
+    assert process.stderr.read() == ""
+    process.stderr.close()
+    assert process.wait() == 141

@@ -60,6 +60,7 @@ def test_every_number_is_what_numpy_makes_of_the_activations(tmp_path):
 def test_a_probe_with_fewer_samples_than_units(tmp_path, samples):
     run = recorded(tmp_path / "a.h5", probe=PROBE[:samples], epochs=1)
     assert_by_definition(run)
+    assert "samples" not in run.series["cka"].doc
     assert not [e for e in run.events if e.kind in ("warning", "off")]
     cka, r = run["cka"].values, run["correlation_mean_abs"].values
     assert np.isnan(cka).all() if samples < 4 else np.isfinite(cka).any()
@@ -72,6 +73,7 @@ def test_a_large_probe_is_looked_at_in_part(tmp_path):
     assert_by_definition(run)
     assert run.series["sample_correlation"].shape == (100, 100)
     assert run.series["cka_gram"].shape == (128, 128)
+    assert "of two layers on the first 128 samples" in run.series["cka"].doc
 
 
 def test_a_network_that_burst_has_no_numbers_and_goes_on(tmp_path):
