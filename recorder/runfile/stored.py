@@ -7,6 +7,7 @@ Where both have a row, the log wins.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +29,8 @@ from recorder.runfile.guard import clean, damage, dataset_in, group_in
 from recorder.runfile.handles import shared
 from recorder.runfile.layout import BUCKET, CLOCK, has_level, item_key, level_dtype
 from recorder.runfile.level import Summary, from_stored
-from recorder.runfile.log import Tail
 from recorder.runfile.schema import Clock, Event, Series, row_dtype
+from recorder.runfile.stored_axis import StoredAxis
 from recorder.runfile.unpack import check_chunks, read_chunks
 from recorder.runfile.volume import CLOCK_DTYPE
 
@@ -37,55 +38,6 @@ Logs = Mapping[str, Mapping[int, Path]]  # axis -> first row -> file
 NO_STEP = np.iinfo(np.int64).max
 MAX_EVENTS = 20_000  # that are read, the newest
 EVENTS_AT_ONCE = 4096
-
-
-class _Axis:
-    """How many rows of one axis there are, in HDF5 and in its logs, and when they were recorded."""
-
-    def __init__(self, series: tuple[Series, ...], count_in_file: h5py.Dataset | None) -> None:
-        self.series = series
-        self.tail = Tail(row_dtype(series))
-        self.committed = 0
-        self.count = 0
-        self.clock = {name: np.zeros(0, "f8" if name == "time" else "i8") for name in CLOCK}
-        self.room = dict(self.clock)  # what the columns are cut from
-        self.stored = dict.fromkeys(CLOCK, 0)  # how much of `clock` came from HDF5, and so is final
-        self.count_in_file = count_in_file
-
-    @property
-    def split(self) -> int:
-        """Rows before it are read from HDF5, the others from the log."""
-        return min(self.tail.first, self.count) if len(self.tail) else self.count
-
-    def extended(self, name: str, known: int, pieces: list[np.ndarray]) -> np.ndarray:
-        """The first `known` entries of a clock column and the pieces behind them.
-
-        There is room to spare, so that following a run does not copy the whole column each second. Who holds an
-        earlier column keeps it: what is written again is the same.
-        """
-        total = known + sum(map(len, pieces))
-        room = self.room[name]
-        if total > len(room):
-            self.room[name] = np.empty(total + total // 4, room.dtype)
-            self.room[name][:known] = room[:known]
-            room = self.room[name]
-        at = known
-        for piece in pieces:
-            room[at : at + len(piece)] = piece
-            at += len(piece)
-        return room[:total]
-
-    def refresh(self, logs: Mapping[int, Path]) -> bool:
-        before = self.count
-        gone = self.tail.refresh(logs)
-        if self.count_in_file is not None:
-            self.count_in_file.refresh()
-            self.committed = max(self.committed, int(self.count_in_file[()]))
-        self.tail.join(self.committed)
-        self.count = max(self.committed, self.tail.stop if len(self.tail) else 0)
-        if self.count < before or (gone is not None and gone >= self.committed):
-            raise FileNotFoundError("rows went into a file that was not there a moment ago")
-        return self.count != before
 
 
 class StoredVolume:
@@ -104,7 +56,7 @@ class StoredVolume:
         self._generation = 0
         self._grows = group is not None and group.file.swmr_mode
         self._ragged: dict[str, dict[str, tuple[int, ...]]] = {}  # series -> dataset -> the shape of its rows
-        self._axes = {axis: _Axis(series, self._count(axis)) for axis, series in declaration.axes.items()}
+        self._axes = {axis: StoredAxis(series, self._count(axis)) for axis, series in declaration.axes.items()}
         if group is not None:
             self._check()
 
@@ -160,28 +112,11 @@ class StoredVolume:
 
     def clock_column(self, axis: str, name: str) -> np.ndarray:
         """(row,) all steps, epochs or times of an axis; what was read once is kept."""
-        a = self._axes[axis]
-        if len(a.clock[name]) != a.count or a.stored[name] < a.split:
-            known, split = a.stored[name], a.split
-            pieces = []
-            if split > known:
-                pieces.append(self._slice(f"axes/{axis}", name, known, split))
-                if name == "step" and (np.diff(pieces[-1]) < 0).any():
-                    raise RunFileError(f"{self.where}: is damaged: steps of axis {axis!r} go back")
-            if len(a.tail):
-                pieces.append(a.tail.rows[name][split - a.tail.first : a.count - a.tail.first])
-            a.clock[name] = a.extended(name, known, pieces)
-            a.stored[name] = max(known, split)
-        return a.clock[name]
+        return self._axes[axis].column(name, partial(self._clock, axis, name))
 
     def clock_entry(self, axis: str, name: str, row: int) -> float:
         """One entry of a clock column: the others are read only where they were asked for."""
-        a = self._axes[axis]
-        if row < len(a.clock[name]):
-            return float(a.clock[name][row])
-        if row >= a.split:
-            return float(a.tail.rows[name][row - a.tail.first])
-        return float(self._slice(f"axes/{axis}", name, row, row + 1)[0])
+        return self._axes[axis].entry(name, row, partial(self._clock, axis, name))
 
     def clock(self, axis: str, rows: slice = slice(None)) -> Clock:
         step, epoch, time = (self.clock_column(axis, name)[rows] for name in CLOCK)
@@ -270,6 +205,13 @@ class StoredVolume:
         yield from map(item_key, s.items) if s.ragged else ("values",)
         if has_level(s):
             yield "level"
+
+    def _clock(self, axis: str, name: str, start: int, stop: int) -> np.ndarray:
+        """A stretch of a clock column in the file."""
+        found = self._slice(f"axes/{axis}", name, start, stop)
+        if name == "step" and (np.diff(found) < 0).any():
+            raise RunFileError(f"{self.where}: is damaged: steps of axis {axis!r} go back")
+        return found
 
     def _slice(self, series: str, key: str, start: int, stop: int, *pick: Any) -> np.ndarray:
         """Rows of a dataset, all of them or an error."""
