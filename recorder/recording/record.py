@@ -116,14 +116,24 @@ def record(
         **provenance(meta), **model_facts(facts, adapter.model()), "schedules": schedules, "max_size": limit,
         "processes": here.size,
     }  # fmt: skip
-    return Recording(
-        Setup(
-            adapter, facts, playing, origin, Checkpoints.of(checkpoints), limit, strict, health, progress and leads,
-            resuming, FlightRecorder.of(flight_recorder), on_anomaly if leads else None,
-            tensorboard if leads else None, together, left_out(instruments, facts),
-        ),
-        os.fspath(path),
-    )  # fmt: skip
+    setup = Setup(
+        adapter,
+        facts,
+        players=playing,
+        meta=origin,
+        checkpoints=Checkpoints.of(checkpoints),
+        max_size=limit,
+        strict=strict,
+        health=health,
+        progress=progress and leads,
+        resume=resuming,
+        flight=FlightRecorder.of(flight_recorder),
+        on_anomaly=on_anomaly if leads else None,
+        tensorboard=tensorboard if leads else None,
+        together=together,
+        left_out=left_out(instruments, facts),
+    )
+    return Recording(setup, os.fspath(path))
 
 
 class Recording:
@@ -388,12 +398,7 @@ class Recording:
         try:
             return Batch.of(given)
         except Exception as problem:
-            text = f"step {self.steps}: {problem}; it is left out"
-            if self._setup.strict:
-                raise RecordError(text) from problem
-            if "batch" not in self._warned:
-                session.note("warning", text)
-            self._warn_once("batch", text)
+            self._leave_out(session, "batch", f"step {self.steps}: {problem}", problem)
             return None
 
     def _numbers(self, session: Session, given: Mapping[str, Any]) -> dict[str, Any]:
@@ -408,13 +413,17 @@ class Recording:
                 continue
             shape = tuple(getattr(value, "shape", ()))
             found = f"shape {shape}" if shape else f"{type(value).__name__} {value!r}"
-            text = f"scalar {name!r} at step {self.steps}: expected one number, got {found}; it is left out"
-            if self._setup.strict:
-                raise RecordError(text)
-            if name not in self._warned:
-                session.note("warning", text)
-            self._warn_once(name, text)
+            self._leave_out(session, name, f"scalar {name!r} at step {self.steps}: expected one number, got {found}")
         return good
+
+    def _leave_out(self, session: Session, name: str, why: str, problem: Exception | None = None) -> None:
+        """What was given under this name cannot be recorded: said once, or raised when strict."""
+        text = f"{why}; it is left out"
+        if self._setup.strict:
+            raise RecordError(text) from problem
+        if name not in self._warned:
+            session.note("warning", text)
+        self._warn_once(name, text)
 
     def _give_up(self, session: Session, problem: Exception, *, strict: bool) -> None:
         """The recorder itself failed: the training goes on, its scalars are recorded until that fails as well."""
