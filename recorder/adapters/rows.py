@@ -100,7 +100,7 @@ class HostRows:
                 self._average(of_averages, update)
 
     def measure_flat(self, plan: Plan, tensors: Sequence[Flat]) -> None:
-        """The same of tensors as they lie in memory, by one compiled call; `plan` wants no turns, averages, or raw."""
+        """The same of tensors as they lie in memory, by one compiled call, where `by_address` allows it."""
         if self._table is None:
             self._table = self._table_of(plan)
         for tensor in tensors:
@@ -173,6 +173,11 @@ class HostRows:
             return Rows(table, np.frombuffer(stepped, bool), raw)
 
         return rows
+
+
+def by_address(plan: Plan) -> bool:
+    """Whether all of it is measured of tensors of which only the addresses are known."""
+    return statistics.is_compiled() and not (plan.raw or plan.averages or plan.turns)
 
 
 def averaged(table: Mapping[Statistic, np.ndarray]) -> dict[Statistic, np.ndarray]:

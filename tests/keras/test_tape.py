@@ -35,9 +35,10 @@ def test_what_is_wanted_of_each_iteration_is_kept(block):
         assert [float(one.numbers[0]) for one in found] == [first + k for k in range(block)]
         assert [one.slot != NO_SLOT for one in found] == [k in (0, 2) for k in range(block)]
         for k in range(0, block, 2):
-            for i, weight, gradient in tape.kept([0, 1], found[k].slot):
-                np.testing.assert_array_equal(weight, weights[i].numpy())
-                np.testing.assert_array_equal(gradient, (first + k) * weights[i].numpy())
+            held = tape.held(found[k].slot)
+            for i, weight in enumerate(weights):
+                np.testing.assert_array_equal(held.array(i), weight.numpy())
+                np.testing.assert_array_equal(held.array(tape.gradient(i)), (first + k) * weight.numpy())
 
 
 def test_no_iteration_of_a_block_is_compiled_anew():

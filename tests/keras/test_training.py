@@ -277,9 +277,7 @@ def test_the_memory_of_what_the_graph_copies_is_said_before_it_is_taken(instrume
     said = adapter.bytes_for(conductor.wants)
     assert adapter._tape is None
     with setup as run:
-        tape = adapter._tape
-        variables = (*tape._gradients._variables, *tape._weights._variables)
-        taken = sum(v.numpy().nbytes for v in variables)
+        taken = sum(v.numpy().nbytes for v in adapter._tape._copies._variables)
         assert taken == said == slots * 2 * 6 * 4
         assert run.summary.kept == said + memory(setup._setup.players, setup._setup.facts.tensors)
 

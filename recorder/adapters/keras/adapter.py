@@ -33,8 +33,9 @@ from recorder.adapters.keras.model import (
 from recorder.adapters.keras.probe import ProbePass
 from recorder.adapters.keras.tape import NO_SLOT, Iteration, Tape, bytes_of_a_slot, slots_for
 from recorder.adapters.keras.wrapping import wrapped
-from recorder.adapters.rows import HostRows, Update, merged
+from recorder.adapters.rows import HostRows, Update, by_address, merged
 from recorder.analysis import statistics
+from recorder.analysis.kept import Flat
 from recorder.errors import RecordError
 from recorder.number import as_float
 from recorder.probe import AUGMENTATIONS, augmented, named
@@ -68,6 +69,8 @@ class KerasAdapter:
         self._weights = named_weights(model)
         self._names = tuple(self._weights)
         self._index = {id(v): i for i, v in enumerate(self._weights.values())}
+        arrays = list(map(host_view, (v.value for v in self._weights.values())))
+        self._kinds = [(x.size, x.dtype) for x in arrays]  # numbers of entries, and their types
         self._layers = layers
         self._probes = {name: ProbePass(model, one, layers) for name, one in named(probe).items()}
         self._limits: tuple[str, ...] = ()  # of the probes
@@ -128,7 +131,7 @@ class KerasAdapter:
         self.detach()
         self._plan = plan
         self._notes = [("note", text) for text in self._limits]
-        statistics.warm_up({host_view(v.value).dtype for v in self._weights.values()})
+        statistics.warm_up({dtype for _, dtype in self._kinds})
         for column, optimizer in enumerate(self._optimizers.values(), LOSS + 1):
             inner = innermost(optimizer)
             if inner is not optimizer:
@@ -251,13 +254,11 @@ class KerasAdapter:
             sums = dict(zip(map(id, optimizer._trainable_variables), optimizer._accumulated_gradients, strict=True))
         scale = optimizer.loss_scale_factor
         members = [(self._index[id(v)], partial(_used, g, sums.get(id(v)), steps=steps, scale=scale)) for v, g in pairs]
-        # Once all gradients are there: what may run sooner comes between the layers, and cost a small CNN a tenth.
-        with tf.control_dependencies([g for _, g in pairs]):
-            if steps:
-                due = tf.equal((tf.convert_to_tensor(optimizer._iterations.value) + 1) % steps, 0)
-                tf.cond(due, lambda: tape.update(members), lambda: tf.constant(False))
-            else:
-                tape.update(members)
+        if steps:
+            due = tf.equal((tf.convert_to_tensor(optimizer._iterations.value) + 1) % steps, 0)
+            tf.cond(due, lambda: tape.update(members), lambda: tf.constant(False))
+        else:
+            tape.update(members)
 
     def _write(self, what: Callable[[Tape], Any]) -> None:
         """What fails here is raised in `collect`, not in the training."""
@@ -299,7 +300,7 @@ class KerasAdapter:
         if self._tape is None or self._problem is not None:
             return [{}]
         self._ended.extend(self._tape.read())
-        return [{"loss": float(one.numbers[LOSS])} if self._sees_loss else {} for one in self._ended]
+        return [{"loss": one.numbers[LOSS]} if self._sees_loss else {} for one in self._ended]
 
     def collect(self, scalars: Mapping[str, Any]) -> Callable[[], Collected]:
         if self._problem is not None:
@@ -308,7 +309,7 @@ class KerasAdapter:
         if not self._ended:
             self._ended.extend(self._tape.read())
         one, rest = self._ended.popleft(), dict(scalars)
-        rates = dict(zip(self._rate_names, one.numbers[LOSS + 1 :].tolist(), strict=True))
+        rates = dict(zip(self._rate_names, one.numbers[LOSS + 1 :], strict=True))
         numbers = {name: as_float(value) for name, value in {**rates, **rest}.items()}
         notes, self._notes = [*self._notes, *([("skipped", SKIPPED)] if one.refused else [])], []
         plan = self._measure(self._tape, one) if one.stepped.any() else Plan()
@@ -318,10 +319,16 @@ class KerasAdapter:
 
     def _measure(self, tape: Tape, one: Iteration) -> Plan:
         plan, updated = self._plan(), np.flatnonzero(one.stepped).tolist()
-        if plan and one.slot != NO_SLOT:
-            self._rows.measure(plan, (Update(*each) for each in tape.kept(updated, one.slot)))
-        else:
+        if not plan or one.slot == NO_SLOT:
             self._rows.pass_by(updated)
+            return plan
+        held = tape.held(one.slot)
+        if by_address(plan):
+            places = ((i, *self._kinds[i], held.address(i), held.address(tape.gradient(i))) for i in updated)
+            self._rows.measure_flat(plan, list(map(Flat._make, places)))
+        else:
+            arrays = ((i, held.array(i), held.array(tape.gradient(i))) for i in updated)
+            self._rows.measure(plan, (Update(*each) for each in arrays))
         return plan
 
     @property

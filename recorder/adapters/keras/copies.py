@@ -6,29 +6,40 @@ A variable costs the graph an assignment and the host a read, however few entrie
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
+from recorder.analysis.kept import address
+
 SMALL = 1 << 15  # entries; to copy more of them takes longer than to assign and to read one variable more
 
 
+class Place(NamedTuple):
+    """Where in a slot the copy of a tensor lies."""
+
+    variable: int
+    entries: slice  # of the variable's row
+    offset: int  # bytes before them
+    shape: tuple[int, ...]
+
+
 class Copies:
-    """Room for a copy of each tensor in each of some slots. `put` makes graph, `of` is for the host."""
+    """Room for a copy of each tensor in each of some slots. `put` makes graph, `held` is for the host."""
 
     def __init__(self, tensors: Sequence[Any], slots: int) -> None:
         self._slots = slots
-        self._shapes = [tuple(t.shape) for t in tensors]
         self._groups = _groups(tensors)  # the tensors that each variable has, by position
-        self._places: dict[int, tuple[int, slice]] = {}  # of a tensor: its variable, and where there
+        self._places: dict[int, Place] = {}
         self._variables = []
         for k, group in enumerate(self._groups):
-            ends = np.cumsum([math.prod(self._shapes[i]) for i in group]).tolist()
-            self._places |= {i: (k, slice(a, b)) for i, a, b in zip(group, [0, *ends], ends, strict=False)}
-            zeros = tf.zeros((slots, ends[-1]), tensors[group[0]].dtype)
-            self._variables.append(tf.Variable(zeros, trainable=False))
+            shapes, dtype = [tuple(tensors[i].shape) for i in group], tf.as_dtype(tensors[group[0]].dtype)
+            ends = np.cumsum([math.prod(shape) for shape in shapes]).tolist()
+            for i, shape, start, end in zip(group, shapes, [0, *ends], ends, strict=False):
+                self._places[i] = Place(k, slice(start, end), start * dtype.size, shape)
+            self._variables.append(tf.Variable(tf.zeros((slots, ends[-1]), dtype), trainable=False))
 
     def put(self, slot: tf.Tensor, tensors: Mapping[int, tf.Tensor]) -> None:
         """Copy these tensors, by position; the slot keeps what it has of the others."""
@@ -38,7 +49,7 @@ class Copies:
             parts = dict(tensors)
             if missing := [i for i in group if i not in tensors]:
                 there = tf.gather(variable, slot)
-                parts |= {i: there[self._places[i][1]] for i in missing}
+                parts |= {i: there[self._places[i].entries] for i in missing}
             row = [tf.reshape(parts[i], [1, -1]) for i in group]
             self._assign(variable, slot, row[0] if len(row) == 1 else tf.concat(row, 1))
 
@@ -51,19 +62,28 @@ class Copies:
         else:
             variable.scatter_nd_update([[slot]], row)
 
-    def of(self, positions: Iterable[int], slot: int) -> list[np.ndarray]:
-        """The copies of these tensors; views, to be dropped before training goes on."""
-        rows: dict[int, np.ndarray] = {}
-        found = []
-        for i in positions:
-            k, place = self._places[i]
-            if k not in rows:
-                rows[k] = self._row(self._variables[k], slot)
-            found.append(rows[k][place].reshape(self._shapes[i]))
-        return found
+    def held(self, slot: int) -> Held:
+        """What a slot has, to be dropped before training goes on."""
+        return Held([self._row(v, slot) for v in self._variables], self._places)
 
     def _row(self, variable: tf.Variable, slot: int) -> np.ndarray:
         return host_view(variable)[0] if self._slots == 1 else on_host(tf.gather(variable, slot))
+
+
+class Held:
+    """Copies where they lie: each as an array, or the address of its first entry, the others one behind the other."""
+
+    def __init__(self, rows: Sequence[np.ndarray], places: Mapping[int, Place]) -> None:
+        self._rows, self._places = rows, places
+        self._at = [address(row) for row in rows]
+
+    def array(self, i: int) -> np.ndarray:
+        place = self._places[i]
+        return self._rows[place.variable][place.entries].reshape(place.shape)
+
+    def address(self, i: int) -> int:
+        place = self._places[i]
+        return self._at[place.variable] + place.offset
 
 
 def _groups(tensors: Sequence[Any]) -> list[list[int]]:

@@ -9,14 +9,14 @@ variable `slots` before: an update with no slot costs a comparison, nothing is k
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from recorder.adapters.keras.copies import Copies, read
+from recorder.adapters.keras.copies import Copies, Held, host_view
 
 AHEAD = 200  # updates that are looked ahead to see how many of a block are wanted
 NO_SLOT = -1
@@ -28,7 +28,7 @@ class Iteration:
 
     stepped: np.ndarray  # (tensor,) bool: it was updated
     slot: int  # where gradients and weights are; NO_SLOT: they were not kept
-    numbers: np.ndarray  # (column,)
+    numbers: list[float]  # (column,)
     refused: bool  # an update was tried, but gradients were not finite
 
 
@@ -53,7 +53,7 @@ class Tape:
         with tf.init_scope():
             self._log = _variable(log, tf.float64)
             self._slots = _variable(np.full(block, NO_SLOT), tf.int64)
-            self._gradients, self._weights = Copies(weights, slots), Copies(weights, slots)
+            self._copies = Copies([*weights, *weights], slots)  # and of the gradients, which are like them
         self._table = [NO_SLOT] * block  # what `_slots` holds
         self._iteration, self._updates = 1, 0  # of the clock, when it was last read
 
@@ -92,8 +92,7 @@ class Tape:
         def keep() -> tf.Tensor:
             weights = {i: tf.convert_to_tensor(self._weights_of[i].value) for i, _ in members}
             dense = {i: tf.cast(tf.convert_to_tensor(gradient()), weights[i].dtype) for i, gradient in members}
-            self._gradients.put(slot, dense)
-            self._weights.put(slot, weights)
+            self._copies.put(slot, weights | {self.gradient(i): g for i, g in dense.items()})
             return tf.constant(True)
 
         return tf.cond(slot != NO_SLOT, keep, lambda: tf.constant(False))
@@ -114,20 +113,21 @@ class Tape:
                 table[(self._updates + 1 + ahead) % self.block] = taken
                 taken += 1
         if table != self._table:
-            self._slots.assign(table)
+            self._slots.assign(table, read_value=False)
             self._table = table
         return enough
 
     def read(self) -> list[Iteration]:
         """The iterations since the last look; of a loop that does not go through `begin`, it is one."""
-        log = read(self._log).numpy()
-        now, updates = int(log[self.block, 0]), int(log[self.block, 1])
+        log = host_view(self._log)
+        now, updates = map(int, log[self.block, :2])
         found = []
         for k in range(max(self._iteration + 1, now - self.block + 1), now + 1) or [now]:
-            tried, numbers, stamps = np.split(log[k % self.block], [1, self._first])
-            stepped = stamps > self._updates
-            slot = self._table[int(stamps.max()) % self.block] if stepped.any() else NO_SLOT
-            found.append(Iteration(stepped, slot, numbers, bool(tried[0] == 2 * k)))
+            row = log[k % self.block]
+            tried, *numbers = row[: self._first].tolist()
+            stepped = row[self._first :] > self._updates
+            slot = self._table[int(row[self._first :].max()) % self.block] if stepped.any() else NO_SLOT
+            found.append(Iteration(stepped, slot, numbers, tried == 2 * k))
         if now == self._iteration:
             self.begin()
             now += 1
@@ -137,11 +137,14 @@ class Tape:
     @property
     def unread(self) -> bool:
         """Whether there were updates since the last look."""
-        return bool(read(self._log).numpy()[self.block, 1] > self._updates)
+        return bool(host_view(self._log)[self.block, 1] > self._updates)
 
-    def kept(self, positions: Sequence[int], slot: int) -> Iterator[tuple[int, np.ndarray, np.ndarray]]:
-        """-> position, weights and gradient of each tensor; views, to be dropped before training goes on."""
-        return zip(positions, self._weights.of(positions, slot), self._gradients.of(positions, slot), strict=True)
+    def held(self, slot: int) -> Held:
+        """The copies of a slot: of tensor i its weights, and its gradient where `gradient(i)` says."""
+        return self._copies.held(slot)
+
+    def gradient(self, i: int) -> int:
+        return len(self._weights_of) + i
 
     def stop(self) -> None:
         """Graphs that go on writing here shall copy nothing."""

@@ -11,8 +11,7 @@ from typing import Protocol
 import numpy as np
 import torch
 
-from recorder.adapters.rows import HostRows, Rows, Update
-from recorder.analysis import statistics
+from recorder.adapters.rows import HostRows, Rows, Update, by_address
 from recorder.analysis.kept import Flat
 from recorder.reading import Plan
 
@@ -73,7 +72,7 @@ class HostPass:
             self._rows.pass_by(i for i, p in members if p.grad is not None)
             return
         updated = [(i, p, unscaled(g, scale)) for i, p in members if (g := p.grad) is not None]
-        if statistics.is_compiled() and not (plan.raw or plan.averages or plan.turns):
+        if by_address(plan):
             flat = [_flat(i, p, g) for i, p, g in updated]
             self._rows.measure_flat(plan, [tensor for tensor in flat if tensor is not None])
             updated = [one for one, tensor in zip(updated, flat, strict=True) if tensor is None]
