@@ -246,10 +246,10 @@ def test_trouble_in_one_process_stops_no_other(tmp_path, reference):
     assert "OSError: of the recorder" in off.pop("broken-0")
     assert "process 1 records no more" in off.pop("broken-1")
     assert "process 1 did not come within 0.5 s" in off.pop("silent")
-    assert "the probe's forward pass: process 1 did not come within 0.5 s" in off["epochs"]
+    assert "the forward pass of the probe 'one': process 1 did not come within 0.5 s" in off["epochs"]
     for name in ("epochs", "otherwise"):
         assert "measured something else than process 0 at this step" in off.pop(name)
-    assert "process 0 is at a checkpoint, process 1 is at the probe's forward pass" in " ".join(
+    assert "process 0 is at a checkpoint, process 1 is at the forward pass of the probe 'one'" in " ".join(
         event.text for event in found["saving"].events if event.kind == "warning"
     )
     off.pop("saving")

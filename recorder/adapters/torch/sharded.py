@@ -74,7 +74,7 @@ class Sharded:
         return self._joined(self._inner.read(parts.completed(plan)))
 
     def probe(self, name: str = "") -> Probed:
-        self._team.meet(f"the forward pass of the probe {name!r}" if name else "the probe's forward pass")
+        self._team.meet(f"the forward pass of the probe {name!r}")
         return self._inner.probe(name)
 
     def inputs(self, name: str) -> Mapping[str, np.ndarray]:
