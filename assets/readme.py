@@ -7,17 +7,74 @@ from __future__ import annotations
 
 import json
 import re
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from recorder.analysis.augmentations import Augmentation
 from recorder.instruments import INSTRUMENTS
-from recorder.recording.catalogue import overview, table
+from recorder.probe import AUGMENTATIONS, DEFAULT
+from recorder.reading import Facts, LayerFacts, ProbeFacts, TensorFacts
 from recorder.recording.presets import PRESETS
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
 NAMES = {*PRESETS, *(instrument.name for instrument in INSTRUMENTS)}
+
+# A model with everything that an instrument may ask for, so that each declares all of its series.
+AUGMENTED = (Augmentation(0, "identity", 0.0), Augmentation(0, "blur", 1.0))
+EXAMPLE = Facts(
+    framework="example",
+    tensors=(TensorFacts("weight", (2, 3), "float32", "layer"),),
+    layers=(LayerFacts("layer", "Tanh", (2,)),),
+    probe_samples=8,
+    probes={
+        DEFAULT: ProbeFacts(8, outputs={"": (2,)}),
+        AUGMENTATIONS: ProbeFacts(2, augmentations=AUGMENTED),
+    },
+)
+WHEN = tuple(f"`{preset}`" for preset in PRESETS)
+
+
+def rows() -> tuple[tuple[str, ...], ...]:
+    """One row a series: (instrument, series, unit, when each preset records it, sentence)."""
+    found = []
+    for instrument in INSTRUMENTS:
+        found += [
+            (instrument.name, series.name, series.unit, *_when(instrument), series.doc)
+            for series in instrument().declare(EXAMPLE)
+        ]
+    return tuple(found)
+
+
+def overview() -> str:
+    """A Markdown table of the instruments: the question that each answers, and when each preset asks it."""
+    heads = "instrument", *WHEN, "question"
+    return _markdown([heads, ["---"] * len(heads), *((f"`{i.name}`", *_when(i), _question(i)) for i in INSTRUMENTS)])
+
+
+def table() -> str:
+    """The rows as a Markdown table; an instrument is named at the first of its series."""
+    heads = "instrument", "series", "unit", *WHEN, "what it is"
+    lines: list[Sequence[str]] = [heads, ["---"] * len(heads)]
+    before = ""
+    for instrument, series, *rest in rows():
+        lines.append((f"`{instrument}`" if instrument != before else "", f"`{series}`", *rest))
+        before = instrument
+    return _markdown(lines)
+
+
+def _when(instrument: Any) -> list[str]:
+    """When each preset measures with it."""
+    return [
+        next((str(s.schedule) for s in make() if s.instrument.name == instrument.name), "") for make in PRESETS.values()
+    ]
+
+
+def _question(instrument: Any) -> str:
+    """The first sentence of its module."""
+    return (sys.modules[instrument.__module__].__doc__ or "").partition("\n")[0].partition("? ")[0].rstrip("?") + "?"
 
 
 def overhead() -> str:
@@ -102,7 +159,8 @@ def _span(values: Sequence[float]) -> str:
 
 
 def _markdown(rows: Iterable[Sequence[str]]) -> str:
-    return "\n".join(f"| {' | '.join(row)} |" for row in rows) + "\n"
+    escaped = ([cell.replace("|", r"\|") for cell in row] for row in rows)
+    return "\n".join(f"| {' | '.join(row)} |" for row in escaped) + "\n"
 
 
 PARTS: dict[str, dict[str, Callable[[], str]]] = {  # document -> part -> its text

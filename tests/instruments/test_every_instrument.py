@@ -7,9 +7,9 @@ import re
 import numpy as np
 import pytest
 
+from assets.readme import rows, table
 from recorder.instruments import INSTRUMENTS
 from recorder.reading import Need
-from recorder.recording.catalogue import rows, table
 from recorder.recording.player import checked, players
 from recorder.recording.presets import DEFAULT_SCHEDULES, PRESETS
 from recorder.schedule import Scheduled, every
