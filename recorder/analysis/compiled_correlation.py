@@ -16,7 +16,7 @@ from recorder.analysis.compiled import jit
 TINY = np.finfo(np.float64).tiny  # of less there is no 1 / x
 COLUMNS = 256  # units at a time: all their samples stay in the second-level cache while they are read three times
 
-SQUARE = 8  # units: columns a power of two apart share few lines of the cache
+SQUARE = 16  # units: of float32 a line of the cache
 
 
 @jit(fastmath={"reassoc", "contract"})
@@ -30,8 +30,7 @@ def standardise(x: Any, z: Any, begin: Any, dead: Any, nonfinite: Any, eps: Any)
         end = min(first + COLUMNS, units)
         low, high = x[0, first:end].copy(), x[0, first:end].copy()
         mean, scale, squares = np.zeros(end - first), np.zeros(end - first), np.zeros(end - first)
-        for a in range(samples):
-            _sum_and_range(x[a, first:end], mean, low, high)
+        _sums_and_ranges(x, first, end, mean, low, high)
         for b in range(end - first):
             least, most = np.float64(low[b]), np.float64(high[b])
             finite = np.isfinite(mean[b]) and np.isfinite(most - least)
@@ -40,27 +39,39 @@ def standardise(x: Any, z: Any, begin: Any, dead: Any, nonfinite: Any, eps: Any)
             mean[b] /= samples
             if finite and not dead[first + b]:
                 scale[b] = 1 / (most - least)  # no square over- or underflows
-        for a in range(samples):
-            _add_squares(x[a, first:end], mean, scale, squares)
+        _squares(x, first, end, mean, scale, squares)
         for b in range(end - first):
             if scale[b] > 0:
                 scale[b] /= sqrt(squares[b])
-        for a in range(samples):
-            _scale(x[a, first:end], mean, scale, z[a, begin + first : begin + end])
+        _scaled(x, first, end, mean, scale, z, begin)
         for b in range(end - first):
             if scale[b] == 0:
                 z[:, begin + first + b] = 0
 
 
 @jit()
+def place(r: Any, top: Any, bottom: Any, left: Any, right: Any, out: Any, row: Any, column: Any) -> None:
+    """Copy r[top:bottom, left:right], from -1 to 1, to where (row, column) is its first entry in out."""
+    one = r.dtype.type(1)
+    for a in range(bottom - top):
+        entries, to = r[top + a, left:right], out[row + a, column : column + right - left]
+        for b in range(entries.size):
+            to[b] = max(min(entries[b], one), -one)
+
+
+@jit()
 def mirror(r: Any) -> None:
-    """Copy the upper triangle of r (unit, unit) into the lower one, square by square."""
+    """Copy the upper triangle of r (unit, unit) into the lower one, rows into columns of as many."""
     n = len(r)
     for top in range(0, n, SQUARE):
-        for left in range(0, top + 1, SQUARE):
-            for a in range(top, min(top + SQUARE, n)):
-                for b in range(left, min(left + SQUARE, a)):
-                    r[a, b] = r[b, a]
+        end = min(top + SQUARE, n)
+        for a in range(top, end):
+            for b in range(top, a):
+                r[a, b] = r[b, a]
+        for a in range(end, n):  # only of a full square: how many is known to the compiler
+            row = r[a, top:end]
+            for b in range(SQUARE):
+                row[b] = r[top + b, a]
 
 
 @jit()
@@ -85,25 +96,31 @@ def survey(r: Any, top: Any, bottom: Any, left: Any, right: Any, triangle: Any, 
 
 
 @jit(fastmath={"reassoc", "contract"})
-def _sum_and_range(row: Any, total: Any, low: Any, high: Any) -> None:
-    for b in range(row.size):
-        v = row[b]
-        total[b] += v
-        low[b] = v if v < low[b] else low[b]
-        high[b] = v if v > high[b] else high[b]
+def _sums_and_ranges(x: Any, first: Any, end: Any, total: Any, low: Any, high: Any) -> None:
+    for a in range(len(x)):
+        row = x[a, first:end]
+        for b in range(row.size):
+            v = row[b]
+            total[b] += v
+            low[b] = v if v < low[b] else low[b]
+            high[b] = v if v > high[b] else high[b]
 
 
 @jit(fastmath={"reassoc", "contract"})
-def _add_squares(row: Any, mean: Any, scale: Any, squares: Any) -> None:
-    for b in range(row.size):
-        v = (row[b] - mean[b]) * scale[b]
-        squares[b] += v * v
+def _squares(x: Any, first: Any, end: Any, mean: Any, scale: Any, squares: Any) -> None:
+    for a in range(len(x)):
+        row = x[a, first:end]
+        for b in range(row.size):
+            v = (row[b] - mean[b]) * scale[b]
+            squares[b] += v * v
 
 
 @jit(fastmath={"reassoc", "contract"})
-def _scale(row: Any, mean: Any, scale: Any, out: Any) -> None:
-    for b in range(row.size):
-        out[b] = (row[b] - mean[b]) * scale[b]
+def _scaled(x: Any, first: Any, end: Any, mean: Any, scale: Any, z: Any, begin: Any) -> None:
+    for a in range(len(x)):
+        row, out = x[a, first:end], z[a, begin + first : begin + end]
+        for b in range(row.size):
+            out[b] = (row[b] - mean[b]) * scale[b]
 
 
 @jit()

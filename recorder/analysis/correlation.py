@@ -73,10 +73,11 @@ def cross_correlation(layers: Sequence[np.ndarray]) -> Correlations:
     """
     s = standardise(layers)
     found = _room({(i, j): (layers[i].shape[1], layers[j].shape[1]) for i, j in pairs(len(layers))}, s.z.dtype)
+    _, place, mirror = _passes()
     for part in parts(s.z, s.bounds):
-        np.clip(part.r, -1, 1, out=found[part.pair][part.place])  # there are roundings beyond 1
+        place(part.tile, *part.rows, *part.columns, found[part.pair], *part.at)
     for k, columns in enumerate(s.layers):
-        _mirrored()(found[k, k])
+        mirror(found[k, k])
         np.fill_diagonal(found[k, k], s.alive[columns])
     return Correlations(found, s)
 
@@ -92,10 +93,11 @@ def standardise(layers: Sequence[np.ndarray]) -> Standardised:
     dtype = np.result_type(*layers, np.float32)
     z = np.empty((shapes[0][0], bounds[-1]), dtype)
     dead, nonfinite = np.ones(bounds[-1], bool), np.zeros(bounds[-1], bool)
+    fill, _, _ = _passes()
     for x, (begin, end) in zip(layers, pairwise(bounds), strict=True):
         if x.size:
             own = dead[begin:end], nonfinite[begin:end]
-            _standardised()(np.ascontiguousarray(x, dtype), z, begin, *own, rounding(x.dtype))
+            fill(np.ascontiguousarray(x, dtype), z, begin, *own, rounding(x.dtype))
     return Standardised(z, bounds, dead, nonfinite)
 
 
@@ -135,23 +137,20 @@ def _room(shapes: Mapping[tuple[int, int], tuple[int, int]], dtype: np.dtype) ->
 
 
 @cache
-def _standardised() -> Any:
-    """(x, z, begin, dead, nonfinite, eps) -> None: fills z from the column `begin` on, and the two next"""
+def _passes() -> tuple[Any, Any, Any]:
+    """standardise, place and mirror, see `compiled_correlation`"""
     try:
-        from recorder.analysis.compiled_correlation import standardise
+        from recorder.analysis.compiled_correlation import mirror, place, standardise
     except ImportError:  # no numba here
-        return _numpy_standardise
-    return standardise
+        return _numpy_standardise, _numpy_place, _numpy_mirror
+    return standardise, place, mirror
 
 
-@cache
-def _mirrored() -> Any:
-    """(r (unit, unit)) -> None: copies its upper triangle into the lower one"""
-    try:
-        from recorder.analysis.compiled_correlation import mirror
-    except ImportError:  # no numba here
-        return _numpy_mirror
-    return mirror
+def _numpy_place(
+    r: np.ndarray, top: int, bottom: int, left: int, right: int, out: np.ndarray, row: int, column: int
+) -> None:
+    some = r[top:bottom, left:right]
+    np.clip(some, -1, 1, out=out[row : row + some.shape[0], column : column + some.shape[1]])
 
 
 def _numpy_mirror(r: np.ndarray) -> None:

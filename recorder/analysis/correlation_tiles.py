@@ -27,17 +27,6 @@ class Part(NamedTuple):
     at: tuple[int, int]  # where they begin in all of the pair's
     triangle: bool  # only the upper triangle is there
 
-    @property
-    def r(self) -> np.ndarray:
-        """(unit of the one layer, unit of the other), a view."""
-        return self.tile[slice(*self.rows), slice(*self.columns)]
-
-    @property
-    def place(self) -> tuple[slice, slice]:
-        """Where they are in all of the pair's."""
-        rows, columns = (slice(a, a + size) for a, size in zip(self.at, self.r.shape, strict=True))
-        return rows, columns
-
 
 def parts(z: np.ndarray, bounds: Sequence[int]) -> Iterator[Part]:
     """The product of z (sample, unit of all layers), in C order, with itself.
@@ -56,7 +45,7 @@ def _tiles(z: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
     from scipy.linalg.blas import get_blas_funcs  # late: who only looks at a run has no need of it
 
     units = z.shape[1]
-    room = np.zeros(min(TILE, units) ** 2, z.dtype)
+    room = np.empty(min(TILE, units) ** 2, z.dtype)
     syrk = get_blas_funcs("syrk", dtype=z.dtype)
     for top in range(0, units, TILE):
         rows = np.ascontiguousarray(z[:, top : top + TILE])
@@ -64,6 +53,8 @@ def _tiles(z: np.ndarray) -> Iterator[tuple[int, int, np.ndarray]]:
         square = room[: height**2].reshape(height, height)
         if len(z):
             syrk(1.0, rows.T, beta=0.0, c=square.T, lower=1, overwrite_c=1)  # its columns are our rows
+        else:
+            square.fill(0)
         yield top, top, square
         for left in range(top + TILE, units, TILE):
             columns = z[:, left : left + TILE]
