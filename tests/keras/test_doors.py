@@ -33,7 +33,9 @@ def test_mistakes_at_the_door(tmp_path, monkeypatch):
     model = linear("sgd")
     refused(path, model, "expected a keras.Optimizer, .* got str", optimizer="sgd")
     refused(path, model, r"probe: .* failed on \(2, 7\): .*what the model is called with", probe=np.ones((2, 7)))
-    refused(path, model, "layers: nothing matches 'conv'; the model has dense", probe=X, layers=["conv"])
+    refused(
+        path, model, "layers: nothing matches 'conv'; the model has dense.* give them names", probe=X, layers=["conv"]
+    )
     monkeypatch.setattr(keras.backend, "backend", lambda: "jax")
     refused(path, model, "Keras runs on the backend 'jax'; only 'tensorflow' can be watched: set KERAS_BACKEND")
 

@@ -151,7 +151,13 @@ def _chosen(model: Any, layers: Sequence[str | type] | None) -> dict[str, Any]:
     known = dict(named_layers(model))
     if layers is None:
         return {name: layer for name, layer in known.items() if is_leaf(layer) and not isinstance(layer, SILENT)}
-    return matching(layers, known)
+    try:
+        return matching(layers, known)
+    except RecordError as error:
+        raise RecordError(
+            f"{error}. Keras numbers layers without a name in the order in which a process makes them: give them "
+            "names, or make the model first in a process of its own"
+        ) from None
 
 
 def _kind(layer: Any) -> str:
