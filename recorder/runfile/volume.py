@@ -13,7 +13,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -208,8 +208,9 @@ def _create_axis(group: h5py.Group, axis: str, series: tuple[Series, ...], block
         for name, dataset in clock.items():
             home[name] = dataset  # the same dataset once more, where xarray looks for coordinates
         if s.ragged:
-            for item, shape in zip(s.items, s.ragged, strict=True):
-                _create_values(home, s, item_key(item), shape, rows, ())
+            keys = dict.fromkeys(map(item_key, s.items))
+            for key, shape in zip(keys, s.ragged, strict=True):
+                _create_values(home, s, key, shape, rows, (), taken=keys)
         else:
             names = _create_items(home, s)
             _create_values(home, s, "values", (len(s.items), *s.shape), rows, (names,))
@@ -235,7 +236,14 @@ def _create_items(home: h5py.Group, s: Series) -> h5py.Dataset:
 
 
 def _create_values(
-    home: h5py.Group, s: Series, key: str, shape: tuple[int, ...], block: int, scales: tuple[h5py.Dataset, ...]
+    home: h5py.Group,
+    s: Series,
+    key: str,
+    shape: tuple[int, ...],
+    block: int,
+    scales: tuple[h5py.Dataset, ...],
+    *,
+    taken: Collection[str] = (),
 ) -> None:
     dtype = np.dtype(s.dtype).newbyteorder("<")
     packed: dict[str, Any] = {}
@@ -252,12 +260,15 @@ def _create_values(
     dataset.attrs["coordinates"] = np.bytes_("epoch time")
     rest = shape[len(scales) :]
     dims = s.dims if len(s.dims) == len(rest) and not s.ragged else tuple(f"{key}_{k}" for k in range(len(rest)))
-    _attach(dataset, [home["step"], *scales, *(_dimension(home, d, n) for d, n in zip(dims, rest, strict=True))])
+    _attach(dataset, [home["step"], *scales, *(_dimension(home, d, n, taken) for d, n in zip(dims, rest, strict=True))])
 
 
-def _dimension(home: h5py.Group, name: str, size: int | None) -> h5py.Dataset:
-    """A dimension without coordinates (None: one that grows); under another name where this one is taken."""
-    while name in home:
+def _dimension(home: h5py.Group, name: str, size: int | None, taken: Collection[str] = ()) -> h5py.Dataset:
+    """A dimension without coordinates (None: one that grows); under another name where this one is taken.
+
+    `taken` are names that come later: the dimension "dense_1" of the layer "dense" would be in the way of the next one.
+    """
+    while name in home or name in taken:
         name += "_"
     if size is None:
         dataset = home.create_dataset(name, (0,), "f4", maxshape=(None,), chunks=(BLOCK_ROWS,))

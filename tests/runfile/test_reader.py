@@ -232,7 +232,7 @@ def test_a_row_larger_than_a_block_or_a_chunk(tmp_path: Path) -> None:
 
 
 def test_names_of_every_kind_come_back(tmp_path: Path) -> None:
-    items = ("a/b", "ü", "block[/b]", "x" * 300, "step", ".", "", " blank ", "%41")
+    items = ("a/b", "a/b_0", "ü", "block[/b]", "x" * 300, "step", ".", "", " blank ", "%41")
     writer = RunWriter(tmp_path / "a.h5", meta={})
     writer.declare(Series("x", Kind.PER_ITEM, "", "", items, axis="step"))
     writer.declare(Series("y", Kind.RAW, "", "", items, axis="step", ragged=((1,),) * len(items)))
