@@ -42,9 +42,10 @@ class Entry:
 
 
 def entries(run: RunView) -> tuple[Entry, ...]:
-    """Every entry of the run: scalars first, then series and what is derived from them, in the order recorded."""
+    """Every entry of the run: scalars first, then series and what is derived from them as recorded, then inputs."""
     scalars: dict[str, Entry] = {}
     others: dict[str, Entry] = {}
+    asked: dict[str, Entry] = {}  # the inputs of probes stand behind what was measured on them
     for name, s in sorted(run.series.items(), key=lambda named: named[0] != "scalars"):  # the training's own first
         if s.kind is Kind.SCALAR:
             for item in s.items:
@@ -55,10 +56,11 @@ def entries(run: RunView) -> tuple[Entry, ...]:
         instrument, (base, probe) = _instrument(s.instrument), unsuffixed(name)
         plain = Entry(name, name, s.kind, s.unit, s.doc, items=s.items, item_dim=s.item_dim)
         if base not in getattr(instrument, "inner", ()):
-            own = probe_samples.chart if is_input(name) else default_chart
-            others[name] = replace(plain, draw=getattr(instrument, "chart", own))
+            own, there = (probe_samples.chart, asked) if is_input(name) else (default_chart, others)
+            there[name] = replace(plain, draw=getattr(instrument, "chart", own))
         for derived, draw in getattr(instrument, "derived", {}).get(base, {}).items():
             others[suffixed(derived, probe)] = replace(plain, name=suffixed(derived, probe), draw=draw)
+    others |= asked
     if flight.NUMBERS in run.series and flight.NAME not in others:
         numbers = run.series[flight.NUMBERS].items
         others[flight.NAME] = Entry(

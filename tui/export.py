@@ -105,6 +105,12 @@ def file_name(entry: str, *, item: str | None = None, step: int | None = None, f
     return f"{stem(entry, item=item, step=step)}.{format}"
 
 
+def one_file(output: str | None, name: str) -> Path:
+    """Where one file goes: as it is wanted, or under its own name into the folder that is wanted, or here."""
+    path = Path(output or name).expanduser().absolute()
+    return path / name if output and (output.endswith(os.sep) or path.is_dir()) else path
+
+
 def format_of(path: Path) -> Format:
     """The format that a path's ending asks for."""
     match path.suffix.lower():

@@ -16,7 +16,7 @@ from recorder.view import At, RunView, Window
 
 SHARE = "within / total"
 DISTANCE = "squared distance / variance"
-MOST = 8  # layers whose units are drawn in one chart
+MOST = 10  # layers whose units are drawn in one chart: as many colours can be told apart
 
 
 def chart(run: RunView, series: str, at: At, window: Window) -> View:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from recorder.chart import Chart, Picture, Plate, View
 from recorder.charting.captions import many
 from recorder.charting.default_chart import default_chart
-from recorder.charting.probe_input import thumbnail
+from recorder.charting.kept_inputs import thumbnail
 from recorder.charting.probed import Probed
 from recorder.probe import INPUT, suffixed
 from recorder.view import At, RunView, Window

@@ -12,7 +12,7 @@ from functools import cached_property
 import numpy as np
 
 from recorder.analysis.augmentations import Augmentation
-from recorder.charting.probe_input import probe_facts, thumbnail
+from recorder.charting.kept_inputs import probe_facts, thumbnail
 from recorder.probe import AUGMENTATIONS, DEFAULT, ProbeFacts, suffixed, unsuffixed
 from recorder.view import RunView
 

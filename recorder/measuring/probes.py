@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from recorder.charting.probe_input import inputs
+from recorder.charting.kept_inputs import inputs
 from recorder.errors import RecordError
 from recorder.measuring.factory import made
 from recorder.probe import AUGMENTATIONS, DEFAULT, Probe, ProbeFacts, named

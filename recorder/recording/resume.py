@@ -17,7 +17,7 @@ import numpy as np
 
 from recorder.analysis.health import Judged, findings
 from recorder.charting.captions import many
-from recorder.charting.probe_input import probe_facts
+from recorder.charting.kept_inputs import probe_facts
 from recorder.errors import LayerscopeError, RecordError
 from recorder.probe import is_input
 from recorder.runfile.layout import log_of, part_of, run_paths

@@ -224,6 +224,12 @@ def test_of_more_samples_than_were_compared_the_first_are_named():
     assert "1,505" not in chart_of(RUN, "sample_correlation").caption
 
 
+def test_what_was_asked_stands_behind_what_was_measured():
+    early = FakeRun("early", {"probe_input": RUN.data["probe_input"], **RUN.data}, RUN.meta)
+    assert next(iter(early.series)) == "probe_input"
+    assert [entry.name for entry in entries(early)][-1] == "probe_input"
+
+
 def test_without_the_images_the_map_stands_alone():
     run = FakeRun("bare", {k: v for k, v in RUN.data.items() if k != "probe_input"}, RUN.meta)
     assert isinstance(chart_of(run, "sample_correlation"), Chart)
@@ -252,8 +258,8 @@ def test_of_many_layers_those_between_the_first_and_the_last_are_drawn_and_the_c
     plate = chart_of(run, "augmentation_variance", At(item="layer17"))
     drawn = [line.label for line in of(plate, Line)]
     assert {"layer0", "layer17", "layer49"} < set(drawn)
-    assert len(drawn) == 8
-    assert "8 of 50 layers" in plate.caption
+    assert len(drawn) == 10
+    assert "10 of 50 layers" in plate.caption
 
 
 def test_cosines_by_transform_and_strength_and_what_each_transform_changes():

@@ -54,6 +54,16 @@ def test_a_symmetric_matrix_an_epoch_and_the_layers_beside_it(tmp_path, series):
                 assert matrix[i, j] == values[pairs_of(LAYERS).index(f"{a} | {LAYERS[j]}")]  # the very same number
 
 
+@pytest.mark.parametrize("wanted", [".", "there", "new/"])
+@pytest.mark.parametrize("names", [("corr_means",), ()])
+def test_in_a_folder_it_has_its_own_name(tmp_path, monkeypatch, wanted, names):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "there").mkdir()
+    path = write(tmp_path / "a.h5", ("a | a",), [(0, 0, [0.25])])
+    assert main(["export", str(path), *names, "--to", "json", "-o", wanted]) == 0
+    assert (tmp_path / wanted / f"{names[0] if names else 'a'}.json").is_file()
+
+
 def test_it_is_named_after_itself(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     path = write(tmp_path / "a.h5", ("a | a",), [(0, 0, [0.25])])

@@ -11,7 +11,7 @@ import tensorflow as tf
 from recorder import Probe, each_epoch, open_run, record
 from recorder.adapters.keras.probe import ProbePass
 from recorder.analysis.augmentations import augment
-from recorder.charting.probe_input import inputs, probe_facts, thumbnail
+from recorder.charting.kept_inputs import inputs, probe_facts, thumbnail
 from recorder.instruments import ActivationStatistics
 from tests.keras.nets import classifier, patches, weights
 

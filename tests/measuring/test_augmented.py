@@ -11,7 +11,7 @@ from scipy.stats import f_oneway
 from torch import nn
 
 from recorder import Checkpoints, Probe, every, measure, open_run, record
-from recorder.charting.probe_input import inputs, probe_facts
+from recorder.charting.kept_inputs import inputs, probe_facts
 from recorder.notebook import OpenRun
 from tests.measuring.subjects import same
 

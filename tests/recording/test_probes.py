@@ -12,7 +12,7 @@ from torch import nn
 from recorder import Probe, each_epoch, open_run, record
 from recorder.analysis.augmentations import IDENTITY
 from recorder.charting import probe_samples
-from recorder.charting.probe_input import inputs, probe_facts, thumbnail
+from recorder.charting.kept_inputs import inputs, probe_facts, thumbnail
 from recorder.charting.probed import Probed
 from recorder.entries import chart_of
 from recorder.errors import RecordError

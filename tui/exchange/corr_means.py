@@ -19,6 +19,7 @@ from recorder.errors import ExportError, NotRecordedError
 from recorder.runfile.reader import Run
 from tui.exchange.json_file import plain
 from tui.exchange.quantities import Span
+from tui.export import one_file
 
 NAME = "corr_means"
 SERIES = "correlation_mean"
@@ -62,6 +63,6 @@ def contents(
 
 
 def paths(output: str | None, name: str, parts: Sequence[str]) -> list[Path]:
-    """Where these parts go: corr_means.json here, or where it is wanted."""
-    path = Path(output or f"{name}.json").expanduser().absolute()
+    """Where these parts go: corr_means.json here or in the folder that is named, or where it is wanted."""
+    path = one_file(output, f"{name}.json")
     return [path.with_name(f"{path.stem}{part}{path.suffix or '.json'}") for part in parts]

@@ -16,7 +16,7 @@ from recorder.runfile.reader import Run
 from recorder.runfile.schema import Event
 from tui.exchange import Tool, corr_means, json_file, tables, tensorboard
 from tui.exchange.quantities import EVENTS, Quantity, Span, quantities
-from tui.export import Written, check_free, stem, whole
+from tui.export import Written, check_free, one_file, stem, whole
 
 SERIES = "series.json"  # units, dimensions and sentences, beside the tables of numbers
 Content = Callable[[BinaryIO], None]
@@ -46,7 +46,7 @@ def handed(
 ) -> Handed:  # fmt: skip
     """The files of these names, or of everything that was recorded.
 
-    `output` is the file, or for CSV, Parquet and TensorBoard the folder; None: named after the run, here.
+    `output` is the file or its folder, for CSV, Parquet and TensorBoard the folder; None: named after the run, here.
 
     Raises:
         NotRecordedError: no such name or item.
@@ -62,7 +62,7 @@ def handed(
     if not chosen and not told:
         raise ExportError(f"{run.path}: there is nothing to export yet")
     if tool == "json":
-        path = _path(output or f"{stem(run.name)}.json")
+        path = one_file(output, f"{stem(run.name)}.json")
         return Handed({path: partial(json_file.write, run=run, quantities=chosen, events=told)})
     if tool == "tensorboard":
         return _event_file(run, chosen, told, _path(output or f"{stem(run.name)}-tensorboard"), asked=bool(names))

@@ -83,7 +83,7 @@ class Runs(Page):
 
     def update(self) -> None:
         """Filter, sort and show; the cursor stays on its run."""
-        if not self.is_mounted:
+        if not self.is_mounted or not self.children:  # one that is being taken down has no list left
             return
         filters = self.place.filters
         try:
