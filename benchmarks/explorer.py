@@ -308,12 +308,14 @@ def main() -> None:
     parser.add_argument("--steps", type=int, default=1_000_000)
     parser.add_argument("--tensors", type=int, default=200)
     parser.add_argument("--repeats", type=int, default=5, help="starts, of which the median is taken")
-    parser.add_argument("--pairs", action="store_true", help="the screen Correlations alone; nothing is kept")
+    parser.add_argument("--pairs", action="store_true", help="the screen Correlations alone, beside the kept results")
     options = parser.parse_args()
     if options.pairs:
         pairs = keyed(correlated(), PAIR_KEYS)
         memory = ("memory", f"{pairs['memory_mib']:.0f} MiB", "< 150 MiB")
         print(aligned([memory, *costs(pairs["keys"])]))
+        if OUT.exists():
+            OUT.write_text(json.dumps(json.loads(OUT.read_text()) | {"pairs": pairs}, indent=1) + "\n")
         return
     found = measure(written(options.steps, options.tensors), options.repeats)
     found |= {
