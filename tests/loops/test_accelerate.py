@@ -121,4 +121,6 @@ def test_a_training_whose_updates_are_made_elsewhere_is_told(tmp_path):
     accelerator = SimpleNamespace(distributed_type=SimpleNamespace(name="DEEPSPEED"))
     with pytest.raises(RecordError, match=r"DeepSpeed makes the updates.*run it with DistributedDataParallel or FSDP2"):
         record(accelerator, net(), tmp_path / "x.h5")
+    with pytest.raises(RecordError, match=r"expected an Accelerator first, got Sequential"):
+        record(net(), accelerator, tmp_path / "x.h5")
     assert not list(tmp_path.iterdir())

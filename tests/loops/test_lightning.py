@@ -157,10 +157,20 @@ def test_accumulated_gradients_are_rows_of_the_batch_that_updates(tmp_path):
     assert run["loss"].values.tolist() == run["train_loss_step"].values.tolist()  # not the part of it
 
 
-def test_mixed_precision_and_clipping(tmp_path):
-    options = {"precision": "bf16-mixed", "gradient_clip_val": 0.1}
-    bare = fit(tmp_path, **options)
-    module = fit(tmp_path, each_step(tmp_path / "x.h5", probe=probe()), **options)
+def bfloat16():
+    return {"precision": "bf16-mixed"}
+
+
+def scaled_float16():
+    """Lightning scales by itself on a GPU only."""
+    scaler = torch.amp.GradScaler("cpu", init_scale=2.0**10, growth_interval=4)
+    return {"plugins": [lightning.plugins.MixedPrecision("16-mixed", "cpu", scaler=scaler)]}
+
+
+@pytest.mark.parametrize("precision", [bfloat16, scaled_float16])
+def test_mixed_precision_and_clipping(tmp_path, precision):
+    bare = fit(tmp_path, gradient_clip_val=0.1, **precision())
+    module = fit(tmp_path, each_step(tmp_path / "x.h5", probe=probe()), gradient_clip_val=0.1, **precision())
     assert same(module, bare)
     run = open_run(tmp_path / "x.h5")
     totals = np.sqrt(np.square(list(module.saved.norms(tuple(dict(module.net.named_parameters()))))).sum(axis=1))
@@ -312,7 +322,7 @@ def test_another_network_is_another_run(tmp_path):
     assert [open_run(path).steps for path in tmp_path.glob("*.h5")] == [BATCHES, BATCHES]
     again = each_step(tmp_path / "x.h5")
     fit(tmp_path, again, max_epochs=1)
-    with pytest.raises(RunExistsError):
+    with pytest.raises(RunExistsError, match=r"already there.*a checkpoint of the trainer takes the place of resume="):
         fit(tmp_path, again, max_epochs=1)
 
 
@@ -345,6 +355,8 @@ def test_options_that_are_none():
         Record("x.h5", prob=1)
     with pytest.raises(RecordError, match=r"Record\(resume=...\): the trainer knows this"):
         Record("x.h5", resume=True)
+    with pytest.raises(RecordError, match=r"expected the path of the run.*got Sequential; the trainer tells the model"):
+        Record(net())
 
 
 def test_a_dry_run_checks_and_leaves_nothing(tmp_path):

@@ -235,6 +235,30 @@ def test_a_training_that_is_left_by_an_exception_is_sealed_with_its_callback(tmp
     assert run.steps == 4
 
 
+class Interrupts(TrainerCallback):
+    """Ctrl-C while the next batch is loaded."""
+
+    def on_step_end(self, args, state, control, **rest):
+        if state.global_step == 4:
+            raise KeyboardInterrupt
+
+
+def test_an_interrupt_between_two_steps_loses_none(tmp_path):
+    with pytest.raises(KeyboardInterrupt), each_step(tmp_path / "x.h5") as record:
+        trained(tmp_path, record, Interrupts())
+    run = open_run(tmp_path / "x.h5")
+    assert run.steps == 4
+    assert run["gradient_norm"].step.tolist() == [0, 1, 2, 3]
+
+
+def test_a_training_whose_losses_are_not_told_says_so(tmp_path):
+    with pytest.warns(UserWarning, match=r"every 500 steps, and this training has 6: .*logging_steps=1.* gives each"):
+        trained(tmp_path, Record(tmp_path / "x.h5", instruments=[]), num_train_epochs=1, logging_steps=500)
+    run = open_run(tmp_path / "x.h5")
+    assert "loss" not in run.series["scalars"].items
+    assert [event.text.split(",")[0] for event in run.events] == ["the trainer tells the loss every 500 steps"]
+
+
 SCRIPT = """
     import pathlib, sys
     import tests.loops.test_transformers as here
