@@ -92,7 +92,8 @@ def peers() -> str:
 def keras() -> str:
     """The same for Keras models."""
     found = json.loads((RESULTS / "overhead_keras.json").read_text())
-    return _ratios("recorded", [{"variant": row["preset"], "whole": row["ratio"], **row} for row in found["rows"]])
+    rows = [{"variant": f"`{row['preset']}`, {row['way']}", "whole": row["ratio"], **row} for row in found["rows"]]
+    return _ratios("recorded", rows)
 
 
 def explorer() -> str:

@@ -1,10 +1,11 @@
 """How much slower is a Keras training step with recording?
 
-.venv-keras/bin/python benchmarks/overhead_keras.py [ROUNDS]
+.venv-keras/bin/python benchmarks/overhead_keras.py [ROUNDS] [NAME...]
 
 A small CNN (0.32 million parameters) on batches of 64 pictures of 32 x 32 and the MLP of 0.57 million parameters on
-batches of 128 digits, as graphs without XLA, on one thread. A bare and a recorded training take turns, 40 steps of
-`fit` at a time; printed are the medians over the rounds of the ratio of seconds and of CPU seconds.
+batches of 128 digits, compiled by XLA (Keras's default) and as graphs without it, on one thread. A bare and a recorded
+training take turns, 40 steps of `fit` at a time; printed are the medians over the rounds of the ratio of seconds and of
+CPU seconds. Names choose networks, ways and presets; the other results stay as they are: `8 CNN xla`.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 os.environ |= {"OMP_NUM_THREADS": "1", "TF_CPP_MIN_LOG_LEVEL": "2", "KERAS_BACKEND": "tensorflow"}
 os.environ["CUDA_VISIBLE_DEVICES"] = ""
 
+import itertools
 import json
 import statistics
 import sys
@@ -21,6 +23,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from time import perf_counter, process_time
+from typing import Any
 
 import keras
 import numpy as np
@@ -31,6 +34,7 @@ from recorder import record
 STEPS = 40
 BUDGETS = {("CNN 0.32 M", "light"): 1.05, ("CNN 0.32 M", "dynamics"): 1.10}  # in bare steps
 OUT = Path(__file__).parent / "results" / "overhead_keras.json"
+WAYS = {"XLA": True, "graph": False}  # jit_compile
 layers = keras.layers
 NETWORKS: dict[str, tuple[int, tuple[int, ...], Callable[[], list[keras.Layer]]]] = {
     "CNN 0.32 M": (
@@ -53,13 +57,13 @@ NETWORKS: dict[str, tuple[int, tuple[int, ...], Callable[[], list[keras.Layer]]]
 }  # fmt: skip
 
 
-def training(name: str) -> tuple[keras.Model, np.ndarray, np.ndarray, int]:
+def training(name: str, way: str) -> tuple[keras.Model, np.ndarray, np.ndarray, int]:
     """A compiled network, its data and the size of a batch."""
     batch, shape, stack = NETWORKS[name]
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input(shape), *stack()])
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    model.compile("adam", loss, metrics=["accuracy"], jit_compile=False)
+    model.compile("adam", loss, metrics=["accuracy"], jit_compile=WAYS[way])
     rng = np.random.default_rng(0)
     return (
         model,
@@ -76,9 +80,9 @@ def timed(work: Callable[[], object]) -> tuple[float, float]:
     return perf_counter() - began, process_time() - cpu
 
 
-def measured(name: str, preset: str, rounds: int) -> dict[str, object]:
-    bare, x, y, batch = training(name)
-    watched = training(name)[0]
+def measured(name: str, way: str, preset: str, rounds: int) -> dict[str, Any]:
+    bare, x, y, batch = training(name, way)
+    watched = training(name, way)[0]
     ratios = []
     with (
         tempfile.TemporaryDirectory() as folder,
@@ -92,21 +96,30 @@ def measured(name: str, preset: str, rounds: int) -> dict[str, object]:
                 ratios.append((with_us[0] / alone[0], with_us[1] / alone[1], 1e3 * alone[0] / STEPS))
     seconds, cpu, step = (statistics.median(column) for column in zip(*ratios, strict=True))
     budget = BUDGETS.get((name, preset))
-    found = {"network": name, "preset": preset, "step_ms": step, "ratio": seconds, "cpu_ratio": cpu, "rounds": rounds}
-    return found | {"budget": budget}
+    found = {"network": name, "way": way, "preset": preset, "step_ms": step, "ratio": seconds, "cpu_ratio": cpu}
+    return found | {"rounds": rounds, "budget": budget}
 
 
 def main() -> None:
     rounds = int(sys.argv[1]) if len(sys.argv) > 1 else 15
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
-    rows = [measured(name, preset, rounds) for name in NETWORKS for preset in ("light", "dynamics")]
-    for row in rows:
-        text = "{network}  {preset:<9} {step_ms:6.2f} ms a step   {ratio:.3f} x   CPU {cpu_ratio:.3f} x".format(**row)
-        print(text + (f"   budget {row['budget']}" if row["budget"] else ""))
-    OUT.write_text(
-        json.dumps({"keras": keras.__version__, "tensorflow": tf.__version__, "rows": rows}, indent=1) + "\n"
-    )
+    asked = [name.lower() for name in sys.argv[2:]]
+    for key in itertools.product(NETWORKS, WAYS, ("light", "dynamics")):
+        if all(name in " ".join(key).lower() for name in asked):
+            row = measured(*key, rounds)
+            text = "{network}  {way:<5}  {preset:<9} {step_ms:6.2f} ms a step   {ratio:.3f} x   CPU {cpu_ratio:.3f} x"
+            print(text.format(**row) + (f"   budget {row['budget']}" if row["budget"] else ""), flush=True)
+            write(key, row)
+
+
+def write(key: tuple[str, str, str], row: dict[str, Any]) -> None:
+    """Put a row in its place among the others."""
+    known = json.loads(OUT.read_text())["rows"] if OUT.exists() else []
+    rows = {(r["network"], r["way"], r["preset"]): r for r in known} | {key: row}
+    ordered = [rows[k] for k in itertools.product(NETWORKS, WAYS, ("light", "dynamics")) if k in rows]
+    found = {"keras": keras.__version__, "tensorflow": tf.__version__, "rows": ordered}
+    OUT.write_text(json.dumps(found, indent=1) + "\n")
 
 
 if __name__ == "__main__":
