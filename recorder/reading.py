@@ -175,13 +175,7 @@ class Plan:
     relative_tau: float = signs.RELATIVE_TAU  # of NEAR_ZERO_RELATIVE
     keep_turns: bool = False  # one of OF_TURNS is wanted at the following step; signs and weights are kept as well then
 
-    averages: bool = False  # the moving averages take in this update, whatever else is wanted
-
-    @property
-    def of_averages(self) -> Plan:
-        """What to compute of the moving averages, as of any tensor."""
-        wanted = frozenset(AVERAGED[s] for s in self.statistics if s in AVERAGED)
-        return replace(self, statistics=wanted, raw=frozenset(), averages=False)
+    averages: Plan | None = None  # the moving averages take in this update, and this is computed of them, as of tensors
 
     @property
     def signs(self) -> bool:
@@ -194,7 +188,8 @@ class Plan:
         return self.keep_turns or not OF_TURNS.isdisjoint(self.statistics)
 
     def __bool__(self) -> bool:
-        return bool(self.statistics or self.keep_weights or self.keep_signs or self.raw or self.averages)
+        kept = self.keep_weights or self.keep_signs or self.keep_turns
+        return bool(self.statistics or kept or self.raw) or self.averages is not None
 
 
 class Collected(NamedTuple):

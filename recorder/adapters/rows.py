@@ -13,8 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from recorder.analysis import histogram, statistics, turns
-from recorder.analysis.averages import Average
-from recorder.analysis.kept import Flat, Kept
+from recorder.analysis.kept import Flat, Kept, address
 from recorder.reading import AVERAGED, COUNTS, OF_QUANTILES, OF_UPDATE, Plan, Quantity, Statistic
 
 HISTOGRAMS = frozenset(map(Statistic, statistics.HISTOGRAMS))
@@ -45,7 +44,6 @@ class HostRows:
     def __init__(self, names: Sequence[str]) -> None:
         self.names = names
         self._kept: dict[int, Kept] = {}
-        self._averages: dict[int, Average] = {}
         self._of_averages: HostRows | None = None  # what is measured of them
         self.keeps = False  # some of what was kept is up to date
         self._several = False  # updates of a tensor in one iteration: five critic steps to one of the generator
@@ -77,7 +75,6 @@ class HostRows:
         """One pass over each tensor."""
         if self._table is None:
             self._table = self._table_of(plan)
-        of_averages = plan.of_averages if plan.averages else None
         # All of them first: once the pass has filled the processor's caches with tensors, this code is slow to fetch.
         for update in list(updates):
             i, weight = update.position, update.weight
@@ -85,19 +82,20 @@ class HostRows:
             keep, keep_signs, keep_turns = self._keeping(plan)
             keep &= update.gradient is not None
             kept = self._kept.get(i)
-            if keep and (kept is None or not kept.fits(weight)):
+            average = plan.averages is not None
+            if (keep or average) and (kept is None or not kept.fits(weight)):
                 kept = self._kept[i] = Kept.room_for(weight)
             self.keeps |= keep
             if plan.raw:
                 self._copy(plan, update, kept)
             self._table.measure(
                 i, update.gradient, weight, kept=kept, keep=keep, keep_signs=keep_signs, keep_turns=keep_turns,
-                zeros=update.zeros,
+                average=average, zeros=update.zeros,
             )  # fmt: skip
             if kept is not None and not keep:
                 kept.valid = False
-            if of_averages is not None:
-                self._average(of_averages, update)
+            if plan.averages is not None:
+                self._look_at_averages(plan.averages, [i])
 
     def measure_flat(self, plan: Plan, tensors: Sequence[Flat]) -> None:
         """The same of tensors as they lie in memory, by one compiled call, where `by_address` allows it."""
@@ -105,9 +103,14 @@ class HostRows:
             self._table = self._table_of(plan)
         for tensor in tensors:
             self._step(tensor.position)
-        keep, keep_signs, _ = self._keeping(plan)
+        keep, keep_signs, keep_turns = self._keeping(plan)
         self.keeps |= keep
-        self._table.measure_flat(tensors, self._kept, keep=keep, keep_signs=keep_signs)
+        self._table.measure_flat(
+            tensors, self._kept, keep=keep, keep_signs=keep_signs, keep_turns=keep_turns,
+            average=plan.averages is not None,
+        )  # fmt: skip
+        if plan.averages is not None:
+            self._look_at_averages(plan.averages, [tensor.position for tensor in tensors])
 
     def _step(self, i: int) -> None:
         self._several |= bool(self._stepped[i])
@@ -120,19 +123,20 @@ class HostRows:
         weights = signs or plan.keep_weights or (self._several and not OF_UPDATE.isdisjoint(plan.statistics))
         return weights, signs, turns
 
-    def _average(self, plan: Plan, update: Update) -> None:
-        """Take the update into the moving averages of its tensor, and measure `plan` of those as of any tensor."""
-        i, weight, gradient = update.position, update.weight, update.gradient
-        if gradient is None or gradient.shape != weight.shape:
-            return
-        if i in self._averages and self._averages[i].fits(gradient, weight):
-            self._averages[i].take_in(gradient, weight)
-        else:
-            self._averages[i] = Average(gradient, weight)
+    def _look_at_averages(self, plan: Plan, positions: Sequence[int]) -> None:
+        """Measure the moving averages of these tensors, like tensors of their own."""
         if self._of_averages is None:
             self._of_averages = HostRows(self.names)
-        average = self._averages[i]
-        self._of_averages.measure(plan, [Update(i, average.weight, average.gradient)])
+        if not plan:
+            if self._of_averages.keeps:
+                self._of_averages.pass_by(positions)
+            return
+        averages = {i: found for i in positions if i in self._kept and (found := self._kept[i].averages) is not None}
+        if by_address(plan):
+            flat = (Flat(i, w.size, w.dtype, address(w), address(g)) for i, (g, w) in averages.items())
+            self._of_averages.measure_flat(plan, list(flat))
+        else:
+            self._of_averages.measure(plan, [Update(i, w, g) for i, (g, w) in averages.items()])
 
     def _table_of(self, plan: Plan) -> statistics.Table:
         """An empty table, made once."""
@@ -177,7 +181,7 @@ class HostRows:
 
 def by_address(plan: Plan) -> bool:
     """Whether all of it is measured of tensors of which only the addresses are known."""
-    return statistics.is_compiled() and not (plan.raw or plan.averages or plan.turns)
+    return statistics.is_compiled() and not plan.raw
 
 
 def averaged(table: Mapping[Statistic, np.ndarray]) -> dict[Statistic, np.ndarray]:

@@ -23,23 +23,37 @@ from recorder.analysis.averages import DECAY, SHARE
 from recorder.analysis.histogram import CENTRE, COLUMNS, HALF_OCTAVES, NAN
 from recorder.analysis.signs import COMPARED
 from recorder.analysis.statistics import (
+    ANGLE,
+    AVERAGE_GRADIENT_AT,
+    AVERAGE_WEIGHT_AT,
+    AVERAGES,
+    BEGINS,
+    CHANGE,
+    CHANGE_AT,
     COMPARES,
+    COSINE,
+    CURVATURE,
     GRADIENT,
     GRADIENT_AT,
+    GRADIENT_BEFORE_AT,
     GRADIENT_BINS,
     GRADIENT_SIZE,
     HISTOGRAMS,
     KEEP,
     KEPT_AT,
     KNOWN,
+    MOVEMENT,
     NEAR,
     NORMS,
     OF_SIGNS,
     PLANES_AT,
     POSITION,
     RELATIVE,
+    REMEMBER,
     SIGNS,
     SIZE,
+    STRIDE,
+    TURNS,
     UPDATE,
     UPDATE_BINS,
     WANT,
@@ -50,7 +64,8 @@ from recorder.analysis.statistics import (
 )
 from recorder.analysis.words import WORD, above, below, fetch, ones, within
 
-BLOCK = 2048  # entries; gradient, weights and kept weights of a block are 24 kB in float32, and so are the next one's
+BLOCK = 1024  # entries; gradient, weights and kept weights of a block are 12 kB in float32, and so are the next one's
+LONG = 8 * BLOCK  # where more is read and written: no array is left before memory has found its pace with it
 LANES = 4  # tables of counts filled in turn: a run of equal columns would wait for its own last write
 
 BFLOAT16, FLOAT16 = range(2)  # how 16 bits are read
@@ -91,50 +106,56 @@ def _square_distance(x: Any, y: Any) -> Any:
 
 
 @jit(fastmath={"reassoc", "contract"})
-def products(x: Any, y: Any) -> Any:
-    """x.y, x.x, y.y"""
+def _products(x: Any, y: Any, sums: Any) -> None:
+    """Add x.y, x.x and y.y."""
     xy = xx = yy = 0.0
     for i in range(x.size):
         a, b = np.float64(x[i]), np.float64(y[i])
         xy += a * b
         xx += a * a
         yy += b * b
-    return xy, xx, yy
-
-
-@jit(fastmath={"reassoc", "contract"})
-def moved(weight: Any, before: Any, change: Any) -> Any:
-    """The products of weight - before and of the change, which it becomes."""
-    xy = xx = yy = 0.0
-    for i in range(weight.size):
-        now = weight[i] - before[i]
-        a, b = np.float64(now), np.float64(change[i])
-        xy += a * b
-        xx += a * a
-        yy += b * b
-        change[i] = now
-    return xy, xx, yy
+    sums[0] += xy
+    sums[1] += xx
+    sums[2] += yy
 
 
 @jit()
-def movement(gradient: Any, change: Any, before: Any, tau: Any) -> Any:
-    """|change| of the entries that are at most tau from zero and whose bit is set in `before`."""
-    found = np.empty(gradient.size, change.dtype)
-    n, whole = 0, gradient.size - gradient.size % WORD
-    for word in range(before.size):
-        near = before[word]
-        if near and word * WORD < whole:
-            near &= within(gradient, tau, word * WORD)
+def _cosine(sums: Any) -> Any:
+    """See `turns.cosine`."""
+    length = np.sqrt(sums[1]) * np.sqrt(sums[2])
+    return min(1.0, max(-1.0, sums[0] / length)) if 0 < length < np.inf else np.nan
+
+
+@jit()
+def _curvatures(gradient: Any, change: Any, before: Any, start: Any, step: Any, found: Any, n: Any) -> Any:
+    """Put those of every `step`-th entry of the tensor behind the n that are found; -> how many there are then."""
+    for i in range(-start % step, gradient.size, step):
+        if change[i] != 0:
+            curvature = (np.float64(gradient[i]) - np.float64(before[i])) / np.float64(change[i])
+            if np.isfinite(curvature):
+                found[n] = curvature
+                n += 1
+    return n
+
+
+@jit()
+def _movement(gradient: Any, change: Any, planes: Any, word: Any, tau: Any, found: Any, n: Any) -> Any:
+    """The same of |change| of the entries that are at most tau from zero and were so before."""
+    whole = gradient.size - gradient.size % WORD
+    for start in range(0, gradient.size, WORD):
+        near = planes[2, word + start // WORD]
+        if near and start < whole:
+            near &= within(gradient, tau, start)
         if near:
-            for i in range(word * WORD, min(word * WORD + WORD, gradient.size)):
+            for i in range(start, min(start + WORD, gradient.size)):
                 found[n] = abs(change[i])
                 n += (near & np.uint64(1)) & (abs(gradient[i]) <= tau)
                 near >>= np.uint64(1)
-    return found[:n]
+    return n
 
 
 @jit()
-def blend(average: Any, x: Any) -> None:
+def _blend(average: Any, x: Any) -> None:
     """See `averages`."""
     for i in range(x.size):
         average[i] = DECAY * np.float64(average[i]) + SHARE * np.float64(x[i])
@@ -144,6 +165,12 @@ def blend(average: Any, x: Any) -> None:
 def _copy(x: Any, out: Any) -> None:
     for i in range(x.size):  # a slice assignment would first look for overlap
         out[i] = x[i]
+
+
+@jit()
+def _subtract(x: Any, y: Any, out: Any) -> None:
+    for i in range(x.size):
+        out[i] = x[i] - y[i]
 
 
 @jit()
@@ -243,12 +270,16 @@ def _word(gradient: Any, weight: Any, kept: Any, start: Any, planes: Any, word: 
 
 
 @jit()
-def _signs(gradient: Any, weight: Any, kept: Any, planes: Any, word: Any, tau: Any, counts: Any) -> None:
+def _signs(
+    gradient: Any, weight: Any, kept: Any, planes: Any, word: Any, tau: Any, counts: Any, fetches: Any
+) -> None:  # fmt: skip
     """A block whose first entry is bit 0 of `word`."""
     whole = gradient.size - gradient.size % WORD
     for start in range(0, whole, WORD):
-        for x in (gradient, weight, kept):  # memory works on the next block while this one is computed
-            fetch(x, start + BLOCK)
+        if fetches:  # memory works on the next block while this one is computed
+            fetch(gradient, start + BLOCK)
+            fetch(weight, start + BLOCK)
+            fetch(kept, start + BLOCK)
         _word(gradient, weight, kept, start, planes, word, tau, counts)
         word += 1
     if whole < gradient.size:  # the rest stands before NaN, which is in no set
@@ -299,9 +330,15 @@ def _floats_of(x: Any, layout: Any, wanted: Any, out: Any) -> Any:  # noqa: ARG0
 
 @jit()
 def _block(
-    gradient: Any, weight: Any, kept: Any, want: Any, floats: Any, integers: Any, scratch: Any, change: Any,
-    lanes: Any, planes: Any, word: Any, tau: Any,
+    gradient: Any, weight: Any, kept: Any, change: Any, averages: Any, want: Any, floats: Any, integers: Any,
+    scratch: Any, lanes: Any, planes: Any, word: Any, tau: Any,
 ) -> None:  # fmt: skip
+    if want & BEGINS:
+        _copy(gradient, averages[0])
+        _copy(weight, averages[1])
+    elif want & AVERAGES:
+        _blend(averages[0], gradient)
+        _blend(averages[1], weight)
     if want & GRADIENT:
         total = _square_sum(gradient)
         floats[0] += total
@@ -315,32 +352,54 @@ def _block(
     if want & UPDATE:
         floats[2] += _square_distance(weight, kept)
     if want & SIGNS:
-        _signs(gradient, weight, kept, planes, word, tau, integers[OF_SIGNS:])
+        _signs(gradient, weight, kept, planes, word, tau, integers[OF_SIGNS:], not want & (AVERAGES | TURNS))
     if want & GRADIENT_BINS:
         _tally(gradient, scratch, lanes[0])
     if want & WEIGHT_BINS:
         _tally(weight, scratch, lanes[1])
     if want & UPDATE_BINS:
-        for i in range(weight.size):
-            change[i] = weight[i] - kept[i]
-        _tally(change[: weight.size], scratch, lanes[2])
+        _tally(change, scratch, lanes[2])
+
+
+@jit()
+def _turn(
+    gradient: Any, change: Any, before: Any, want: Any, sums: Any, start: Any, step: Any, planes: Any, tau: Any,
+    found: Any, n: Any,
+) -> None:  # fmt: skip
+    """What `turns` asks of a block, whose gradient and change of the update before are replaced by its own."""
+    if want & ANGLE:
+        _products(gradient, before[0], sums[0])
+    if want & COSINE:
+        _products(change, before[1], sums[1])
+    if want & CURVATURE:
+        n[0] = _curvatures(gradient, change, before[0], start, step, found[0], n[0])
+    if want & MOVEMENT:
+        n[1] = _movement(gradient, change, planes, start // WORD, tau[0], found[1], n[1])
+    if want & REMEMBER:
+        _copy(gradient, before[0])
+        if want & CHANGE:
+            _copy(change, before[1])
 
 
 @jit()
 def fused(
-    like: Any, layout: Any, rows: Any, floats: Any, integers: Any, counts: Any, tau: Any, relative_tau: Any
+    like: Any, layout: Any, rows: Any, floats: Any, integers: Any, counts: Any, tau: Any, relative_tau: Any,
+    found: Any, ends: Any,
 ) -> None:  # fmt: skip
     """One pass over each tensor of `rows`: fills its row of the table, and writes what is to be kept of it.
 
     like      an array of the entries' type: float32, float64, or uint16, of which `layout` says how they are read
     rows      (update, number) int64, see `statistics.ROW`
-    floats    (tensor, number) float64: first the squares of `statistics.NORMS`
+    floats    (tensor, number) float64: first the squares of `statistics.NORMS`, then angle and cosine of `turns`
     integers  (tensor, number) int64, see `statistics.INTEGERS`
     counts    (tensor, 3, COLUMNS) int64 of gradient, weights and update; (0, 3, COLUMNS) where no histogram is wanted
     tau       (2,) of the float type that entries are compared in, see `signs`; relative_tau: see `statistics`
+    found     the curvatures and the movements of all tensors, one behind the other, with room for as many as there may
+              be: float64, and the type of tau; ends (update, 2) int64: where those of a row end; (0, 2) without any
     """
-    scratch, change = np.empty(BLOCK, np.uint8), np.empty(BLOCK, tau.dtype)
-    wide = np.empty((3, BLOCK if like.itemsize == 2 else 0), tau.dtype)
+    scratch, difference = np.empty(LONG, np.uint8), np.empty(LONG, tau.dtype)
+    sums, n = np.zeros((2, 3)), np.zeros(2, np.int64)
+    wide = np.empty((3, LONG if like.itemsize == 2 else 0), tau.dtype)
     lanes = np.zeros((len(HISTOGRAMS), LANES, COLUMNS), np.int64)
     words = np.empty(0, np.uint64)
     for r in range(len(rows)):
@@ -350,15 +409,31 @@ def fused(
         weight = numba.carray(pointer(row[WEIGHT_AT], like), size)
         kept = numba.carray(pointer(row[KEPT_AT], like), size if row[KEPT_AT] else 0)
         planes = numba.carray(pointer(row[PLANES_AT], words), (3, -(-size // WORD) if row[PLANES_AT] else 0))
+        averaged, turned = size if want & AVERAGES else 0, size if want & TURNS else 0
+        mean_gradient = numba.carray(pointer(row[AVERAGE_GRADIENT_AT], tau), averaged)
+        mean_weight = numba.carray(pointer(row[AVERAGE_WEIGHT_AT], tau), averaged)
+        gradient_before = numba.carray(pointer(row[GRADIENT_BEFORE_AT], tau), turned)
+        change_before = numba.carray(pointer(row[CHANGE_AT], tau), turned)
         floats[i, : len(NORMS)] = 0.0
         integers[i] = 0
-        for start in range(0, max(gradient.size, size), BLOCK):
-            g, w, k = gradient[start : start + BLOCK], weight[start : start + BLOCK], kept[start : start + BLOCK]
+        block = LONG if want & (AVERAGES | TURNS) else BLOCK
+        for start in range(0, max(gradient.size, size), block):
+            end = start + block
+            g, w, k = gradient[start:end], weight[start:end], kept[start:end]
+            g_floats = _floats(g, layout, want & (GRADIENT | GRADIENT_BINS | SIGNS | AVERAGES | TURNS), wide[0])
+            w_floats = _floats(w, layout, want & (WEIGHT | WEIGHT_BINS | UPDATE | SIGNS | AVERAGES | CHANGE), wide[1])
+            k_floats = _floats(k, layout, want & (UPDATE | SIGNS | CHANGE), wide[2])
+            change = difference[: w.size]
+            if want & CHANGE:
+                _subtract(w_floats, k_floats, change)
+            if want & TURNS:
+                _turn(
+                    g_floats, change, (gradient_before[start:end], change_before[start:end]), want, sums, start,
+                    row[STRIDE], planes, tau, found, n,
+                )  # fmt: skip
             _block(
-                _floats(g, layout, want & (GRADIENT | GRADIENT_BINS | SIGNS), wide[0]),
-                _floats(w, layout, want & (WEIGHT | WEIGHT_BINS | UPDATE | UPDATE_BINS | SIGNS), wide[1]),
-                _floats(k, layout, want & (UPDATE | UPDATE_BINS | SIGNS), wide[2]),
-                want, floats[i], integers[i], scratch, change, lanes, planes, start // WORD, tau,
+                g_floats, w_floats, k_floats, change, (mean_gradient[start:end], mean_weight[start:end]), want,
+                floats[i], integers[i], scratch, lanes, planes, start // WORD, tau,
             )  # fmt: skip
             if want & KEEP:
                 _copy(w, k)
@@ -368,6 +443,14 @@ def fused(
                 integers[i, NEAR] = row[ZEROS] + _within(gradient, layout, tau.dtype.type(limit), wide[0])
         if want & COMPARES:
             integers[i, OF_SIGNS + COMPARED] = size
+        floats[i, len(NORMS) :] = np.nan
+        if want & ANGLE:
+            floats[i, len(NORMS)] = np.degrees(np.arccos(_cosine(sums[0])))
+        if want & COSINE:
+            floats[i, len(NORMS) + 1] = _cosine(sums[1])
+        sums[:] = 0.0
+        if len(ends):
+            ends[r] = n
         if len(counts):
             counts[i] = lanes.sum(axis=1)
             counts[i, 0, CENTRE] += row[ZEROS]

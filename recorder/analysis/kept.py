@@ -36,8 +36,11 @@ class Kept:
     turned: bool = False  # and it is that of the last update
     change: np.ndarray | None = None
     changed: bool = False  # and it is that which led to the last update
+    averages: tuple[np.ndarray, np.ndarray] | None = None  # of gradients and of weights up to the last update
     at: int = field(init=False)  # the address of the weights
     planes_at: int = 0
+    averages_at: tuple[int, int] = (0, 0)
+    before_at: tuple[int, int] = (0, 0)  # of gradient and change
 
     def __post_init__(self) -> None:
         self.at = address(self.weights)
@@ -54,6 +57,19 @@ class Kept:
         elif not (self.valid and self.signed):
             self.planes.fill(0)
         return self.planes
+
+    def room_for_turns(self) -> None:
+        if self.gradient is None or self.change is None:
+            self.gradient, self.change = self._two()
+            self.before_at = address(self.gradient), address(self.change)
+
+    def room_for_averages(self) -> None:
+        gradient, weight = self.averages = self._two()
+        self.averages_at = address(gradient), address(weight)
+
+    def _two(self) -> tuple[np.ndarray, np.ndarray]:
+        wide = np.float64 if self.weights.dtype == np.float64 else np.float32
+        return np.empty(self.weights.size, wide), np.empty(self.weights.size, wide)
 
     def fits(self, weight: np.ndarray | Flat) -> bool:
         """Whether size, type and order of memory are still those of the room."""

@@ -34,10 +34,13 @@ NONFINITE = ("gradient_nonfinite", "weight_nonfinite")
 HISTOGRAMS = ("gradient_histogram", "weight_histogram", "update_histogram")
 
 # what a pass is asked for; in the compiled pass most are one loop over a block
-GRADIENT, WEIGHT, UPDATE, KEEP, GRADIENT_BINS, WEIGHT_BINS, UPDATE_BINS, SIGNS, TURNS, RELATIVE, KNOWN, COMPARES = (
-    1 << k for k in range(12)
+GRADIENT, WEIGHT, UPDATE, KEEP, GRADIENT_BINS, WEIGHT_BINS, UPDATE_BINS, SIGNS, RELATIVE, KNOWN, COMPARES = (
+    1 << k for k in range(11)
 )
-BINS = GRADIENT_BINS | WEIGHT_BINS | UPDATE_BINS
+AVERAGES, BEGINS = 1 << 11, 1 << 12  # the moving averages take in this update, and it is their first
+ANGLE, COSINE, CURVATURE, MOVEMENT = (1 << k for k in range(13, 17))
+REMEMBER, CHANGE = 1 << 17, 1 << 18  # gradient and change are kept for the next update, and a change is known
+TURNS = ANGLE | COSINE | CURVATURE | MOVEMENT | REMEMBER
 FLAGS = {
     "gradient_norm": GRADIENT,
     "weight_norm": WEIGHT,
@@ -49,13 +52,19 @@ FLAGS = {
     "update_histogram": UPDATE_BINS,
     "near_zero_relative": GRADIENT | RELATIVE,
     **dict.fromkeys(signs.NAMES, SIGNS),
-    **dict.fromkeys((*turns.ANGLES, *turns.QUANTILES), TURNS),
+    "gradient_angle": ANGLE,
+    "update_cosine": COSINE,
+    "secant_curvature": CURVATURE,
+    "near_zero_movement": MOVEMENT,
 }
 PORTION = 1 << 16  # entries that the numpy pass converts at a time
 
 # a tensor to the compiled pass: its place in the table, what is wanted, addresses and numbers of entries; of a sparse
-# gradient the zeros that are not stored
-ROW = POSITION, WANT, GRADIENT_AT, GRADIENT_SIZE, WEIGHT_AT, SIZE, KEPT_AT, PLANES_AT, ZEROS = range(9)
+# gradient the zeros that are not stored; see `turns.stride`; the places of what is kept
+ROW = (
+    POSITION, WANT, GRADIENT_AT, GRADIENT_SIZE, WEIGHT_AT, SIZE, ZEROS, STRIDE, KEPT_AT, PLANES_AT,
+    AVERAGE_GRADIENT_AT, AVERAGE_WEIGHT_AT, GRADIENT_BEFORE_AT, CHANGE_AT,
+) = range(14)  # fmt: skip
 INTEGERS = (*NONFINITE, *signs.NAMES, "near_zero_relative")  # of a table's row
 OF_SIGNS, NEAR = len(NONFINITE), len(INTEGERS) - 1
 
@@ -92,71 +101,74 @@ class Table:
 
     def measure(
         self, i: int, gradient: np.ndarray | None, weight: np.ndarray, *, kept: Kept | None = None, keep: bool = False,
-        keep_signs: bool = False, keep_turns: bool = False, zeros: int = 0,
+        keep_signs: bool = False, keep_turns: bool = False, average: bool = False, zeros: int = 0,
     ) -> None:  # fmt: skip
         """Fill row i, replacing what is there; in the same pass keep weights, signs, and more in `kept` if asked.
+
+        With `average` the moving averages in `kept` take in the update.
 
         `gradient` and `weight` have one shape; a sparse gradient is given as the 1-D array of its values and the
         number of its implicit `zeros`, and then nothing is known of its signs. Without a gradient its norm is NaN and
         its counts are 0.
         """
-        want = self._want | keep_signs * SIGNS | keep_turns * TURNS
+        want = self._want | keep_signs * SIGNS | keep_turns * REMEMBER | average * AVERAGES
         if gradient is None or gradient.size != weight.size:
-            want &= ~(SIGNS | TURNS)
+            want &= ~(SIGNS | TURNS | AVERAGES)
         if kept is None or not kept.fits(weight):
             kept = Kept.room_for(weight) if want & (SIGNS | TURNS) else None
         want |= 0 if gradient is None else KNOWN
         gradient, weight = _in_order_of_memory(weight.ravel()[:0] if gradient is None else gradient, weight)
-        if self._want & TURNS:
-            self._floats[i, len(NORMS) :] = np.nan
-        if kept is not None and want & TURNS:
-            tau, remember = self._tau[_width(gradient.dtype)], keep and keep_turns
-            found = turns.measured(gradient, weight, kept, tau, wanted=self.wanted, remember=remember)
-            self._floats[i, len(NORMS) :] = found
-        elif kept is not None:
-            kept.turned = kept.changed = False
         want = _settled(want, kept, keep=keep, keep_signs=keep_signs)
         if self._compiled is not None and gradient.dtype == weight.dtype and weight.dtype in _KINDS:
             gradient, weight = (x if x.flags.aligned else x.copy() for x in (gradient, weight))
-            memory = address(gradient), gradient.size, address(weight), weight.size
-            self._compiled_pass(weight.dtype, array("q", (i, want, *memory, *_places(kept), zeros)))
+            memory = address(gradient), gradient.size, address(weight), weight.size, zeros
+            self._compiled_pass(weight.dtype, array("q", (i, want, *memory, turns.stride(weight.size), *_places(kept))))
         else:
             self._numpy_pass(i, want, gradient, weight, kept, zeros)
 
     def measure_flat(
-        self, tensors: Iterable[Flat], kept: dict[int, Kept], *, keep: bool = False, keep_signs: bool = False
+        self, tensors: Iterable[Flat], kept: dict[int, Kept], *, keep: bool = False, keep_signs: bool = False,
+        keep_turns: bool = False, average: bool = False,
     ) -> None:  # fmt: skip
-        """The same of many tensors in one compiled call, but for turns; `kept` are those of their positions."""
+        """The same of many tensors in one compiled call; `kept` are those of their positions."""
         rows: dict[np.dtype, array[int]] = {}
         used = []  # what the rows have addresses of
-        wanted = self._want | KNOWN | keep_signs * SIGNS
+        wanted = self._want | KNOWN | keep_signs * SIGNS | keep_turns * REMEMBER | average * AVERAGES
         for tensor in tensors:
             i, size, dtype, weight, gradient = tensor
             mine = kept.get(i)
             if mine is not None and not mine.fits(tensor):
                 del kept[i]
                 mine = None
-            if mine is None and (keep or wanted & SIGNS):
+            if mine is None and (keep or wanted & (SIGNS | TURNS | AVERAGES)):
                 mine = Kept.room_for(tensor)
-                if keep:
+                if keep or average:
                     kept[i] = mine
             used.append(mine)
-            if mine is not None:
-                mine.turned = mine.changed = False
             want = _settled(wanted, mine, keep=keep, keep_signs=keep_signs)
             if dtype not in rows:
                 rows[dtype] = array("q")
-            rows[dtype].extend((i, want, gradient, size, weight, size, *_places(mine), 0))
+            rows[dtype].extend((i, want, gradient, size, weight, size, 0, turns.stride(size), *_places(mine)))
         for dtype, some in rows.items():
             self._compiled_pass(dtype, some)
 
     def _compiled_pass(self, dtype: np.dtype, rows: array[int]) -> None:
         assert self._compiled is not None
         like, layout = _KINDS[dtype]
+        table, tau = np.frombuffer(rows, np.int64).reshape(-1, len(ROW)), self._tau[_width(dtype)]
+        selecting = [table[:, WANT] & flag != 0 for flag in (CURVATURE, MOVEMENT)] if self._want & TURNS else []
+        found, ends = (np.empty(0), np.empty(0, tau.dtype)), np.empty((0, 2), np.int64)
+        if selecting:
+            curves, moves = (table[rows, SIZE] for rows in selecting)
+            found = np.empty(np.minimum(curves, turns.SAMPLE).sum()), np.empty(moves.sum(), tau.dtype)
+            ends = np.empty((len(table), 2), np.int64)
         self._compiled.fused(
-            like, layout, np.frombuffer(rows, np.int64).reshape(-1, len(ROW)),
-            self._floats, self._integers, self._counts, self._tau[_width(dtype)], self._relative_tau,
-        )  # fmt: skip
+            like, layout, table, self._floats, self._integers, self._counts, tau, self._relative_tau, found, ends
+        )
+        for name, some, end, measured in zip(turns.QUANTILES, found, ends.T, selecting, strict=False):
+            column = self._floats[:, _found_in(name)[1]]
+            for r in np.flatnonzero(measured):
+                column[table[r, POSITION]] = turns.quantiles(some[end[r - 1] if r else 0 : end[r]])
 
     def _numpy_pass(
         self, i: int, want: int, gradient: np.ndarray, weight: np.ndarray, kept: Kept | None, zeros: int
@@ -167,6 +179,13 @@ class Table:
         squares[:], integers[:], counts[:] = 0, 0, 0
         tau = self._tau[_width(gradient.dtype)]
         before = _NOTHING if kept is None else kept.weights
+        self._floats[i, len(NORMS) :] = np.nan
+        if want & TURNS and kept is not None:
+            for name in (*turns.ANGLES, *turns.QUANTILES):
+                if want & FLAGS[name]:
+                    self._floats[i, _found_in(name)[1]] = turns.OF[name](gradient, weight, kept, tau)
+            if want & REMEMBER:
+                turns.remember(gradient, weight, kept)
         for start in range(0, max(gradient.size, weight.size), PORTION):
             portion = slice(start, start + PORTION)
             g, w = as_float64(gradient[portion]), as_float64(weight[portion])
@@ -190,6 +209,9 @@ class Table:
             if want & UPDATE_BINS:
                 with np.errstate(all="ignore"):
                     counts[2] += histogram.counts(turns.widened(weight[portion]) - turns.widened(before[portion]))
+            if want & AVERAGES and kept is not None and kept.averages is not None:
+                for average, x in zip(kept.averages, (g, w), strict=True):
+                    average[portion] = x if want & BEGINS else averages.blended(average[portion], x)
             if want & KEEP:
                 before[portion] = weight[portion]
         if want & RELATIVE and want & KNOWN:
@@ -236,9 +258,21 @@ def _columns(
 def _settled(want: int, kept: Kept | None, *, keep: bool, keep_signs: bool) -> int:
     """What the pass can compare of what is wanted, and must keep; notes what will be kept after it."""
     if kept is None:
-        return want & ~(UPDATE | UPDATE_BINS)
+        return want & ~(UPDATE | UPDATE_BINS | AVERAGES | TURNS)
+    if not (kept.valid and kept.turned):
+        want &= ~(ANGLE | CURVATURE)
+    if not (kept.valid and kept.changed):
+        want &= ~COSINE
+    if not (kept.valid and kept.signed):
+        want &= ~MOVEMENT
     if not kept.valid:
         want &= ~(UPDATE | UPDATE_BINS)
+    elif want & (UPDATE_BINS | COSINE | CURVATURE | MOVEMENT | REMEMBER):
+        want |= CHANGE
+    if not keep:
+        want &= ~REMEMBER
+    elif want & REMEMBER:
+        kept.room_for_turns()
     if want & SIGNS:
         if kept.valid and kept.signed:
             want |= COMPARES
@@ -247,6 +281,10 @@ def _settled(want: int, kept: Kept | None, *, keep: bool, keep_signs: bool) -> i
         kept.signed = keep and keep_signs
     else:
         kept.signed = False
+    kept.turned, kept.changed = bool(want & REMEMBER), bool(want & REMEMBER) and kept.valid
+    if want & AVERAGES and kept.averages is None:
+        kept.room_for_averages()
+        want |= BEGINS
     kept.valid = keep
     return want | keep * KEEP
 
@@ -277,8 +315,6 @@ def warm_up(dtypes: Iterable[np.dtype | type]) -> None:
     for dtype in dtypes:
         one = np.zeros(1, dtype)
         Table(FLAGS, 1).measure(0, one, one.copy(), kept=Kept.room_for(one), keep=True, keep_signs=True)
-        turns.warm_up(one)
-        averages.warm_up(one)
 
 
 def is_compiled() -> bool:
@@ -296,6 +332,7 @@ def _compiled() -> ModuleType | None:
 
 
 _NOTHING = np.empty(0, np.float32)
+_NOWHERE = (0,) * (len(ROW) - KEPT_AT)
 _NO_COUNTS = np.empty((len(HISTOGRAMS), 0), np.int64)
 _KINDS = {  # what the compiled pass can read: the type it sees, and how it reads that where it has 16 bits
     np.dtype(np.float32): (np.empty(0, np.float32), 0),
@@ -305,9 +342,9 @@ _KINDS = {  # what the compiled pass can read: the type it sees, and how it read
 }
 
 
-def _places(kept: Kept | None) -> tuple[int, int]:
+def _places(kept: Kept | None) -> tuple[int, ...]:
     """The addresses of what is kept."""
-    return (0, 0) if kept is None else (kept.at, kept.planes_at)
+    return _NOWHERE if kept is None else (kept.at, kept.planes_at, *kept.averages_at, *kept.before_at)
 
 
 def _width(dtype: np.dtype) -> type[np.float32 | np.float64]:

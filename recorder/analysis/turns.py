@@ -14,9 +14,8 @@ curvature of a large tensor is that of up to 16,384 evenly spaced entries; what 
 from __future__ import annotations
 
 import math
-from collections.abc import Container
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -35,38 +34,47 @@ def stride(entries: int) -> int:
     return -(-entries // SAMPLE) or 1
 
 
-def measured(
-    gradient: np.ndarray, weight: np.ndarray, kept: Kept, tau: np.ndarray, *, wanted: Container[str], remember: bool
-) -> np.ndarray:  # fmt: skip
-    """-> (COLUMNS,), quantiles only where wanted; what is compared with next stays in `kept`, but for the weights."""
-    found, g = np.full(COLUMNS, np.nan), widened(gradient)
-    knows_gradient, knows_change = kept.valid and kept.turned, kept.valid and kept.changed
-    if kept.gradient is None or kept.gradient.dtype != g.dtype:
-        kept.gradient, knows_gradient = np.empty(g.shape, g.dtype), False
-    if kept.change is None:
-        kept.change = np.empty(g.shape, widened(weight).dtype)
+def gradient_angle(gradient: np.ndarray, weight: np.ndarray, kept: Kept, tau: np.ndarray) -> float:  # noqa: ARG001
+    assert kept.gradient is not None
+    return float(np.degrees(np.arccos(_cosine(widened(gradient), kept.gradient))))
+
+
+def update_cosine(gradient: np.ndarray, weight: np.ndarray, kept: Kept, tau: np.ndarray) -> float:  # noqa: ARG001
+    assert kept.change is not None
+    return _cosine(_change(weight, kept), kept.change)
+
+
+def secant_curvature(gradient: np.ndarray, weight: np.ndarray, kept: Kept, tau: np.ndarray) -> np.ndarray:  # noqa: ARG001
+    assert kept.gradient is not None
+    some = slice(None, None, stride(gradient.size))
+    change = _change(weight, kept)[some].astype(np.float64)
     with np.errstate(all="ignore"):
-        if kept.valid:
-            cosine = _cosine(*_moved()(widened(weight), widened(kept.weights), kept.change))
-            if knows_change:
-                found[1] = cosine
-            if knows_gradient:
-                found[0] = math.degrees(math.acos(_cosine(*_products()(g, kept.gradient))))
-            if knows_gradient and "secant_curvature" in wanted:
-                found[2:7] = quantiles(_curvature(g, kept.gradient, kept.change))
-            if kept.signed and kept.planes is not None and "near_zero_movement" in wanted:
-                found[7:] = quantiles(_movement()(g, kept.change, kept.planes[2], tau[0]))
-    np.copyto(kept.gradient, g)
-    kept.turned, kept.changed = remember, remember and kept.valid
-    return found
+        difference = widened(gradient[some]).astype(np.float64) - kept.gradient[some]
+        curvature = difference[change != 0] / change[change != 0]
+    return quantiles(curvature[np.isfinite(curvature)])
 
 
-def warm_up(entries: np.ndarray) -> None:
-    """Compile what this type of entries needs."""
-    x = widened(entries)
-    _products()(x, x)
-    _moved()(x, x, x.copy())
-    _movement()(x, x, np.zeros(1, np.uint64), x.dtype.type(0))
+def near_zero_movement(gradient: np.ndarray, weight: np.ndarray, kept: Kept, tau: np.ndarray) -> np.ndarray:
+    assert kept.planes is not None
+    near = np.unpackbits(kept.planes[2].view(np.uint8), count=gradient.size, bitorder="little").astype(bool)
+    return quantiles(np.abs(_change(weight, kept)[near & (np.abs(widened(gradient)) <= tau[0])]))
+
+
+# the definitions, which the compiled pass must equal
+OF: Mapping[str, Callable[[np.ndarray, np.ndarray, Kept, np.ndarray], float | np.ndarray]] = {
+    "gradient_angle": gradient_angle,
+    "update_cosine": update_cosine,
+    "secant_curvature": secant_curvature,
+    "near_zero_movement": near_zero_movement,
+}
+
+
+def remember(gradient: np.ndarray, weight: np.ndarray, kept: Kept) -> None:
+    """What the next update is compared with, but for the weights."""
+    assert kept.gradient is not None
+    assert kept.change is not None
+    kept.gradient[:] = widened(gradient)
+    kept.change[:] = _change(weight, kept)  # of weights that are not valid it is never looked at
 
 
 def quantiles(values: np.ndarray) -> np.ndarray:
@@ -89,60 +97,13 @@ def widened(entries: np.ndarray) -> np.ndarray:
     return entries.astype(np.float32) if entries.dtype == np.float16 else entries
 
 
-def _curvature(g: np.ndarray, before: np.ndarray, change: np.ndarray) -> np.ndarray:
-    some = slice(None, None, stride(g.size))
-    moved = change[some].astype(np.float64)
-    curvature = (g[some].astype(np.float64) - before[some])[moved != 0] / moved[moved != 0]
-    return curvature[np.isfinite(curvature)]
+def _change(weight: np.ndarray, kept: Kept) -> np.ndarray:
+    with np.errstate(all="ignore"):
+        return widened(weight) - widened(kept.weights)
 
 
-def _numpy_movement(g: np.ndarray, change: np.ndarray, before: np.ndarray, tau: Any) -> np.ndarray:
-    near = np.flatnonzero(np.unpackbits(before.view(np.uint8), count=g.size, bitorder="little"))
-    return np.abs(change[near[np.abs(g[near]) <= tau]])
-
-
-def _cosine(xy: float, xx: float, yy: float) -> float:
-    length = math.sqrt(xx) * math.sqrt(yy)
-    return min(1.0, max(-1.0, xy / length)) if length > 0 and math.isfinite(length) else math.nan
-
-
-@cache
-def _products() -> Any:
-    """(x, y) -> x.y, x.x, y.y summed in float64"""
-    try:
-        from recorder.analysis.compiled import products
-    except ImportError:  # no numba here
-        return _numpy_products
-    return products
-
-
-@cache
-def _moved() -> Any:
-    """(weight, before, change) -> the products of weight - before and the change, which it becomes"""
-    try:
-        from recorder.analysis.compiled import moved
-    except ImportError:  # no numba here
-        return _numpy_moved
-    return moved
-
-
-@cache
-def _movement() -> Any:
-    """(gradient, change, near before, tau) -> |change| of the entries that are near zero and were so before"""
-    try:
-        from recorder.analysis.compiled import movement
-    except ImportError:  # no numba here
-        return _numpy_movement
-    return movement
-
-
-def _numpy_products(x: np.ndarray, y: np.ndarray) -> tuple[float, float, float]:
+def _cosine(x: np.ndarray, y: np.ndarray) -> float:
     x, y = x.astype(np.float64), y.astype(np.float64)
-    return float(np.dot(x, y)), float(np.dot(x, x)), float(np.dot(y, y))
-
-
-def _numpy_moved(weight: np.ndarray, before: np.ndarray, change: np.ndarray) -> tuple[float, float, float]:
-    now = weight - before
-    found = _numpy_products(now, change)
-    change[:] = now
-    return found
+    with np.errstate(all="ignore"):
+        length = math.sqrt(np.dot(x, x)) * math.sqrt(np.dot(y, y))
+        return min(1.0, max(-1.0, np.dot(x, y) / length)) if 0 < length < math.inf else math.nan

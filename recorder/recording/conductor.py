@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -17,6 +18,7 @@ from recorder.analysis.signs import RELATIVE_TAU, TAU
 from recorder.errors import InstrumentError
 from recorder.reading import (
     AVERAGED,
+    COMPARING,
     OF_SIGNS,
     OF_TURNS,
     Collected,
@@ -31,7 +33,7 @@ from recorder.reading import (
 )
 from recorder.recording.ahead import Ahead
 from recorder.recording.look import Wanted, wanted_by
-from recorder.recording.player import Player, Row, declared, more_items, plain
+from recorder.recording.player import Player, Row, declared, more_items, of_averages
 from recorder.recording.warning import warn
 from recorder.runfile.schema import Series
 from recorder.schedule import EpochEnds, Moment, may_close
@@ -163,12 +165,20 @@ class Conductor:
         return Due(due, self._plans[key])
 
     def _planned(self, due: Sequence[Player], comparing: Sequence[Player], averages: bool) -> Plan:
-        statistics = self._always.union(*(p.instrument.statistics for p in due))
-        wanted = frozenset[Statistic]().union(*(plain(p.instrument.statistics) for p in comparing))
+        now = self._always.union(*(p.instrument.statistics for p in due))
+        then = frozenset[Statistic]().union(*(p.instrument.statistics for p in comparing))
+        plan = self._pass(now | {Statistic.WEIGHT_NORM} if comparing else now, then - AVERAGED.keys())
+        updates = any(quantity == "update" for p in comparing for quantity, _ in p.raw)
+        return replace(
+            plan, keep_weights=plan.keep_weights or updates, raw=frozenset().union(*(p.raw for p in due)),
+            averages=self._pass(of_averages(now), of_averages(then)) if averages else None,
+        )  # fmt: skip
+
+    def _pass(self, now: frozenset[Statistic], then: frozenset[Statistic]) -> Plan:
+        """Compute `now`, and keep what `then` compares with."""
         return Plan(
-            statistics | {Statistic.WEIGHT_NORM} if comparing else statistics, bool(comparing),
-            frozenset().union(*(p.raw for p in due)), keep_signs=bool(wanted & OF_SIGNS), tau=self._tau,
-            relative_tau=self._relative_tau, keep_turns=bool(wanted & OF_TURNS), averages=averages,
+            now, not COMPARING.isdisjoint(then), keep_signs=not OF_SIGNS.isdisjoint(then), tau=self._tau,
+            relative_tau=self._relative_tau, keep_turns=not OF_TURNS.isdisjoint(then),
         )  # fmt: skip
 
     def _moment_of(self, update: int) -> Moment:

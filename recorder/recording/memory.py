@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from recorder.reading import AVERAGED, OF_SIGNS, OF_TURNS, Statistic, TensorFacts
-from recorder.recording.player import Player, plain
+from recorder.reading import OF_SIGNS, OF_TURNS, Statistic, TensorFacts
+from recorder.recording.player import Player, of_averages
 
 PLANES = 3 / 8  # bytes an entry: g > 0, g < 0, near zero; a byte on a GPU
 WIDTHS = {"float64": 8, "float16": 2, "bfloat16": 2, "complex64": 8, "complex128": 16}  # bytes; of others 4
@@ -15,8 +15,8 @@ def memory(players: Iterable[Player], tensors: Iterable[TensorFacts]) -> int:
     """Bytes for tensors of the kinds that these players compare with the update before."""
     here = [p for p in players if not p.between]
     wanted = frozenset[Statistic]().union(*(p.instrument.statistics for p in here))
-    compares, averages = any(p.compares for p in here), not AVERAGED.keys().isdisjoint(wanted)
-    return round(sum(t.size * _entry(t.dtype, plain(wanted), compares, averages) for t in tensors if t.trainable))
+    compares = any(p.compares for p in here)
+    return round(sum(t.size * _entry(t.dtype, wanted, compares) for t in tensors if t.trainable))
 
 
 def gradient_bytes(tensors: Iterable[TensorFacts]) -> int:
@@ -24,9 +24,13 @@ def gradient_bytes(tensors: Iterable[TensorFacts]) -> int:
     return sum(t.size * WIDTHS.get(t.dtype, 4) for t in tensors if t.trainable)
 
 
-def _entry(dtype: str, wanted: frozenset[Statistic], compares: bool, averages: bool) -> float:
+def _entry(dtype: str, wanted: frozenset[Statistic], compares: bool) -> float:
     width = WIDTHS.get(dtype, 4)
     wide = max(4, width)
-    found = (2 * wide if averages else 0) + (width if compares else 0) + (wide if averages and compares else 0)
-    entrywise = (PLANES if wanted & (OF_SIGNS | OF_TURNS) else 0) + (2 * wide if wanted & OF_TURNS else 0)
-    return found + entrywise * (2 if averages else 1)
+    found = width + _entrywise(wanted, wide) if compares else 0.0
+    averaged = of_averages(wanted)
+    return found + (3 * wide + _entrywise(averaged, wide) if averaged else 0)
+
+
+def _entrywise(wanted: frozenset[Statistic], wide: int) -> float:
+    return (PLANES if wanted & (OF_SIGNS | OF_TURNS) else 0) + (2 * wide if wanted & OF_TURNS else 0)

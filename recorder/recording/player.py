@@ -70,7 +70,8 @@ class Player:
     @property
     def compares(self) -> bool:
         """Whether it needs the step before."""
-        return not COMPARING.isdisjoint(plain(self.instrument.statistics)) or any(q == "update" for q, _ in self.raw)
+        statistics = self.instrument.statistics | of_averages(self.instrument.statistics)
+        return not COMPARING.isdisjoint(statistics) or any(q == "update" for q, _ in self.raw)
 
     @property
     def names(self) -> frozenset[str]:
@@ -172,9 +173,9 @@ def more_items(known: Sequence[Series], now: Sequence[Series]) -> list[Series]:
     return found
 
 
-def plain(statistics: Iterable[Statistic]) -> frozenset[Statistic]:
-    """Those of moving averages as those of tensors."""
-    return frozenset(AVERAGED.get(s, s) for s in statistics)
+def of_averages(statistics: Iterable[Statistic]) -> frozenset[Statistic]:
+    """Those of moving averages, as they are called of tensors."""
+    return frozenset(AVERAGED[s] for s in statistics if s in AVERAGED)
 
 
 def checked(values: Mapping[str, Any], series: Sequence[Series], step: int) -> Mapping[str, Any]:

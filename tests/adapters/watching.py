@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,10 @@ import torch
 
 from recorder.adapters.rows import no_row
 from recorder.adapters.torch.adapter import TorchAdapter
-from recorder.reading import Collected, Plan, Statistic
+from recorder.reading import AVERAGED, Collected, Plan, Statistic
 
-EVERYTHING = Plan(frozenset(Statistic), keep_weights=True, keep_signs=True, keep_turns=True, averages=True)
+EVERYTHING = Plan(frozenset(Statistic), keep_weights=True, keep_signs=True, keep_turns=True)
+EVERYTHING = replace(EVERYTHING, averages=replace(EVERYTHING, statistics=frozenset(AVERAGED.values())))
 NOTHING = Plan()
 
 Tensors = dict[str, np.ndarray]

@@ -17,6 +17,6 @@ def test_nothing_is_compiled_in_a_step_and_nothing_twice(tmp_path):
     module = [sys.executable, "-m", "tests.analysis.compiling"]
     done = subprocess.run([*module, tmp_path / "second.h5"], cwd=ROOT, capture_output=True, text=True, check=True)
     found = json.loads(done.stdout)
-    assert {"fused", "products", "moved", "movement", "blend"} <= found["entry"].keys()
+    assert "fused" in found["entry"]
     assert found["later"] == found["entry"]
     assert found["misses"] == 0

@@ -33,9 +33,6 @@ def passes(request, monkeypatch):
     """Both passes, one after the other."""
     if request.param == "numpy":
         monkeypatch.setattr(statistics, "_compiled", lambda: None)
-        monkeypatch.setattr(turns, "_products", lambda: turns._numpy_products)
-        monkeypatch.setattr(turns, "_moved", lambda: turns._numpy_moved)
-        monkeypatch.setattr(turns, "_movement", lambda: turns._numpy_movement)
 
 
 @pytest.mark.parametrize(("second", "angle"), [((0, 2), 90), ((3, 0), 0), ((-1, 0), 180), ((1, 1), 45)])

@@ -24,9 +24,8 @@ def taken(rows: HostRows | None) -> int:
     """Bytes of the arrays that are kept."""
     if rows is None:
         return 0
-    kept = [(k.weights, k.planes, k.gradient, k.change) for k in rows._kept.values()]
-    averages = [(a.gradient, a.weight) for a in rows._averages.values()]
-    return sum(x.nbytes for some in (*kept, *averages) for x in some if x is not None) + taken(rows._of_averages)
+    kept = [(k.weights, k.planes, k.gradient, k.change, *(k.averages or ())) for k in rows._kept.values()]
+    return sum(x.nbytes for some in kept for x in some if x is not None) + taken(rows._of_averages)
 
 
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])

@@ -64,8 +64,8 @@ class CudaPass:
             self._measure(plan, members, gradients, skipped, entrywise)
             for i, p in members:
                 self._copy(plan, i, p, scale)
-            if plan.averages:
-                self._average(plan, members, scale, skipped)
+            if plan.averages is not None:
+                self._average(plan.averages, members, scale, skipped)
         keep_signs = plan.keep_signs or plan.keep_turns or (self._several and plan.signs)
         if not plan.turns:
             self._turns.forget(positions)
@@ -108,7 +108,7 @@ class CudaPass:
         return found | {Statistic(name): counts[:, k, None] for k, name in enumerate(signs.NAMES)}
 
     def _average(self, plan: Plan, members: Members, scale: torch.Tensor | None, skipped: torch.Tensor | None) -> None:
-        """Take the update into the moving averages, and measure those like tensors of their own."""
+        """Take the update into the moving averages, and measure `plan` of those like tensors of their own."""
         averages = []
         for i, parameter in members:
             dense = (
@@ -127,7 +127,7 @@ class CudaPass:
             averages.append((i, average))
         if self._of_averages is None:
             self._of_averages = CudaPass(self.names)
-        self._of_averages.update(plan.of_averages, averages, None, skipped)
+        self._of_averages.update(plan, averages, None, skipped)
 
     def _measure(
         self, plan: Plan, members: Members, gradients: list[torch.Tensor] | None, skipped: torch.Tensor | None,

@@ -92,7 +92,7 @@ class HostPass:
     def _before(self, plan: Plan, i: int, parameter: torch.Tensor, gradient: torch.Tensor) -> Update:
         if not gradient.is_sparse:
             return Update(i, host_view(parameter), host_view(gradient))
-        if plan.signs or plan.averages or ("gradient", self._names[i]) in plan.raw:
+        if plan.signs or plan.averages is not None or ("gradient", self._names[i]) in plan.raw:
             return Update(i, host_view(parameter), host_view(gradient.detach().to_dense()))
         values = gradient.detach().coalesce().values()
         return Update(i, host_view(parameter), host_view(values).reshape(-1), gradient.numel() - values.numel())
