@@ -9,9 +9,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from recorder.errors import RecordError
-from recorder.instruments import INSTRUMENTS
 from recorder.measuring.factory import made
-from recorder.probe import suffixed, unsuffixed
+from recorder.probe import suffixed
 from recorder.reading import COMPARING, Facts, Instrument, Need
 from recorder.recording.player import OF_WEIGHTS, Player, players, suffix_of
 from recorder.recording.presets import PRESETS, by_name
@@ -93,13 +92,6 @@ def playing(instruments: Sequence[Instrument], facts: Facts) -> tuple[Player, ..
 def probes_of(instruments: Sequence[Instrument]) -> tuple[str, ...]:
     """The names of the probes that they look at, "" the default one."""
     return tuple(dict.fromkeys(getattr(one, "probe", "") for one in instruments if Need.PROBE in one.needs))
-
-
-def measurable(name: str) -> bool:
-    """Whether an instrument of that name can look at a checkpoint."""
-    known = {i.name: i for i in INSTRUMENTS}
-    base, _ = unsuffixed(name)
-    return base in known and not lacking(known[base]())
 
 
 def _is_instrument(one: object) -> bool:

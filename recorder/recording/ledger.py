@@ -149,12 +149,12 @@ class Ledger:
             growths.append(Growth(per_step / thin, per_epoch / thin, takes))
         return Forecast(tuple(growths))
 
-    def close(self, state: State, error: str) -> str:
+    def close(self, state: State, error: str, epochs: int) -> str:
         """Seal the run; what the writer has to say, or ""."""
         try:
             self.settle()
         finally:
-            said = self.writer.close(state, error=error)
+            said = self.writer.close(state, error=error, epochs=epochs)
         return said
 
     def close_board(self) -> str:

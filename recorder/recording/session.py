@@ -314,7 +314,7 @@ class Session:
         leaving: tuple[Callable[[], str | None], ...] = (
             self._adapter.detach,
             self._checkpointer.close,
-            partial(self.ledger.close, state, error),
+            partial(self.ledger.close, state, error, self.moment.epoch),
             self.ledger.close_board,
         )
         said = []

@@ -130,8 +130,8 @@ class Run:
 
     @property
     def epochs(self) -> int:
-        """Epochs completed."""
-        return int(self._last("epoch") if self._any_rows else 0)
+        """Epochs completed; of a run that goes on, or was killed, those that a row tells of."""
+        return max(int(self._last("epoch") if self._any_rows else 0), self.status.epochs)
 
     def epochs_at(self, step: int) -> int:
         """Epochs completed at the last row at or before a step."""

@@ -151,8 +151,11 @@ class RunWriter:
         with self._changed:
             self._meta = {**self._meta, **facts}
 
-    def close(self, state: State = State.DONE, *, error: str = "") -> str:
-        """Commit everything, seal the run and return what there is to say ("" if nothing); may be called again."""
+    def close(self, state: State = State.DONE, *, error: str = "", epochs: int = 0) -> str:
+        """Commit everything, seal the run and return what there is to say ("" if nothing); may be called again.
+
+        `epochs` are complete, also where no row follows that tells of the last.
+        """
         if not self._absent:
             mover = self._mover
             with self._changed:
@@ -166,7 +169,7 @@ class RunWriter:
                             axis.block = None
                 step, epoch = mover.reached
                 mover.status = replace(
-                    mover.status, state=state, ended=time.time(), error=error, steps=step, epochs=epoch
+                    mover.status, state=state, ended=time.time(), error=error, steps=step, epochs=max(epoch, epochs)
                 )
                 with contextlib.suppress(OSError):
                     for part in self._parts:

@@ -195,6 +195,14 @@ def test_what_a_run_says_of_itself(tmp_path):
     assert run.epochs == 2
 
 
+def test_an_epoch_that_ended_with_the_training_counts_without_a_row(tmp_path):
+    with record(Quadratic(), tmp_path / "q.h5", instruments=[], progress=False) as run:
+        for _ in range(2):
+            run.step(loss=1.0)
+            run.epoch()
+    assert open_run(tmp_path / "q.h5").epochs == 2
+
+
 @pytest.mark.parametrize("steps", [0, 1])
 def test_hardly_any_step(tmp_path, steps):
     run, _ = trained(tmp_path / "q.h5", steps=steps)
