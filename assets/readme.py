@@ -80,7 +80,16 @@ def _question(instrument: Any) -> str:
 def overhead() -> str:
     """The measured ratios of recorded to bare training steps, one row a variant, one column a network."""
     found = json.loads((RESULTS / "overhead.json").read_text())
-    return _ratios("recorded", [*found["presets"], *found["instruments"]])
+    return f"{_ratios('recorded', [*found['presets'], *found['instruments']]).rstrip()}\n\n{_passes(found['pass'])}"
+
+
+def _passes(found: Sequence[Mapping[str, Any]]) -> str:
+    """How near the pass over tensors comes to the speed of memory."""
+    told = {p["what"]: p["ns_an_entry"] / p["limit_ns"] for p in found}
+    return (
+        "The pass over tensors alone, on one that no cache holds, in the time that this thread takes to read the bytes it\n"
+        f"has to move: `dynamics` {told['dynamics']:.2f}, `full` {told['full']:.2f} (1.25), in the mean over an epoch."
+    )
 
 
 def peers() -> str:
@@ -105,6 +114,7 @@ def explorer() -> str:
         ["---", "---"],
         ["first frame", f"{found['first_frame_s']:.2f} s"],
         ["CPU from a key to its frame", f"{_span([k['cpu_ms'] for k in keys])} ms"],
+        *([f"correlations, {name}", f"{key['cpu_ms']:.0f} ms"] for name, key in found["pairs"]["keys"].items()),
         ["bytes to the terminal for a key", f"{_span([k['bytes'] / 1000 for k in keys])} kB"],
         ["memory", f"{found['memory_mib']:.0f} MiB (peak {found['peak_mib']:.0f} MiB)"],
         ["bytes to the terminal while nothing changes", f"{found['idle_bytes']}"],

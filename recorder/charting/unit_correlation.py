@@ -93,10 +93,11 @@ def _of_blocks(operation: np.ufunc, values: np.ndarray, each: int) -> np.ndarray
 
 def top(values: np.ndarray, count: int, *, own: bool) -> list[tuple[int, int]]:
     """The cells of the strongest correlations, strongest first; `own`: of a layer with itself, each pair once."""
-    size = np.abs(np.nan_to_num(values))
+    size = np.abs(values, dtype=np.float32)  # as they were recorded
+    size = np.where(size > 0, size, 0)
     if own:
         size = np.triu(size, 1)
-    count = min(count, int((size > 0).sum()))
+    count = min(count, np.count_nonzero(size))
     flat = np.argpartition(size.ravel(), -count)[-count:] if count else np.zeros(0, int)
     flat = flat[np.argsort(-size.ravel()[flat], kind="stable")]
     return [(int(k) // size.shape[1], int(k) % size.shape[1]) for k in flat]
