@@ -87,8 +87,8 @@ def _passes(found: Sequence[Mapping[str, Any]]) -> str:
     """How near the pass over tensors comes to the speed of memory."""
     told = {p["what"]: p["ns_an_entry"] / p["limit_ns"] for p in found}
     return (
-        "The pass over tensors alone, on one that no cache holds, in the time that this thread takes to read the bytes it\n"
-        f"has to move: `dynamics` {told['dynamics']:.2f}, `full` {told['full']:.2f} (1.25), in the mean over an epoch."
+        "The pass over tensors alone, on one that no cache holds, in the time that this thread takes to read the\n"
+        f"bytes it moves: `dynamics` {told['dynamics']:.2f}, `full` {told['full']:.2f} (1.25), in an epoch's mean."
     )
 
 
