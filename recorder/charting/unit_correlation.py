@@ -97,7 +97,7 @@ def top(values: np.ndarray, count: int, *, own: bool) -> list[tuple[int, int]]:
     size = np.where(size > 0, size, 0)
     if own:
         size = np.triu(size, 1)
-    count = min(count, np.count_nonzero(size))
+    count = min(count, int(np.count_nonzero(size)))
     flat = np.argpartition(size.ravel(), -count)[-count:] if count else np.zeros(0, int)
     flat = flat[np.argsort(-size.ravel()[flat], kind="stable")]
     return [(int(k) // size.shape[1], int(k) % size.shape[1]) for k in flat]

@@ -35,6 +35,6 @@ class Nowhere:
         """There are none."""
         return []
 
-    def close(self, state: State = State.DONE, *, error: str = "") -> str:  # noqa: ARG002
+    def close(self, state: State = State.DONE, *, error: str = "", epochs: int = 0) -> str:  # noqa: ARG002
         """There is nothing to seal."""
         return ""
