@@ -20,7 +20,7 @@ from tui.charset import as_given, ascii_only
 from tui.follow import Follower
 from tui.garbage import STANDS, look_at_what_comes
 from tui.leaving import Departure
-from tui.memory import give_back_what_is_freed
+from tui.memory import tell_malloc
 from tui.paint.look import Look, detect, inside_screen
 from tui.palette import Commands
 from tui.requests import Open, Request
@@ -289,7 +289,7 @@ class Explorer(App[int]):
 
 def run_explorer(path: Path, *, fresh: bool = False, color: str | None = None) -> int:
     """Explore a folder of runs, or one run, until the user quits; the exit status."""
-    give_back_what_is_freed()
+    tell_malloc()
     quirks.draw_on_the_terminal()
     look = Look(depth=detect(os.environ, color=color or "auto"), ascii=ascii_only(as_given(os.environ)))
     state = state_file(path)

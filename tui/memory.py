@@ -17,8 +17,8 @@ LARGE = 1 << 20  # bytes of a block of its own, which goes back
 KEPT = 8 << 20  # bytes of the others that stay at most
 
 
-def give_back_what_is_freed() -> None:
-    """Tell glibc, where there is one."""
+def tell_malloc() -> None:
+    """What goes back and what stays, where the C library is glibc."""
     if sys.platform == "linux":
         with suppress(OSError, AttributeError):  # another C library
             libc = ctypes.CDLL(None)

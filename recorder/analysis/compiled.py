@@ -121,7 +121,7 @@ def _products(x: Any, y: Any, sums: Any) -> None:
 
 @jit()
 def _cosine(sums: Any) -> Any:
-    """See `turns.cosine`."""
+    """Of two vectors, from their `_products`; see `turns`."""
     length = np.sqrt(sums[1]) * np.sqrt(sums[2])
     return min(1.0, max(-1.0, sums[0] / length)) if 0 < length < np.inf else np.nan
 

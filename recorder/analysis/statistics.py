@@ -59,8 +59,8 @@ FLAGS = {
 }
 PORTION = 1 << 16  # entries that the numpy pass converts at a time
 
-# a tensor to the compiled pass: its place in the table, what is wanted, addresses and numbers of entries; of a sparse
-# gradient the zeros that are not stored; see `turns.stride`; the places of what is kept
+# a tensor to the compiled pass: its place in the table, what is wanted, addresses and numbers of entries, of a sparse
+# gradient the zeros that are not stored, every how manyth entry curvature is taken of, the addresses of what is kept
 ROW = (
     POSITION, WANT, GRADIENT_AT, GRADIENT_SIZE, WEIGHT_AT, SIZE, ZEROS, STRIDE, KEPT_AT, PLANES_AT,
     AVERAGE_GRADIENT_AT, AVERAGE_WEIGHT_AT, GRADIENT_BEFORE_AT, CHANGE_AT,
@@ -105,8 +105,7 @@ class Table:
     ) -> None:  # fmt: skip
         """Fill row i, replacing what is there; in the same pass keep weights, signs, and more in `kept` if asked.
 
-        With `average` the moving averages in `kept` take in the update.
-
+        With `average` the moving averages in `kept` take in the update, too.
         `gradient` and `weight` have one shape; a sparse gradient is given as the 1-D array of its values and the
         number of its implicit `zeros`, and then nothing is known of its signs. Without a gradient its norm is NaN and
         its counts are 0.
@@ -115,7 +114,7 @@ class Table:
         if gradient is None or gradient.size != weight.size:
             want &= ~(SIGNS | TURNS | AVERAGES)
         if kept is None or not kept.fits(weight):
-            kept = Kept.room_for(weight) if want & (SIGNS | TURNS) else None
+            kept = Kept.room_for(weight) if want & SIGNS else None
         want |= 0 if gradient is None else KNOWN
         gradient, weight = _in_order_of_memory(weight.ravel()[:0] if gradient is None else gradient, weight)
         want = _settled(want, kept, keep=keep, keep_signs=keep_signs)
@@ -140,7 +139,7 @@ class Table:
             if mine is not None and not mine.fits(tensor):
                 del kept[i]
                 mine = None
-            if mine is None and (keep or wanted & (SIGNS | TURNS | AVERAGES)):
+            if mine is None and (keep or wanted & (SIGNS | AVERAGES)):
                 mine = Kept.room_for(tensor)
                 if keep or average:
                     kept[i] = mine

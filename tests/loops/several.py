@@ -7,14 +7,12 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import time
 from pathlib import Path
 
 import torch
 
 from tests.loops import test_accelerate, test_lightning, test_transformers
-
-PATIENCE = 300.0  # seconds until a test gives up on its processes
+from tests.recording.several import ended
 
 
 def started(folder: Path, *, size: int = 2) -> list[int | None]:
@@ -22,15 +20,7 @@ def started(folder: Path, *, size: int = 2) -> list[int | None]:
     store = torch.distributed.TCPStore("127.0.0.1", 0, is_master=True, wait_for_workers=False)  # as torchrun's agent
     context = multiprocessing.get_context("fork")
     processes = [context.Process(target=_one, args=(folder, rank, size, store.port)) for rank in range(size)]
-    for one in processes:
-        one.start()
-    until = time.monotonic() + PATIENCE
-    for one in processes:
-        one.join(max(0.0, until - time.monotonic()))
-        if one.is_alive():
-            one.kill()
-            one.join()
-    return [one.exitcode for one in processes]
+    return ended(processes)
 
 
 def _one(folder: Path, rank: int, size: int, port: int) -> None:

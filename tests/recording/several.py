@@ -10,8 +10,9 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
 
@@ -95,6 +96,11 @@ def started(work: Callable[..., None], folder: Path, *given: Any, size: int = 2)
     context = multiprocessing.get_context("forkserver")
     context.set_forkserver_preload(["tests.recording.several"])
     processes = [context.Process(target=_one, args=(work, folder, r, size, *given), daemon=True) for r in range(size)]
+    return ended(processes)
+
+
+def ended(processes: Sequence[BaseProcess]) -> list[int | None]:
+    """Start them all and wait for them, for PATIENCE at most; -> their exit codes."""
     for one in processes:
         one.start()
     until = time.monotonic() + PATIENCE
