@@ -258,7 +258,8 @@ class Explorer(App[int]):
         if message.count == self._asked and self._waiting is not None:
             self._waiting.stop()
             self._waiting = None
-            self.page.busy(False)
+            for page in self._pages.values():  # also one that was left since
+                page.busy(False)
 
     # -- actions everywhere ------------------------------------------------------------------------------------------
 

@@ -103,6 +103,17 @@ def test_the_list_of_runs_shows_it_and_opens_it_there(exploded: Path) -> None:
     drive(Disk(exploded.parent), test)
 
 
+def test_what_came_while_another_screen_was_shown_is_asked_for_again(exploded: Path) -> None:
+    async def test(driven: Driven) -> None:
+        assert driven.app.page.NAME == "layers"  # the overview had asked for its chart before the run was read
+        await driven.press("2")
+        assert f"step {BAD} " in driven.lines[-2]
+        assert "loss 1." in driven.lines[-2]
+        assert "reading" not in driven.text
+
+    drive(Disk(exploded), test)
+
+
 def test_where_one_was_is_where_one_comes_back_to_until_it_goes_wrong_again(exploded: Path, tmp_path: Path) -> None:
     state = tmp_path / "state.json"
 

@@ -121,6 +121,12 @@ class ChartPage(Page):
         """Another theme, colour map or way to normalise."""
         self.chart.look = look
 
+    def on_screen_resume(self) -> None:
+        """Ask again for what was told to another screen, which was shown when it came."""
+        if self._drawn != self._asked:
+            self._asked = None
+        super().on_screen_resume()
+
     def update(self) -> None:
         """Ask for what is not there yet; put the cursor where the place has it, unless a new view is on its way."""
         self.ask()

@@ -47,6 +47,7 @@ class RunPage(ChartPage):
         self._listed: tuple[object, ...] = ()  # and the list
         self._read: tuple[object, ...] = ()  # kept, so that what is new never has the same id
         self._asked_values: Any = None
+        self._read_values: Any = None  # of these requests the one that was answered
 
     def body(self) -> ComposeResult:
         """About the run, then list and chart; on a narrow screen one of the two, and their names as tabs."""
@@ -151,8 +152,13 @@ class RunPage(ChartPage):
 
     def receive(self, message: Message) -> None:
         if isinstance(message, messages.ValuesRead) and message.request == self._asked_values:
-            self._values = message.values
+            self._values, self._read_values = message.values, message.request
         super().receive(message)
+
+    def on_screen_resume(self) -> None:
+        if self._read_values != self._asked_values:
+            self._asked_values = None
+        super().on_screen_resume()
 
     def _list(self) -> None:
         """Show the list again where something in it is new; filter and sort it only where its names may be others."""

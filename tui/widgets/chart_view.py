@@ -19,6 +19,7 @@ from recorder.chart import Chart, Heat, Picture, View
 from tui.terminal import Cursor, Look, Painting, heat_cell, paint
 
 BUSY = " loading … "
+NOTHING = Chart("")  # before the first view: blank, since axes would say that there is nothing to see
 
 
 class ChartView(Widget, can_focus=True):
@@ -53,7 +54,7 @@ class ChartView(Widget, can_focus=True):
 
     def __init__(self, view: View | None = None, *, look: Look | None = None, id: str | None = None) -> None:
         super().__init__(id=id)
-        self.view: View = view if view is not None else Chart("")
+        self.view: View = view if view is not None else NOTHING
         self._painting: Painting | None = None
         if look is not None:
             self.set_reactive(ChartView.look, look)
@@ -85,7 +86,7 @@ class ChartView(Widget, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         strips = self.painting.strips
-        if not 0 <= y < len(strips):
+        if self.view is NOTHING or not 0 <= y < len(strips):
             return Strip.blank(self.size.width, Style())
         strip = strips[y]
         if y == 0 and self.busy and strip.cell_length > len(BUSY):
