@@ -41,6 +41,22 @@ class Holder:
         pid = os.getpid()
         return cls(socket.gethostname(), pid, _namespace(), _boot(), (_born(pid) or (0, ""))[0])
 
+    @classmethod
+    def of(cls, text: bytes) -> Holder | None:
+        """Who says so in JSON; None where that says nothing."""
+        try:
+            entry = json.loads(text)
+            known = {f.name: entry[f.name] for f in fields(cls) if f.name in entry}
+            who = cls(**known)
+            return cls(str(who.host), int(who.pid), str(who.namespace), str(who.boot), int(who.born))
+        except (ValueError, TypeError, RecursionError, OverflowError):
+            return None
+
+    @property
+    def text(self) -> str:
+        """What `of` reads."""
+        return json.dumps(asdict(self))
+
     def __str__(self) -> str:
         return f"process {self.pid} on {self.host}"
 
@@ -94,7 +110,7 @@ class Lock:
         except OSError:  # a disk that takes nothing: others see a silent heart
             return True
         try:
-            ours = _holder(os.read(fd, 4 * _BYTES)) in (None, self._me)
+            ours = Holder.of(os.read(fd, 4 * _BYTES)) in (None, self._me)
             if ours:
                 with contextlib.suppress(OSError):
                     os.pwrite(fd, self._text, 0)
@@ -123,7 +139,7 @@ class Lock:
 def holder(folder: Path, name: str = "lock") -> Holder | None:
     """Whoever holds the lock, dead or alive."""
     try:
-        return _holder(read_inside(folder / name, most=4 * _BYTES))
+        return Holder.of(read_inside(folder / name, most=4 * _BYTES))
     except (OSError, RunFileError):
         return None
 
@@ -205,7 +221,7 @@ def _look(folder: Path, name: str = "lock") -> _Look | None:
         return None
     finally:
         os.close(fd)
-    who, beat = _holder(text), 0.0
+    who, beat = Holder.of(text), 0.0
     with contextlib.suppress(ValueError, TypeError, AttributeError, RecursionError):
         entry = json.loads(text)
         if entry.get("inode", status.st_ino) != status.st_ino:  # a copy of the run: nobody writes that
@@ -214,16 +230,6 @@ def _look(folder: Path, name: str = "lock") -> _Look | None:
     # Of the file server's clock and the recorder's own, one that agrees with ours is enough.
     age = time.time() - (max(status.st_mtime, beat) if who else status.st_mtime)
     return _Look(who, (status.st_ino, status.st_mtime_ns, beat), age)
-
-
-def _holder(text: bytes) -> Holder | None:
-    try:
-        entry = json.loads(text)
-        known = {f.name: entry[f.name] for f in fields(Holder) if f.name in entry}
-        who = Holder(**known)
-        return Holder(str(who.host), int(who.pid), str(who.namespace), str(who.boot), int(who.born))
-    except (ValueError, TypeError, RecursionError, OverflowError):
-        return None
 
 
 def _born(pid: int) -> tuple[int, str] | None:

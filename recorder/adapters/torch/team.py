@@ -1,8 +1,8 @@
 """How do the processes of one training tell each other something, without one ever waiting for another that is gone?
 
 Through the store by which they found each other when the process group was made: some bytes under a name. Who sends
-goes on at once. Who waits does so only until another says that it has stopped, and for PATIENCE at most, which is less
-than the training's own collectives have.
+goes on at once. Who waits does so only until another says that it has stopped, or is seen to be gone, and for PATIENCE
+at most, which is less than the training's own collectives have.
 """
 
 from __future__ import annotations
@@ -15,10 +15,12 @@ from collections.abc import Sequence
 from torch.distributed import distributed_c10d
 
 from recorder.errors import RecordError
+from recorder.runfile.lock import Holder
 
 PATIENCE = 240.0  # seconds
 GRACE = 2.0  # seconds, of a training that has failed: the others may be gone
 LONGEST_PAUSE = 0.02  # seconds between two looks
+LONG = 0.2  # seconds of waiting after which, and every so often, it is asked whether the others still run
 GO = "go"
 UNREAD = 8  # messages that may wait to be read
 
@@ -39,6 +41,8 @@ class Team:
         self._stopped = False
         self._hurried = False
         self._apart = ""  # why there are no more meetings: who missed one is at another
+        self._nearby: dict[int, Holder] = {}  # the others on this machine, from when they were first looked for
+        self._store.set(self._key("process", rank), Holder.me().text)
 
     @property
     def leads(self) -> bool:
@@ -100,19 +104,22 @@ class Team:
         if not self._stopped:
             self._stopped = True
             with contextlib.suppress(Exception):  # the store may be gone
-                self._store.set(self._key("stopped"), str(self.rank))
+                self._store.set(self._key("stopped"), f"process {self.rank} records no more")
 
     def _key(self, *parts: object) -> str:
         return "/".join(map(str, (self._name, *parts)))
 
     def _wait(self, keys: Sequence[str], what: str, *, arriving: Sequence[str] = ()) -> None:
         patience, pause = GRACE if self._hurried else PATIENCE, 2e-5
-        until = time.monotonic() + patience
+        now = time.monotonic()
+        until, doubt = now + patience, now + LONG
         while not self._store.check(list(keys)):
             if self._store.check([self._key("stopped")]) and not self._store.check(list(keys)):
-                who = self._store.get(self._key("stopped")).decode()
-                raise RecordError(f"{what}: process {who} records no more")
-            if time.monotonic() > until:
+                raise RecordError(f"{what}: {self._store.get(self._key('stopped')).decode()}")
+            if (now := time.monotonic()) > doubt:
+                doubt = now + LONG
+                self._look_for_the_killed()
+            if now > until:
                 raise RecordError(
                     f"{what}: {self._missing(arriving or keys)} did not come within {patience:g} s. The tensors are "
                     f"spread over {self.size} processes, so record(...), run.step(), run.epoch() and run.checkpoint() "
@@ -120,6 +127,16 @@ class Team:
                 )
             time.sleep(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
+
+    def _look_for_the_killed(self) -> None:
+        """Who was killed could not say that it stops; the others on its machine see it, and say so for it."""
+        keys = [self._key("process", r) for r in self.others]
+        if not self._nearby and self._store.check(keys):
+            found = zip(self.others, map(Holder.of, self._store.multi_get(keys)), strict=True)
+            self._nearby = {r: who for r, who in found if who is not None and who.running is not None}
+        for r, who in self._nearby.items():
+            if not who.running:
+                self._store.compare_set(self._key("stopped"), "", f"process {r} has ended")
 
     def _agreed(self, keys: Sequence[str]) -> str:
         """GO where all came for the same; two kinds of collectives at once would never end."""
