@@ -70,8 +70,8 @@ class HealthEvent(Protocol):
 
 
 def findings(events: Iterable[HealthEvent]) -> tuple[Finding, ...]:
-    """The findings among a run's events, in the order of their steps; an event that cannot be read is passed over."""
-    found = []
+    """The findings among a run's events, as they came about; an event that cannot be read is passed over."""
+    found: list[Finding] = []
     for event in events:
         if event.kind != "health":
             continue
@@ -81,7 +81,14 @@ def findings(events: Iterable[HealthEvent]) -> tuple[Finding, ...]:
             found.append(Finding(str(said["finding"]), str(said["item"]), step, value, limit))
         except (ValueError, KeyError, TypeError, AttributeError):
             continue
-    return tuple(sorted(found, key=lambda f: f.step))
+    return tuple(f for _, f in sorted(enumerate(found), key=_place))
+
+
+def _place(numbered: tuple[int, Finding]) -> tuple[int, bool, int]:
+    """By steps; within one, gradients come last, in the order of the backward pass: from the last tensor to the first."""
+    k, f = numbered
+    backward = f.finding == "exploding" or (f.finding == "not_finite" and f.item.endswith(" gradient"))
+    return f.step, backward, -k if backward else k
 
 
 @dataclass(frozen=True)

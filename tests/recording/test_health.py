@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from hypothesis import given
@@ -118,7 +120,15 @@ finite_or_not = st.floats(allow_nan=False)
 )
 def test_findings_come_back_from_events(found):
     events = [Event("health", f.text, f.step + 100, 0, 0.0) for f in found]
-    assert findings(events) == tuple(sorted(found, key=lambda f: f.step))
+    back = findings(events)
+    assert Counter(back) == Counter(found)
+    assert [f.step for f in back] == sorted(f.step for f in found)
+
+
+def test_within_a_step_the_loss_comes_first_and_gradients_from_the_last_tensor_back():
+    said = [("not_finite", "a gradient"), ("not_finite", "b gradient"), ("not_finite", "loss"), ("dead_units", "relu")]
+    events = [Event("health", Finding(*f, 7, 1.0, 0.0).text, 7, 0, 0.0) for f in said]
+    assert [f.item for f in findings(events)] == ["loss", "relu", "b gradient", "a gradient"]
 
 
 def test_other_and_unreadable_events_are_passed_over():

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from recorder.chart import Band, Bars, Box, Chart, Heat, Line, Picture, Plate, Points, Scale
+from recorder.chart import Band, Bars, Box, Chart, Heat, Line, Picture, Plate, Points, Rule, Scale
 from tui.terminal import Cursor, read_out
 
 rng = np.random.default_rng(5)
@@ -80,6 +82,8 @@ def test_pictures_and_labelled_stretches_read_out():
     chart = Chart("", Scale("step"), marks=(Line(T, Y), Box(100, 200, label="warm-up")))
     assert ("here", "warm-up") in read_out(chart, Cursor(x=150.0))
     assert ("here", "warm-up") not in read_out(chart, Cursor(x=250.0))
+    twice = replace(chart, marks=(*chart.marks, Rule(150.0, "x", "warm-up")))
+    assert read_out(twice, Cursor(x=150.0)) == read_out(chart, Cursor(x=150.0))
 
 
 def test_a_plate_reads_all_charts_over_the_same_axis_once():

@@ -12,6 +12,8 @@ from tui.paint.field import edges
 
 Reading = tuple[str, str]
 
+HERE = "here"  # stands before what a rule or a shaded stretch says
+
 
 @dataclass(frozen=True)
 class Cursor:
@@ -77,6 +79,7 @@ def exact(value: float) -> str:
 
 def _of_chart(chart: Chart, cursor: Cursor) -> list[Reading]:
     values = [reading for mark in chart.marks for reading in _of_mark(chart, mark, cursor)]
+    values = [r for k, r in enumerate(values) if r[0] != HERE or r not in values[:k]]  # a rule and a stretch, say
     placed = any(isinstance(mark, Heat | Picture | Points) for mark in chart.marks)
     if cursor.x is None or placed or not values:
         return values
@@ -115,7 +118,7 @@ def _of_mark(chart: Chart, mark: Mark, cursor: Cursor) -> list[Reading]:
         case Picture():
             return _of_picture(mark, cursor)
         case Box() | Rule() if x is not None and mark.label and _covers(mark, x):
-            return [("here", mark.label)]
+            return [(HERE, mark.label)]
     return []
 
 
