@@ -85,7 +85,7 @@ def findings(events: Iterable[HealthEvent]) -> tuple[Finding, ...]:
 
 
 def _place(numbered: tuple[int, Finding]) -> tuple[int, bool, int]:
-    """By steps; within one, gradients come last, in the order of the backward pass: from the last tensor to the first."""
+    """By steps; within one, gradients come last, as the backward pass meets them: from the last tensor to the first."""
     k, f = numbered
     backward = f.finding == "exploding" or (f.finding == "not_finite" and f.item.endswith(" gradient"))
     return f.step, backward, -k if backward else k
