@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from types import SimpleNamespace
 
 import keras
 import numpy as np
@@ -67,6 +68,33 @@ def test_another_optimizer_or_model_in_the_block(tmp_path):
         model.compile("adam", "mse")
         with pytest.raises(RecordError, match=r"is not the one that it had at record.*compile the model before"):
             model.fit(X, Y, verbose=0, callbacks=[run.callback()])
+
+
+def test_another_optimizer_is_told_where_there_is_no_callback(tmp_path):
+    model = linear("sgd")
+    with (
+        pytest.warns(UserWarning, match=r"is not the one that it had at record\(...\), so its updates are not") as told,
+        pytest.warns(UserWarning, match="no update of the model was seen in 2 steps"),
+        record(model, tmp_path / "run.h5", progress=False) as run,
+    ):
+        model.compile("adam", "mse", jit_compile=False)
+        for _ in range(2):
+            run.step(loss=model.train_on_batch(X, Y))
+    assert len(told) == 1
+
+
+def test_several_replicas_are_refused_and_one_is_like_none(tmp_path):
+    models = []
+    for strategy in (tf.distribute.get_strategy(), tf.distribute.MirroredStrategy(["CPU:0"])):
+        with strategy.scope():
+            models.append(linear("adam"))
+    runs = [recorded(m, tmp_path / f"{k}.h5", X, Y, {"instruments": "dynamics"}) for k, m in enumerate(models)]
+    for name in ("loss", "learning_rate", "gradient_norm", "weight_norm"):
+        np.testing.assert_array_equal(runs[0][name].values, runs[1][name].values, err_msg=name)
+    models[1]._distribute_strategy = SimpleNamespace(num_replicas_in_sync=2)
+    refused(
+        tmp_path / "two.h5", models[1], "is trained on 2 replicas; only one can be watched: create the model outside"
+    )
 
 
 def test_a_forgotten_callback_is_told(tmp_path):

@@ -79,6 +79,16 @@ def test_layers_inside_layers_shared_ones_and_nothing_moves():
     assert all("call" not in vars(layer) for layer in (model.noisy, model.noisy.inner, model.last))
 
 
+def test_what_a_layer_calls_at_each_position_is_probed_only_where_it_is_asked_for():
+    layers = [keras.layers.GRU(2, return_sequences=True, name="gru"),
+              keras.layers.TimeDistributed(keras.layers.Dense(2, name="inner"), name="each")]  # fmt: skip
+    model, x = keras.Sequential([keras.Input((3, 2)), *layers]), np.ones((4, 3, 2), np.float32)
+    probe = ProbePass(model, x)
+    assert list(probe.run().activations) == ["gru", "each"]
+    assert not probe.notes
+    assert list(ProbePass(model, x, ["gru/*"]).run().activations)[:2] == ["gru/gru_cell", "gru/gru_cell:2"]
+
+
 def test_layers_are_chosen_by_name_glob_or_class():
     model, (x, _) = classifier(), patches(3)
     assert list(ProbePass(model, x, ["conv", "h*"]).run().activations) == ["conv", "hidden"]

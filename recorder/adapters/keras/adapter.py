@@ -48,7 +48,8 @@ SKIPPED = "update skipped by the loss scale: a gradient was not finite"
 XLA = "the training step is compiled by XLA: with and without recording the results agree to rounding, not bit for bit"
 LOSS = 0  # the first column of the numbers; behind it the learning rates
 
-# Graphs of the user's own (tf.function) that were traced during a recording write to its tape as long as they live.
+# Graphs of the user's own (tf.function) that were traced during a recording write to its tape as long as they live. It
+# waits here for the next recording; while one has it, another at the same time gets a tape of its own.
 _TAPES: WeakKeyDictionary[Any, Tape] = WeakKeyDictionary()
 
 
@@ -86,7 +87,7 @@ class KerasAdapter:
         self._inside = False  # Python is inside the model's train_step: Keras traces it, or runs it eagerly
         self._sees_loss = False
         self._foreign = False  # an update was traced outside of it, in a graph that is not ours to make anew
-        self._crowded = self._told_of_xla = False
+        self._crowded = self._told_of_xla = self._told_of_another = False
         self._problem: Exception | None = None
         self._notes: list[tuple[str, str]] = []
 
@@ -148,9 +149,8 @@ class KerasAdapter:
         self._plan, self._tape = Plan, None
         if tape is not None:
             tape.stop()
-            if not self._foreign:
-                for optimizer in self._optimizers.values():
-                    _TAPES.pop(optimizer, None)
+            if self._foreign:
+                _TAPES[self._key] = tape
         if was_attached:
             self._trace_anew()
         self._clear()
@@ -182,21 +182,29 @@ class KerasAdapter:
         return int(getattr(self._model, "steps_per_execution", 1)) if self._compiled is not None else 1
 
     def _new_tape(self, block: int) -> Tape:
-        weights, key = list(self._weights.values()), next(iter(self._optimizers.values()))
-        slots = slots_for(self._wants, block)
-        numbers = [np.nan, *(as_float(optimizer.learning_rate) for optimizer in self._optimizers.values())]
-        tape = _TAPES.get(key)
+        weights, slots = list(self._weights.values()), slots_for(self._wants, block)
+        numbers = [np.nan, *(float(tf.convert_to_tensor(one.learning_rate)) for one in self._optimizers.values())]
+        tape = _TAPES.pop(self._key, None)
         if tape is None or not tape.fits(weights, block=block, slots=slots, numbers=len(numbers)):
-            tape = _TAPES[key] = Tape(weights, numbers, block=block, slots=slots)
-        elif tape.unread:
+            return Tape(weights, numbers, block=block, slots=slots)
+        self._foreign = True
+        if tape.unread:
             tape.read()
         return tape
+
+    @property
+    def _key(self) -> Any:
+        """Of the tape that waits for the next recording."""
+        return next(iter(self._optimizers.values()))
 
     # -- what Keras calls, mostly while it traces -----------------------------------------------------------------
 
     def _around_train_step(self, original: Any) -> Any:
         def train_step(*args: Any, **kwargs: Any) -> Any:
             self._write(lambda tape: tape.begin())
+            if (text := self._another_optimizer()) and not self._told_of_another:
+                self._told_of_another = True
+                self._notes.append(("warning", text))
             self._inside = True
             try:
                 return original(*args, **kwargs)
@@ -281,11 +289,8 @@ class KerasAdapter:
             return
         if model is not self._model:
             raise RecordError(f"run.callback(): it records the model {self._model.name!r}, not {model.name!r}")
-        if self._compiled is not None and model.optimizer is not self._compiled:
-            raise RecordError(
-                f"run.callback(): the optimizer of {model.name!r} is not the one that it had at record(...), so its "
-                "updates would not be seen; compile the model before `with record(...)`, or begin a new recording"
-            )
+        if text := self._another_optimizer():
+            raise RecordError(f"run.callback(): {text}")
         if model.jit_compile and not model.run_eagerly and not self._told_of_xla:
             self._told_of_xla = True
             self._notes.append(("note", XLA))
@@ -294,6 +299,15 @@ class KerasAdapter:
             self._tape = self._new_tape(block)
             self.expect(self._wants)
             model.make_train_function(force=True)
+
+    def _another_optimizer(self) -> str:
+        """What is wrong where `compile` gave the model an optimizer that is not watched."""
+        if self._compiled is None or self._model.optimizer is self._compiled:
+            return ""
+        return (
+            f"the optimizer of {self._model.name!r} is not the one that it had at record(...), so its updates are not "
+            "seen; compile the model before `with record(...)`, or begin a new recording"
+        )
 
     def block(self) -> list[dict[str, float]]:
         """The iterations that a call of the train function made: the loss of each, where it is known."""

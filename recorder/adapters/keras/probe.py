@@ -30,6 +30,7 @@ SILENT = (keras.layers.InputLayer, keras.layers.Flatten, keras.layers.Reshape, k
           keras.layers.Dropout, keras.layers.SpatialDropout1D, keras.layers.SpatialDropout2D,
           keras.layers.SpatialDropout3D, keras.layers.GaussianDropout, keras.layers.AlphaDropout,
           keras.layers.GaussianNoise, keras.layers.ActivityRegularization)  # fmt: skip
+STEPWISE = (keras.layers.RNN, keras.layers.TimeDistributed)  # call what is inside once for each position of a sequence
 BOUNDED = {"sigmoid": "Sigmoid", "hard_sigmoid": "Hardsigmoid", "tanh": "Tanh", "hard_tanh": "Hardtanh",
            "softsign": "Softsign"}  # fmt: skip
 STYLES = re.compile(r"\x1b\[[0-9;]*m")  # Keras prints its errors in bold
@@ -51,7 +52,7 @@ class ProbePass:
         self._inputs = keras.tree.map_structure(_fixed, given[0] if pair else given)
         tensors = keras.tree.flatten(self._inputs)
         if not tensors or not tensors[0].shape.rank:
-            raise RecordError(f"probe: expected a batch of what {model.name!r} is called with, got {probe!r:.80}")
+            raise RecordError(f"probe: expected a batch of what {model.name!r} is called with, got {given!r:.80}")
         self._names = _names(self._inputs)
         self.facts = described(
             self.given,
@@ -82,9 +83,9 @@ class ProbePass:
                 output = self._model(self._inputs, training=False)
         except Exception as error:
             shapes = ", ".join(str(tuple(x.shape)) for x in keras.tree.flatten(self._inputs))
-            said = " ".join(STYLES.sub("", str(error)).partition("Arguments received")[0].split())
+            said = " ".join(STYLES.sub("", str(error)).partition("Arguments received")[0].split()).rstrip(".")
             raise RecordError(
-                f"probe: {self._model.name!r} failed on {shapes}: {type(error).__name__}: {said} Give as probe what "
+                f"probe: {self._model.name!r} failed on {shapes}: {type(error).__name__}: {said}. Give as probe what "
                 "the model is called with, or a tuple (x, y)"
             ) from error
         tensors = [x for x in keras.tree.flatten(output) if tf.is_tensor(x) and x.dtype.is_floating]
@@ -150,7 +151,12 @@ def _names(inputs: Any) -> list[str]:
 def _chosen(model: Any, layers: Sequence[str | type] | None) -> dict[str, Any]:
     known = dict(named_layers(model))
     if layers is None:
-        return {name: layer for name, layer in known.items() if is_leaf(layer) and not isinstance(layer, SILENT)}
+        stepwise = tuple(f"{name}/" for name, layer in known.items() if isinstance(layer, STEPWISE))
+        return {
+            name: layer
+            for name, layer in known.items()
+            if is_leaf(layer) and not isinstance(layer, SILENT) and not name.startswith(stepwise)
+        }
     try:
         return matching(layers, known)
     except RecordError as error:
