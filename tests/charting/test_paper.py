@@ -244,6 +244,15 @@ def test_panels_that_share_x_stand_above_each_other() -> None:
     np.testing.assert_allclose(above.get_position().intervalx, below.get_position().intervalx)
 
 
+def test_the_lowest_of_panels_that_share_x_names_the_stretches() -> None:
+    x = Scale("parameter", parts=((0, 60, "conv.weight"), (60, 100, "output.weight")))
+    charts = [Chart("", x, Scale(y), (Line(np.arange(100.0), np.arange(100.0)),)) for y in ("signs", "share")]
+    sheet = figure(Plate(tuple((chart,) for chart in charts), share_x=True), preset="double")
+    sheet.draw_without_rendering()
+    names = [[label.get_text() for label in ax.get_xticklabels() if label.get_visible()] for ax in sheet.axes]
+    assert names == [[], ["conv.weight", "output.weight"]]
+
+
 def test_letters_stand_at_each_panel() -> None:
     panels = [chart_of(fake_run(steps=20), "loss")] * 3
     assert [t for t in texts(figure(plate(panels), letters=True)) if t in "abc"] == ["a", "b", "c"]

@@ -237,6 +237,8 @@ def uncrowd(ax: Axes) -> None:
         if not isinstance(axis.get_major_locator(), FixedLocator):
             continue
         places, labels = axis.get_majorticklocs(), axis.get_ticklabels()
+        if not labels:  # of panels that share their ticks only the lowest shows names
+            continue
         boxes = [label.get_window_extent() for label in labels]
         spans = [(box.x0, box.x1) if across else (box.y0, box.y1) for box in boxes]
         kept: list[int] = []
