@@ -31,7 +31,7 @@ class Cost:
         self._since = perf_counter()
         self._own_now += self._since - self._entered
 
-    def iteration(self, adapter: Any, samples: int | None) -> dict[str, float]:
+    def iteration(self, adapter: Any, samples: float | None) -> dict[str, float]:
         """The scalars of the iteration that ends now; its own time includes what the last `run.step()` took."""
         inside = float(adapter.take_seconds()) if hasattr(adapter, "take_seconds") else 0.0  # in the optimizer's hook
         training, own = max(self._training_now - inside, 1e-9), self._own_now + inside

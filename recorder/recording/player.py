@@ -133,8 +133,9 @@ def probe_of(instrument: Instrument, facts: Facts) -> str:
     """The probe that it looks at, "" for the default one; RecordError where there is none of that name."""
     probe = getattr(instrument, "probe", "") if Need.PROBE in instrument.needs else ""
     if probe and probe not in facts.probes:
+        known = ("is " if len(facts.probes) == 1 else "are ") + (", ".join(map(repr, facts.probes)) or "none")
         raise RecordError(
-            f"{instrument.name!r} looks at the probe {probe!r}; there are {', '.join(facts.probes) or 'none'}. Give it "
+            f"{instrument.name!r} looks at the probe {probe!r}; there {known}. Give it "
             f"as record(..., probe={{..., {probe!r}: Probe(...)}})"
         )
     return "" if probe == facts.default_probe else probe

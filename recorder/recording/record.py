@@ -17,7 +17,7 @@ from typing import Any, cast
 from recorder import adapters
 from recorder.analysis.health import Health
 from recorder.errors import LayerscopeError, RecordError, RunExistsError
-from recorder.number import is_number
+from recorder.number import as_float, is_number
 from recorder.probe import AUGMENTATIONS
 from recorder.reading import Adapter, Facts, Together
 from recorder.recording.anomaly import Anomaly
@@ -167,7 +167,8 @@ class Recording:
             return
         given = scalars if loss is None else {"loss": loss, **scalars}
         ids = None if batch is None else self._batch(session, batch)
-        self._guarded(session, lambda: session.iteration(samples, self._numbers(session, given), ids))
+        count = None if samples is None else self._count(session, samples)
+        self._guarded(session, lambda: session.iteration(count, self._numbers(session, given), ids))
 
     def log(self, **scalars: Any) -> None:
         """Any numbers of the network as it is now, between two steps: a validation in the middle of an epoch.
@@ -400,6 +401,14 @@ class Recording:
         except Exception as problem:
             self._leave_out(session, "batch", f"step {self.steps}: {problem}", problem)
             return None
+
+    def _count(self, session: Session, given: Any) -> float | None:
+        """The number of samples, where it is one; otherwise warned of once, or raised when strict."""
+        if is_number(given) and (count := as_float(given)) >= 0:
+            return count
+        text = f"samples at step {self.steps}: expected the size of the batch, got {given!r:.80}"
+        self._leave_out(session, "samples", text)
+        return None
 
     def _numbers(self, session: Session, given: Mapping[str, Any]) -> dict[str, Any]:
         """What can be a scalar of what was given; the rest is warned of once, or raised when strict."""

@@ -150,7 +150,7 @@ class Session:
         self._between()
         self.cost.begin()
 
-    def iteration(self, samples: int | None, given: Mapping[str, Any], batch: Batch | None = None) -> None:
+    def iteration(self, samples: float | None, given: Mapping[str, Any], batch: Batch | None = None) -> None:
         """End the iteration at this moment; the next update is one step on."""
         moment = self.moment
         logged = tuple(self._logged)

@@ -158,6 +158,22 @@ def test_a_scalar_that_is_no_number_is_left_out_and_warned_of_once(tmp_path, val
     assert sum(e.kind == "warning" for e in run.events) == 1
 
 
+@pytest.mark.parametrize("value", ["all", -1, np.zeros(3)])
+def test_a_size_of_the_batch_that_is_none_is_left_out_and_the_rest_goes_on(tmp_path, value):
+    model = Quadratic()
+    with (
+        pytest.warns(UserWarning, match="samples at step 0: expected the size of the batch, got") as said,
+        record(model, tmp_path / "q.h5", instruments=["gradient_norm"], progress=False) as run,
+    ):
+        for samples in (value, np.int64(4)):
+            model.update()
+            run.step(loss=1.0, samples=samples)
+    assert len(said) == 1
+    run = open_run(tmp_path / "q.h5")
+    assert run["samples_per_second"].step.tolist() == [1]
+    assert np.isfinite(run["gradient_norm"].values).all()
+
+
 def test_a_scalar_that_is_no_number_raises_when_strict(tmp_path):
     with (
         pytest.raises(RecordError, match=r"scalar 'accuracy' at step 0: expected one number, got shape \(3,\)"),

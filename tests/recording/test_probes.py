@@ -185,7 +185,10 @@ def test_the_default_probe_by_its_name_is_the_default_one(tmp_path):
 @pytest.mark.parametrize(
     ("instruments", "said"),
     [
-        (["activation_statistics@nose"], "looks at the probe 'nose'; there are digits, noise, augmented. Give it as"),
+        (
+            ["activation_statistics@nose"],
+            "looks at the probe 'nose'; there are 'digits', 'noise', 'augmented'. Give it as",
+        ),
         ([RawActivations(probe="nose")], "'raw_activations' looks at the probe 'nose'"),
         (["gradient_norm@noise"], "'gradient_norm@noise': 'gradient_norm' looks at no probe"),
         (["activation_statistic@noise"], "no preset or instrument is called 'activation_statistic@noise'"),

@@ -263,7 +263,7 @@ def test_augmentations_of_what_are_no_images_are_refused(tmp_path):
         (lambda: Cka(samples=3), "Cka(samples=3): expected at least 4"),
         (lambda: EffectiveDimension(spatial="max"), "spatial='max': choose from mean, flatten"),
         (lambda: AugmentationVariance(samples=0), "AugmentationVariance(units=256, samples=0): expected at least 1"),
-        (lambda: Cka(probe="noise"), "looks at the probe 'noise'; there are probe"),
+        (lambda: Cka(probe="noise"), "looks at the probe 'noise'; there is 'probe'. Give"),
     ],
 )
 def test_what_cannot_be_is_refused_at_the_door(tmp_path, make, said):
