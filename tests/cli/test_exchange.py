@@ -244,6 +244,20 @@ def test_a_derived_share_is_handed_over_too(tmp_path):
     assert found["near_zero_share"]["unit"] == "1"
 
 
+@pytest.mark.parametrize("words", [(), ("unit_correlation_units",)])
+def test_what_has_no_chart_is_handed_over_too(words, tmp_path):
+    units = Series("unit_correlation_units", Kind.VECTOR, "1", "Which units.", ("a", "b"), dtype="int32",
+                   item_dim="layer", axis="epoch", ragged=((2,), (3,)), instrument="unit_correlation")  # fmt: skip
+    writer = RunWriter(tmp_path / "r.h5", meta={})
+    writer.declare(units)
+    chosen = {"a": np.array([4, 7], "i4"), "b": np.array([0, 1, 2**31 - 1], "i4")}
+    writer.append("epoch", step=0, epoch=0, time=1.7e9, values={units.name: chosen})
+    writer.close()
+    with open_run(tmp_path / "r.h5") as run:
+        found = json.loads(export(run, "json", tmp_path, *words).read_text())["series"]
+    assert found[units.name]["values"] == {"a": [[4, 7]], "b": [[0, 1, 2**31 - 1]]}
+
+
 @pytest.mark.parametrize(
     ("words", "text"),
     [

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from recorder.charting.flight import BATCH
 from recorder.entries import Entry, entries, find, share
 from recorder.errors import ExportError, NotRecordedError
 from recorder.runfile.reader import Run
@@ -115,8 +114,9 @@ def quantities(run: Run, names: Sequence[str], *, item: str | None = None, span:
 
 
 def _uncharted(run: Run) -> tuple[str, ...]:
-    """What is no view by itself and has something to hand over all the same."""
-    return (BATCH,) if BATCH in run.series else ()
+    """What is no view by itself and has something to hand over all the same: which units a matrix is of, ..."""
+    charted = {entry.series for entry in entries(run) if entry.item is not None or entry.name == entry.series}
+    return tuple(name for name in run.series if name not in charted)
 
 
 def _found(run: Run, name: str) -> Entry:
