@@ -11,6 +11,7 @@ from itertools import accumulate
 from rich.cells import cell_len
 
 _HIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+_INNER = re.compile(r"^([^\W\d])\D*(\d*)$")  # the first letter and the number at the end, of "denseblock3"
 BLOCKS = "▁▂▃▄▅▆▇█"
 
 
@@ -20,8 +21,14 @@ def plain(text: str) -> str:
 
 
 def clip(text: str, width: int, *, middle: bool = False) -> str:
-    """At most `width` cells; what was cut shows as an ellipsis, at the end or (for names and paths) in the middle."""
+    """At most `width` cells; what was cut shows as an ellipsis, at the end or (for names and paths) in the middle.
+
+    Of names with dots or slashes the parts before the last are initials first, so that layers stay apart by number:
+    `encoder.layers.10.norm.weight` is `e.l.10.norm.weight`.
+    """
     text = plain(text)
+    if middle:
+        text = _abbreviated(text, width)
     if cell_len(text) <= width:
         return text
     if width <= 1:
@@ -30,6 +37,19 @@ def clip(text: str, width: int, *, middle: bool = False) -> str:
         return _first(text, width - 1) + "…"
     tail = (width - 1) * 2 // 3  # the end of a layer's name says more than its beginning
     return _first(text, width - 1 - tail) + "…" + _first(text[::-1], tail)[::-1]
+
+
+def _abbreviated(name: str, width: int) -> str:
+    """The name with as many parts shortened to a letter and their number, from the left, as the width asks for."""
+    if re.search(r"\s", name):
+        return name  # a sentence
+    mark = "/" if "/" in name else "."
+    parts = name.split(mark)
+    for k, part in enumerate(parts[:-1]):
+        if cell_len(mark.join(parts)) <= width:
+            break
+        parts[k] = _INNER.sub(r"\1\2", part)
+    return mark.join(parts)
 
 
 def _first(text: str, width: int) -> str:

@@ -17,7 +17,19 @@ from tui.words import BLOCKS, age, aligned, clip, count, duration, fate, fit, nu
 def test_a_clipped_text_fits(text: str, width: int, middle: bool) -> None:
     clipped = clip(text, width, middle=middle)
     assert cell_len(clipped) <= width
-    assert clipped == plain(text) or "…" in clipped or width == 0
+    assert clipped == plain(text) or "…" in clipped or width == 0 or (middle and ("." in clipped or "/" in clipped))
+
+
+def test_long_names_keep_the_numbers_that_tell_them_apart() -> None:
+    names = [f"encoder.layers.{k}.{what}" for k in range(12) for what in ("self_attn.in_proj_bias", "norm2.weight")]
+    for width in range(21, 50):
+        shown = [clip(name, width, middle=True) for name in names]
+        assert len(set(shown)) == len(names)
+        assert all(len(text) <= width for text in shown)
+    assert clip(names[1], 19, middle=True) == "e.l.0.norm2.weight"
+    assert clip("features.denseblock3.denselayer16.conv2.weight", 21, middle=True) == "f.d3.d16.conv2.weight"
+    assert clip("runs/2026-11-22/mnist.h5", 22, middle=True) == "r/2026-11-22/mnist.h5"
+    assert clip("norm (loss / weight)", 16, middle=True) == "norm … / weight)"
 
 
 @given(st.text("ab層のé🙂-", max_size=30), st.integers(1, 40), st.booleans())
