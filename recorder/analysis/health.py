@@ -131,7 +131,7 @@ class Monitor:
             for loss in losses:
                 past.take_in(loss)
         self._said = {(finding.finding, finding.item) for finding in judged.findings}
-        self._met.clear()
+        self._met = {finding.finding: finding.step for finding in judged.findings}
         self.again.clear()
 
     def scalars(self, step: int, values: Mapping[str, float], *, each_step: bool = True) -> tuple[Finding, ...]:
@@ -224,7 +224,7 @@ class Monitor:
         if (finding, item) not in self._said:
             self._said.add((finding, item))
             found.append(Finding(finding, item, step, float(value), float(limit)))
-        elif self._met.get(finding) != step:
+        if self._met.get(finding, step) != step:
             self.again[finding] += 1
         self._met[finding] = step
 

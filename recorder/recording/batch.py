@@ -14,6 +14,7 @@ from recorder.errors import RecordError
 
 MOST = 4096  # identifiers of one batch that are kept
 BYTES = 4096  # of their text
+_CUT = "…"
 _ONE = (int, np.integer, str, bytes, PurePath)
 
 
@@ -44,7 +45,10 @@ class Batch(NamedTuple):
 
     @property
     def text(self) -> str:
-        """As in "17 4 2051" or "cat.png, dog.png"; what is too long for `BYTES` is counted: "17 4 … and 812 more"."""
+        """As in "17 4 2051" or "cat.png, dog.png"; what is too long for `BYTES` is counted: "17 4 … and 812 more".
+
+        Of a name that is too long by itself there is the beginning.
+        """
         names = [_name(one) for one in (self.ids.tolist() if hasattr(self.ids, "tolist") else self.ids)]
         glue = " " if all(name.lstrip("-").isdecimal() for name in names) else ", "
         text = glue.join(names)
@@ -52,6 +56,9 @@ class Batch(NamedTuple):
             return text
         room = BYTES - len(_more(self.number).encode())
         fit = sum(size <= room for size in accumulate(len((name + glue).encode()) for name in names))
+        if not fit:
+            begun = names[0].encode()[: room - len(_CUT.encode())].decode(errors="ignore") + _CUT
+            return begun + (_more(self.number - 1) if self.number > 1 else "")
         return glue.join(names[:fit]) + _more(self.number - fit)
 
 
@@ -71,9 +78,11 @@ def _copied(ids: Any) -> Any:
 
 
 def _name(one: Any) -> str:
+    """Some file names are no UTF-8; what Python makes of these cannot be written as they are."""
     if isinstance(one, bytes):
         return one.decode("utf-8", "replace")
-    return str(int(one)) if getattr(one, "shape", None) == () else str(one)
+    name = str(int(one)) if getattr(one, "shape", None) == () else str(one)
+    return name.encode("utf-8", "backslashreplace").decode()
 
 
 def _refused(found: str) -> RecordError:

@@ -313,9 +313,9 @@ class Recording:
         try:
             if not self._off:
                 session.finish(well=well)
-            last = session.exception(_said(problem)) if isinstance(problem, Exception) and not self._off else None
-            if last is not None or session.ledger.alarms:
-                self._report(session, last=last)
+            broken = _said(problem) if isinstance(problem, Exception) and not self._off else ""
+            if broken or session.ledger.alarms:
+                self._report(session, broken=broken)
         except Exception as trouble:
             self._give_up(session, trouble, strict=self._setup.strict and problem is None)
         finally:
@@ -371,15 +371,14 @@ class Recording:
             self._warn_once("checkpoint", text)
             return None
 
-    def _report(self, session: Session, *, last: Anomaly | None = None) -> None:
-        """Tell of each anomaly: to the run, with a checkpoint, and to the user."""
+    def _report(self, session: Session, *, broken: str = "") -> None:
+        """Tell of each anomaly: to the run, with a checkpoint, and to the user; `broken` is what ends the training."""
         strict, tell = self._setup.strict, self._setup.on_anomaly
         try:
-            found = session.anomalies()
+            found = [*session.anomalies(), *([session.exception(broken)] if broken else [])]
         except Exception as problem:
             self._give_up(session, problem, strict=strict)
             return
-        found += [] if last is None else [last]
         path = self._saved(session, session.anomaly_checkpoint) if found else None
         for anomaly in found:
             anomaly = replace(anomaly, checkpoint=path)
@@ -388,7 +387,7 @@ class Recording:
                 if tell is not None:
                     tell(anomaly)
             except Exception as problem:
-                if strict and last is None:
+                if strict and not broken:
                     raise
                 text = f"on_anomaly failed at step {anomaly.step}: {_said(problem)}; the training goes on"
                 session.note("warning", text)

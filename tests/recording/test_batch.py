@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +32,9 @@ from recorder.recording.batch import BYTES, MOST, Batch
         (torch.tensor(5), "5"),
         ([torch.tensor(5), torch.tensor(6)], "5 6"),
         ([], ""),
+        ([os.fsdecode(b"caf\xe9.png")], "caf\\udce9.png"),
+        ("é" * BYTES, "é" * 2039 + "…"),
+        (["a" * BYTES, "b"], "a" * 4078 + "… … and 1 more"),
     ],
 )
 def test_what_names_samples_is_told(given, text):

@@ -180,6 +180,24 @@ def test_an_exception_takes_the_last_steps_into_the_run(tmp_path):
     assert (run.state, run.error) == (State.FAILED, "ZeroDivisionError: by hand")
 
 
+def test_an_exception_behind_a_bad_gradient_names_its_tensors(tmp_path):
+    model, told = Quadratic(), []
+    with (
+        pytest.raises(ZeroDivisionError),
+        record(model, tmp_path / "q.h5", flight_recorder=FULL, on_anomaly=told.append, progress=False) as run,
+    ):
+        for step in range(23):  # the last ones still wait to be read
+            if step == 22:
+                model.weights["b"][0, 1] = np.nan
+            model.update()
+            run.step(loss=1.0, batch=step)
+        raise ZeroDivisionError
+    assert [(a.kind, a.step, a.tensors, a.batch) for a in told] == [
+        ("not_finite", 22, ("b",), "22"),
+        ("exception", 23, ("b",), ""),
+    ]
+
+
 @pytest.mark.parametrize("problem", [KeyboardInterrupt, SystemExit])
 def test_who_stops_a_training_by_hand_has_no_anomaly(tmp_path, problem):
     model, told = Quadratic(), []

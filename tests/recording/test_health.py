@@ -41,6 +41,13 @@ def test_a_norm_over_the_limit_explodes_once():
     assert judged(rows) == [Finding("exploding", "b", 3, 1001.0, 1000.0)]
 
 
+def test_each_step_at_which_a_finding_is_met_again_counts_once_whichever_tensor_it_is():
+    monitor = Monitor(Health())
+    for step, bad in enumerate([[1, 0], [1, 1], [0, 0], [1, 0], [1, 1]]):
+        monitor.row(step, ITEMS, {"gradient_nonfinite": np.array(bad)})
+    assert monitor.again == {"not_finite": 3}
+
+
 @pytest.mark.parametrize(("factor", "found"), [(99.0, 0), (101.0, 1)])
 def test_a_norm_over_a_hundred_medians_explodes(factor, found):
     rng = np.random.default_rng(0)
