@@ -155,7 +155,8 @@ class HostRows:
         if ("weight", name) in plan.raw:
             self._raw["weight", name] = _exact(weight)
         if ("update", name) in plan.raw and kept is not None and kept.valid and kept.fits(weight):
-            self._raw["update", name] = _exact(weight) - _exact(kept.like(weight))
+            with np.errstate(invalid="ignore"):  # of an infinity and itself
+                self._raw["update", name] = _exact(weight) - _exact(kept.like(weight))
 
     def end(self) -> Rows:
         """The rows of the iteration; the next one begins."""

@@ -47,7 +47,8 @@ class RawSnapshots:
 
     def chosen(self, facts: Facts) -> tuple[TensorFacts, ...]:
         """The tensors whose names match; RecordError says which there are when none does."""
-        found = tuple(t for t in facts.tensors if any(fnmatchcase(t.name, p) for p in self.patterns))
+        tensors = (t for t in facts.tensors if t.size)  # of the others there is nothing to store
+        found = tuple(t for t in tensors if any(fnmatchcase(t.name, p) for p in self.patterns))
         if not found:
             names = ", ".join(t.name for t in facts.tensors)
             raise RecordError(f"RawSnapshots: no tensor matches {', '.join(self.patterns)}; there are {names}")
@@ -59,7 +60,7 @@ class RawSnapshots:
 
     def declare(self, facts: Facts) -> tuple[Series, ...]:
         chosen = self.chosen(facts)
-        dtype = "float64" if any(t.dtype == "float64" for t in chosen) else "float32"
+        dtype = "float64" if any(t.dtype in ("float64", "complex128") for t in chosen) else "float32"
         return tuple(
             Series(f"raw_{q}", Kind.RAW, UNITS[q], DOCS[q], tuple(t.name for t in chosen), dtype=dtype,
                    item_dim="tensor", ragged=tuple(t.shape for t in chosen))

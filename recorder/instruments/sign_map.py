@@ -88,7 +88,9 @@ class SignMap:
 
     def measure(self, reading: Reading) -> Mapping[str, Mapping[str, np.ndarray]]:
         """-> sign_map {tensor: (byte,)} of those that were updated, and counts {first tensor: (block, 4)} of all"""
-        cells = {name: mapped(g, self._tau) for (what, name), g in reading.raw.items() if what == "gradient"}
+        mine = (t.name for group in self._groups for t in group.tensors)
+        found = ((name, reading.raw.get(("gradient", name))) for name in mine)
+        cells = {name: mapped(gradient, self._tau) for name, gradient in found if gradient is not None}
         return {
             "sign_map": cells,
             **{

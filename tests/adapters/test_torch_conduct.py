@@ -237,6 +237,17 @@ def test_parameter_groups_have_their_learning_rates():
         assert watched.step().scalars == {"learning_rate/0": 0.5, "learning_rate/1": 0.1}
 
 
+def test_a_learning_rate_in_a_tensor_is_the_one_that_the_update_used():
+    model = network()
+    optimizer = torch.optim.Adam(model.parameters(), torch.tensor(0.5))
+    scheduler = torch.optim.lr_scheduler.StepLR(optimizer, 1, 0.1)
+    with Watched(model, optimizer=optimizer) as watched:
+        backward(model)
+        optimizer.step()
+        scheduler.step()  # writes into the same tensor
+        assert watched.step().scalars == {"learning_rate": 0.5}
+
+
 # -- mixed precision -----------------------------------------------------------------------------------------------
 
 

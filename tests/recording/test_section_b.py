@@ -46,3 +46,30 @@ def test_numpy(tmp_path):
 def test_torch(dtype, tmp_path):
     in_torch(tmp_path / "run.h5", dtype)
     assert_by_definition(open_run(tmp_path / "run.h5"))
+
+
+def drawn_gradients(path, parameters):
+    model = nn.Module()
+    model.tensors = nn.ParameterList(parameters)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with record(model, path, optimizer=optimizer, instruments=everything(), progress=False, strict=True) as run:
+        for _ in range(5):
+            for p in model.parameters():
+                p.grad = torch.randn_like(p) * 1e-4
+            optimizer.step()
+            run.step()
+    return open_run(path)
+
+
+def test_complex_numbers_are_pairs(tmp_path):
+    run = drawn_gradients(tmp_path / "run.h5", [torch.randn(3, 2, dtype=torch.complex64), torch.randn(5)])
+    assert_by_definition(run)
+    assert run["raw_gradient"]["tensors.0"].values.shape == (5, 3, 2, 2)
+    assert [tensor["shape"] for tensor in run.meta["tensors"]] == [[3, 2, 2], [5]]
+
+
+def test_of_a_tensor_without_entries_nothing_is_stored_whole(tmp_path):
+    run = drawn_gradients(tmp_path / "run.h5", [torch.empty(0, 4), torch.randn(5)])
+    assert run["gradient_norm"].items == ("tensors.0", "tensors.1")
+    assert run["raw_gradient"].items == run["sign_map"].items == ("tensors.1",)
+    assert run.state == "done"

@@ -26,7 +26,7 @@ from recorder.adapters.torch import shards, weights
 from recorder.adapters.torch.cuda import CudaPass, later
 from recorder.adapters.torch.host import HostPass, Members, Pass, host_view
 from recorder.adapters.torch.names import named_models
-from recorder.adapters.torch.optimizers import Optimizers, dtype_name
+from recorder.adapters.torch.optimizers import Optimizers, tensor_facts
 from recorder.adapters.torch.probe import Layers
 from recorder.adapters.torch.probes import Probes
 from recorder.adapters.torch.taps import clipping, scaled_step
@@ -90,10 +90,7 @@ class TorchAdapter:
         default = next(iter(probes.values()), ProbeFacts(0))
         return Facts(
             framework="torch",
-            tensors=tuple(
-                TensorFacts(name, tuple(p.shape), dtype_name(p), name.rpartition(".")[0], p.requires_grad)
-                for name, p in parameters.items()
-            ),
+            tensors=tuple(tensor_facts(name, name.rpartition(".")[0], p) for name, p in parameters.items()),
             layers=default.layers,
             probe_samples=default.samples,
             gradient_point=GRADIENT_POINT,
@@ -202,6 +199,9 @@ class TorchAdapter:
         for device, there in _by_device(members).items():
             if device.type == "cuda" and torch.cuda.is_current_stream_capturing():
                 self._note_once("note", "updates replayed from a CUDA graph are not recorded")
+                self._pass(device).update(
+                    Plan(), there, None, None
+                )  # what was kept is out of date; nothing is launched
                 continue
             self._pass(device).update(plan, there, scale, skipped)
             self._touched = True

@@ -31,7 +31,8 @@ class Seen:
         """Put them there: "learning_rate", with the optimizer's name and the group's number where there are several."""
         for name, group in zip(self.rates, optimizer.param_groups, strict=True):
             if "lr" in group:
-                into[name] = group["lr"]
+                rate = group["lr"]  # as a tensor it is written over by the scheduler, before the iteration ends
+                into[name] = rate.detach().clone() if isinstance(rate, torch.Tensor) else rate
 
     def still(self, optimizer: Optimizer) -> bool:
         """Whether the optimizer has the same parameters as then."""
@@ -153,7 +154,7 @@ class Optimizers:
         if name in self.parameters and self.parameters[name].shape != p.shape:
             name = f"{name} ({' x '.join(map(str, p.shape))})"
         if name not in self.parameters:
-            self.arrived.append(TensorFacts(name, tuple(p.shape), dtype_name(p), layer, p.requires_grad))
+            self.arrived.append(tensor_facts(name, layer, p))
         self.parameters[name] = p
         self._index[id(p)] = list(self.parameters).index(name)
 
@@ -182,6 +183,7 @@ def _rates(known: list[str], groups: int, label: str) -> list[str]:
     return [*named, *(f"{name}/{k}" for k in range(len(named), groups))][:groups]
 
 
-def dtype_name(tensor: torch.Tensor) -> str:
-    """torch.float32 -> "float32"."""
-    return str(tensor.dtype).removeprefix("torch.")
+def tensor_facts(name: str, layer: str, p: torch.Tensor) -> TensorFacts:
+    """What is known of a parameter before it is measured; complex numbers are pairs, in a dimension of their own."""
+    shape = (*p.shape, 2) if p.is_complex() else tuple(p.shape)
+    return TensorFacts(name, shape, str(p.dtype).removeprefix("torch."), layer, p.requires_grad)
