@@ -152,7 +152,8 @@ class Reading:
     raw: Mapping[tuple[Quantity, str], np.ndarray] = field(default_factory=dict)
     scalars: Mapping[str, float] = field(default_factory=dict)
     model: Any = None
-    previous: Mapping[Statistic, np.ndarray] = field(default_factory=dict)  # the table of step - 1, where it was read
+    previous: Mapping[Statistic, np.ndarray] = field(default_factory=dict)  # the table of the update before, where it
+    # was read; WEIGHT_NORM of a tensor that was not updated then is that of its last update
     shared: dict[Any, Any] = field(default_factory=dict, compare=False)  # what instruments make of it for one another
 
     def __getitem__(self, statistic: Statistic) -> np.ndarray:

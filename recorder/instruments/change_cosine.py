@@ -2,7 +2,7 @@
 
     cosine of the angle between w_t - w_{t-1} and w_{t-1} - w_{t-2}: 1 straight on, -1 back
 
-Defined where three updates in a row were seen: record it at each step, or in pairs.
+NaN at the first two updates, which have not two changes behind them.
 """
 
 from __future__ import annotations

@@ -39,6 +39,11 @@ from recorder.runfile.schema import Series
 from recorder.schedule import EpochEnds, Moment, may_close
 
 EPOCH_ENDS = EpochEnds().axis
+# What compares the last change with the one before, and what the update has to keep that comes before both.
+OF_CHANGES = {
+    Statistic.UPDATE_COSINE: Statistic.UPDATE_NORM,
+    Statistic.AVERAGE_UPDATE_COSINE: Statistic.AVERAGE_UPDATE_NORM,
+}
 Note = Callable[[str, str, Moment], None]  # (event kind, text, when)
 
 
@@ -66,6 +71,7 @@ class Conductor:
         self._at_updates = [p for p in players if not p.between]
         self._between = [p for p in players if p.between]
         self._comparing = [p for p in players if p.compares]
+        self._of_changes = [p for p in self._comparing if not OF_CHANGES.keys().isdisjoint(p.instrument.statistics)]
         self._averaging = [p for p in players if not AVERAGED.keys().isdisjoint(p.instrument.statistics)]
         looking = [p.instrument for p in players]
         self._tau = next((one.tau for one in looking if isinstance(one, HasTau)), TAU)
@@ -76,7 +82,7 @@ class Conductor:
         self._moment = Moment(0, epoch_begins=True)
         self._epoch_begins = True  # until the first update of an epoch
         self._now: Due | None = None  # at the coming update, from when it was asked for until that is over
-        self._plans: dict[tuple[tuple[Player, ...], tuple[Player, ...], bool], Plan] = {}
+        self._plans: dict[tuple[tuple[Player, ...], tuple[Player, ...], tuple[Player, ...], bool], Plan] = {}
         self._thin: dict[str, int] = {}
         self._updates = Ahead(self._due_at)
         self._looks = Ahead(lambda step: self._at(Moment(step, self._moment.epoch), self._between))
@@ -158,15 +164,20 @@ class Conductor:
     def _due_at(self, update: int) -> Due:
         due = tuple(self._at(self._moment_of(update), self._at_updates))
         comparing = tuple(self._at(self._moment_of(update + 1), self._comparing)) if self._comparing else ()
+        of_changes = tuple(self._at(self._moment_of(update + 2), self._of_changes)) if self._of_changes else ()
         averages = any(not p.resting for p in self._averaging)  # they take in each update, looked at or not
-        key = due, comparing, averages
+        key = due, comparing, of_changes, averages
         if key not in self._plans:
             self._plans[key] = self._planned(*key)
         return Due(due, self._plans[key])
 
-    def _planned(self, due: Sequence[Player], comparing: Sequence[Player], averages: bool) -> Plan:
+    def _planned(
+        self, due: Sequence[Player], comparing: Sequence[Player], of_changes: Sequence[Player], averages: bool
+    ) -> Plan:
+        """What an update has to compute where these are due, `comparing` at the next one, `of_changes` after that."""
         now = self._always.union(*(p.instrument.statistics for p in due))
         then = frozenset[Statistic]().union(*(p.instrument.statistics for p in comparing))
+        then |= {OF_CHANGES[s] for p in of_changes for s in p.instrument.statistics if s in OF_CHANGES}
         plan = self._pass(now | {Statistic.WEIGHT_NORM} if comparing else now, then - AVERAGED.keys())
         updates = any(quantity == "update" for p in comparing for quantity, _ in p.raw)
         return replace(
@@ -191,12 +202,14 @@ class Conductor:
     def update(self, due: Sequence[Player], collected: Collected, moment: Moment, at: float) -> dict[str, Row]:
         """{axis: row} of everyone who was due at this update; what may be an epoch's last is held back."""
         before_update, before = self._previous
-        self._previous = (moment.updates, collected.table)
+        if before_update != moment.updates - 1:
+            before = {}
+        self._previous = (moment.updates, _lasting(before, collected))
         if not due:
             return {}
         reading = Reading(
             moment.step, moment.epoch, at, collected.table, collected.stepped, raw=collected.raw,
-            scalars=collected.scalars, previous=before if before_update == moment.updates - 1 else {},
+            scalars=collected.scalars, previous=before,
         )  # fmt: skip
         rows = self._measure(due, reading)
         if (row := rows.pop(EPOCH_ENDS, None)) is not None:
@@ -269,6 +282,15 @@ class Conductor:
         self._rest(player)
         self._note("off", text, moment)
         warn(f"{text}; the training goes on")
+
+
+def _lasting(before: Mapping[Statistic, np.ndarray], collected: Collected) -> Mapping[Statistic, np.ndarray]:
+    """The table, in which tensors that were not updated have the norm of their last update."""
+    table, old = collected.table, before.get(Statistic.WEIGHT_NORM)
+    if old is None or collected.stepped.all():
+        return table
+    new = table.get(Statistic.WEIGHT_NORM, np.full_like(old, np.nan))
+    return {**table, Statistic.WEIGHT_NORM: np.where(collected.stepped, new, old)}
 
 
 def _longer(column: np.ndarray, tensors: int) -> np.ndarray:

@@ -147,6 +147,8 @@ def test_angles_and_curvature_in_pairs(tmp_path):
         expected = np.degrees(np.arccos(cosine(g, h))), cosine(w - v, v - u)
         found = [run[name].values[-1, k] for name in ("gradient_angle", "change_cosine")]
         np.testing.assert_allclose(found, expected, rtol=1e-5)
+        of_two_changes = [np.isfinite(run[f"{kind}change_cosine"].values[:, k]).tolist() for kind in ("", "average_")]
+        assert of_two_changes == [[False, False, True, True]] * 2  # the first of a pair as well, from step 2 on
         quantiles = np.quantile((g - h) / (w - v), [0.05, 0.25, 0.5, 0.75, 0.95])
         np.testing.assert_allclose(run["secant_curvature"].values[-1, k], quantiles, rtol=1e-5)
         assert np.isnan(run["gradient_angle"].values[0]).all()
