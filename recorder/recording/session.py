@@ -225,7 +225,7 @@ class Session:
     @property
     def kept(self) -> int:
         """Bytes of memory that instruments take from update to update, and the adapter for them, also before."""
-        kept = memory(self._conductor.players, self._facts.tensors)
+        kept = memory(self._conductor.players, self._facts.tensors, device=self._facts.device)
         return kept + (0 if self._foreseeing is None else self._foreseeing.bytes_for(self._conductor.wants))
 
     @property

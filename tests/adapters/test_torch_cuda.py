@@ -92,6 +92,74 @@ def test_a_skipped_update_has_no_row(device):
 
 
 @on_devices
+@pytest.mark.parametrize("small", [False, True])
+def test_same_rows_whatever_is_skipped(device, small, monkeypatch):
+    """The first update, one of several in an iteration; with ties at tau, and large tensors in pieces."""
+    if small:
+        for module, entries in (("signs", 1024), ("turns", 500), ("statistics", 700)):
+            monkeypatch.setattr(f"recorder.adapters.torch.{module}.PORTION", entries)
+    shapes = [(0,), (), (1,), (63,), (65,), (1025,), (4, 3, 5, 5), (2049,)]
+    dtypes = [torch.float64, torch.float32, torch.bfloat16, torch.complex64, *[torch.float32] * 4]
+    generator = torch.Generator().manual_seed(0)
+    here = [nn.Parameter(torch.randn(s, generator=generator).to(d)) for s, d in zip(shapes, dtypes, strict=True)]
+    here[6].data = here[6].data.to(memory_format=torch.channels_last)
+    names = [f"tensor{i}" for i in range(len(here))]
+    raw = replace(EVERYTHING, raw=frozenset((q, n) for q in ("gradient", "weight", "update") for n in names[1:]))
+    host, gpu = HostPass(names), CudaPass(names)
+    for k, skips in enumerate(([1], [1, 0], [0], [0, 1], [1], [None], [0, 0, 1], [1, 0])):
+        first = int(k < 2)  # the length of nothing is 0, also of nothing that was seen
+        for skip in skips:
+            for p in here:
+                ties = torch.tensor([0.0, -0.0, 1e-5, -1e-5, 1e-7, -1e-7, 1.0, -1.0])
+                drawn = ties[torch.randint(8, p.shape, generator=generator)].to(p.dtype)
+                p.grad = drawn if p.numel() else torch.zeros_like(p)
+            there = [nn.Parameter(p.detach().to(device)) for p in here]
+            for p, own in zip(there, here, strict=True):
+                p.grad = own.grad.to(device)
+            found = None if skip is None else torch.tensor([float(skip)])
+            with torch.device("meta"):  # the user's default device is none of ours
+                gpu.update(raw, list(enumerate(there))[first:], None, None if found is None else found.to(device))
+                host.update(raw, list(enumerate(here))[first:], None, found)
+            if not skip:
+                with torch.no_grad():
+                    for p in here:
+                        p -= p.grad * 0.1
+        measured, expected = gpu.rows()(), host.rows()()
+        if 0 in skips or None in skips:
+            for key in measured.raw.keys() - expected.raw.keys():  # as what is not there is stored
+                assert key[0] == "update"
+                assert np.isnan(measured.raw.pop(key)).all()
+            assert_same(measured, expected)
+        else:
+            assert not measured.stepped.any()
+            assert not expected.stepped.any()
+
+
+@on_devices
+def test_a_weight_that_is_not_a_number(device):
+    host, gpu = HostPass(["a"]), CudaPass(["a"])
+    for k in range(3):
+        weight = torch.arange(4.0) * k
+        weight[0] = torch.nan if k else 0.0
+        for p, there in ((nn.Parameter(weight), host), (nn.Parameter(weight.to(device)), gpu)):
+            p.grad = torch.zeros_like(p)
+            there.update(EVERYTHING, [(0, p)], None, None)
+        assert_same(gpu.rows()(), host.rows()())
+
+
+@on_devices
+def test_a_gradient_with_a_graph_leaves_none_behind(device, monkeypatch):
+    sent = []
+    monkeypatch.setattr("recorder.adapters.torch.cuda.later", lambda tensor: sent.append(tensor) or later(tensor))
+    parameter = nn.Parameter(torch.randn(5, device=device))
+    gpu = CudaPass(["a"])
+    for _ in range(2):
+        (parameter.grad,) = torch.autograd.grad(parameter.pow(3).sum(), parameter, create_graph=True)
+        gpu.update(replace(EVERYTHING, raw=frozenset({("weight", "a")})), [(0, parameter)], None, None)
+    assert not any(tensor.requires_grad for tensor in sent)
+
+
+@on_devices
 @given(arrays(np.uint32, st.integers(0, 200)))
 def test_counts_are_the_same_integers(device, bits):
     values = bits.view(np.float32)

@@ -6,9 +6,11 @@ import sys
 
 import numpy as np
 import pytest
+import torch
 
 from recorder import every, record
 from recorder.adapters.rows import HostRows, Update
+from recorder.adapters.torch.cuda import CudaPass
 from recorder.instruments import INSTRUMENTS
 from recorder.reading import Facts, LayerFacts, Need, Plan, TensorFacts
 from recorder.recording.conductor import Conductor
@@ -44,6 +46,33 @@ def test_what_is_announced_is_taken(dtype, wanted):
         rows.measure(Plan(**{**vars(plan), "raw": frozenset()}), [Update(0, *np.ones((2, SIZE), dtype))])
         rows.end()
     assert taken(rows) == memory(playing, facts.tensors)
+
+
+def taken_there(gpu: CudaPass | None) -> int:
+    """Bytes of the tensors that are kept on a GPU."""
+    if gpu is None:
+        return 0
+    codes = [piece for pieces in gpu._signs._codes.values() for piece in pieces]
+    averages = [x for average in gpu._averages.values() for x in (average, average.grad)]
+    kept = [*gpu._kept.values(), *codes, *gpu._turns._gradients.values(), *gpu._turns._changes.values(), *averages]
+    return sum(x.nbytes for x in kept) + taken_there(gpu._of_averages)
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@pytest.mark.parametrize("wanted", [["update_ratio"], ["near_zero"], ["gradient_angle"], ["change_cosine", "near_zero",
+                                    "moving_averages"]])  # fmt: skip
+def test_what_is_announced_of_a_gpu_is_taken_there(dtype, wanted):
+    size = 3 * 1024  # whole rows of signs
+    facts = Facts("", (TensorFacts("w", (size,), dtype, ""),), (), device="cuda:0")
+    playing = players([Scheduled(every(1), i()) for i in INSTRUMENTS if i.name in wanted], facts)
+    conductor, gpu = Conductor(playing, lambda *_: None), CudaPass(["w"])
+    weight = torch.nn.Parameter(torch.ones(size, dtype=getattr(torch, dtype)))
+    weight.grad = torch.ones_like(weight)
+    for step in range(3):
+        conductor.move_to(Moment(step, updates=step))
+        gpu.update(conductor.plan(), [(0, weight)], None, None)
+        gpu.rows()
+    assert taken_there(gpu) == memory(playing, facts.tensors, device=facts.device)
 
 
 def test_it_is_said_before_it_is_taken(tmp_path):

@@ -138,5 +138,5 @@ def unscaled(gradient: torch.Tensor, scale: torch.Tensor | None) -> torch.Tensor
     if scale is None:
         return gradient
     gradient = gradient.detach()
-    wide = gradient if gradient.dtype in (torch.float64, torch.complex128) else gradient.float()
+    wide = gradient.float() if gradient.dtype in (torch.float16, torch.bfloat16) else gradient
     return wide / scale.to(gradient.device, non_blocking=True)

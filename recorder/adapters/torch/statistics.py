@@ -6,7 +6,7 @@ of tensors, no atomics, no synchronisation.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 
 import torch
@@ -23,8 +23,20 @@ def norms(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
 
 def nonfinite(tensors: Sequence[torch.Tensor]) -> torch.Tensor:
     """-> (tensor,) float64 numbers of NaN and infinite entries: those that zero times is not zero."""
-    marks = torch._foreach_mul(list(tensors), 0.0)
-    return torch.stack([torch.linalg.vector_norm(m, 0, dtype=torch.float64) for m in marks])
+    found = []
+    for some in together([x.numel() for x in tensors]):
+        marks = torch._foreach_mul(list(tensors[some]), 0.0)
+        found += [torch.linalg.vector_norm(m, 0, dtype=torch.float64) for m in marks]
+    return torch.stack(found)
+
+
+def change_norms(now: Sequence[torch.Tensor], before: Sequence[torch.Tensor]) -> torch.Tensor:
+    """-> (tensor,) float64 Euclidean norms of now - before."""
+    changes = [
+        norms(torch._foreach_sub([floats(x) for x in now[some]], [floats(x) for x in before[some]]))
+        for some in together([x.numel() for x in now])
+    ]
+    return torch.cat(changes)
 
 
 def relatively_near(tensors: Sequence[torch.Tensor], sizes: Sequence[int], tau: float) -> torch.Tensor:
@@ -50,6 +62,18 @@ def counts(entries: torch.Tensor, size: int) -> torch.Tensor:
         upto += torch.searchsorted(column.sort().values, levels, right=True)
     upto[histogram.CENTRE :] += size - entries.numel()
     return torch.diff(upto, prepend=upto.new_zeros(1))
+
+
+def together(sizes: Sequence[int]) -> Iterator[slice]:
+    """Stretches of tensors of these sizes that are copied at a time; a larger tensor is one of its own."""
+    first = entries = 0
+    for k, size in enumerate(sizes):
+        if k > first and entries + size > PORTION:
+            yield slice(first, k)
+            first, entries = k, 0
+        entries += size
+    if sizes:
+        yield slice(first, len(sizes))
 
 
 @cache
