@@ -306,8 +306,8 @@ class KerasAdapter:
             return ""
         return (
             f"the optimizer of {self._model.name!r} is not the one that it had at record(...), so its updates are not "
-            "seen; compile the model before `with record(...)`, and where a phase has an optimizer of its own, go on in "
-            "another block: record(..., resume=True, step=run.steps)"
+            "seen; compile the model before `with record(...)`, and where a phase has an optimizer of its own, go on "
+            "in another block: record(..., resume=True, step=run.steps)"
         )
 
     def block(self) -> list[dict[str, float]]:
