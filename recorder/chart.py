@@ -172,6 +172,11 @@ class Chart:
     marks: tuple[Mark, ...] = ()
     caption: str = ""
 
+    @property
+    def charts(self) -> tuple[Chart, ...]:
+        """Itself, so that every View has them."""
+        return (self,)
+
 
 @dataclass(frozen=True, eq=False)
 class Plate:

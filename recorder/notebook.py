@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from recorder.chart import Chart, Plate, View
+from recorder.chart import Plate, View
 from recorder.charting.columns import columns
 from recorder.charting.transform import By, limited, log_y, normalised, smoothed, without_outliers
 from recorder.entries import chart_of, share
@@ -59,7 +59,7 @@ class ShownChart:
         """Draw into axes of yours, with the settings in force; of a view with several panels the one of that number."""
         from tui.paper import draw
 
-        charts = [self.view] if isinstance(self.view, Chart) else list(self.view.charts)
+        charts = self.view.charts
         if not 1 <= panel <= len(charts):
             raise LayerscopeError(f"panel {panel}: the view has {len(charts)} panels, numbered from 1")
         draw(charts[panel - 1], ax, colours=self.colours)

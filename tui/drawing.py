@@ -69,8 +69,7 @@ class Remembered:
 
 def cells(view: View) -> int:
     """How many values the heat maps of a view hold: what of it takes memory."""
-    charts = view.charts if isinstance(view, Plate) else (view,)
-    return sum(mark.values.size for chart in charts for mark in chart.marks if isinstance(mark, Heat))
+    return sum(mark.values.size for chart in view.charts for mark in chart.marks if isinstance(mark, Heat))
 
 
 def _all_above_one(run: RunView, entry: Entry, at: At, window: Window, chart: Drawer) -> View:
@@ -81,10 +80,9 @@ def _all_above_one(run: RunView, entry: Entry, at: At, window: Window, chart: Dr
     one = chart(run, entry, at, window)
     if not isinstance(one, Chart) or len(entry.items) < 2:
         return one
-    if isinstance(every, Chart):
-        caption = f"{every.caption} Below: {one.caption}"
-        return Plate(((every,), (one,)), every.title, caption, heights=(3.0, 2.0), share_x=True)
     caption = f"{every.charts[0].caption} Below: {one.caption}"
+    if isinstance(every, Chart):
+        return Plate(((every,), (one,)), every.title, caption, heights=(3.0, 2.0), share_x=True)
     return replace(every, rows=(every.rows[0], (one,)), caption=caption)
 
 
@@ -109,8 +107,7 @@ def depends_on_step(entry: Entry) -> bool:
 
 def is_log(view: View) -> bool:
     """Are values shown by factors anywhere in the view?"""
-    charts = view.charts if isinstance(view, Plate) else (view,)
-    return any(c.y.log or any(m.log for m in c.marks if isinstance(m, Heat)) for c in charts)
+    return any(c.y.log or any(m.log for m in c.marks if isinstance(m, Heat)) for c in view.charts)
 
 
 def recorded(run: RunView, request: Draw) -> tuple[np.ndarray, np.ndarray]:
@@ -143,7 +140,7 @@ def on_screen(view: View) -> View:
 
 def within(view: View, x: float) -> float | None:
     """A place along x moved into the chart, where the cursor stands outside of what is drawn; None: x is no time."""
-    chart = view.charts[0] if isinstance(view, Plate) else view
+    chart = view.charts[0]
     if any(isinstance(m, Picture) or (isinstance(m, Heat) and m.column_steps is None) for m in chart.marks):
         return None
     lo, hi = x_limits(chart)

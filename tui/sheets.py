@@ -36,9 +36,7 @@ def plate_of(views: Sequence[View], *, preset: str | None, panel: int = 1) -> Pl
 
 def panel_of(view: View, number: int) -> Chart:
     """The panel of that number, from 1."""
-    from recorder.chart import Chart
-
-    charts = (view,) if isinstance(view, Chart) else view.charts
+    charts = view.charts
     if number > len(charts):
         raise ExportError(f"--panel {number}: the view has {len(charts)} panel{'s' if len(charts) > 1 else ''}")
     return charts[number - 1]

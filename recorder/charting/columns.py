@@ -32,8 +32,7 @@ class Columns:
 
 def columns(view: View) -> list[Columns]:
     """A table for each group of marks that share their x values; a heat map has its columns as the table's columns."""
-    charts = [view] if isinstance(view, Chart) else list(view.charts)
-    return [table for chart in charts for table in _of_chart(chart)]
+    return [table for chart in view.charts for table in _of_chart(chart)]
 
 
 def _of_chart(chart: Chart) -> list[Columns]:

@@ -26,7 +26,7 @@ NAMES = [entry.name for entry in entries(RUN)]
 
 
 def marks(view: View, kind: type) -> list:
-    charts = view.charts if isinstance(view, Plate) else (view,)
+    charts = view.charts
     return [m for chart in charts for m in chart.marks if isinstance(m, kind)]
 
 
@@ -159,7 +159,7 @@ def test_a_gap_is_not_finite_only_where_that_was_counted_or_found(counted: bool,
         finding = Finding("not_finite", "a gradient", 5, np.nan, 0.0)
         run = replace(run, events=(Event("health", finding.text, 5, 0, 0.0),))
     view = chart_of(run, "s", At(item=item))
-    view = view.charts[0] if isinstance(view, Plate) else view
+    view = view.charts[0]
     boxes = {(b.x0, b.x1, b.label, b.role) for b in marks(view, Box)}
     assert (4.5, 5.5, "not finite", "bad") in boxes
     assert ((1.5, 2.5, "no value", "gap") in boxes) == (item == "a")  # in a heat map the empty cell says it

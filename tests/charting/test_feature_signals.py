@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from recorder.analysis.augmentations import Augmentation
 from recorder.analysis.correlation import noise_floor
 from recorder.analysis.layer_pairs import pair_name
-from recorder.chart import Bars, Chart, Heat, Line, Picture, Plate, Rule
+from recorder.chart import Bars, Chart, Heat, Line, Picture, Rule
 from recorder.charting.probed import Probed
 from recorder.charting.unit_correlation import strongest_of, top
 from recorder.entries import chart_of, entries
@@ -29,7 +29,7 @@ NAMES = tuple(LAYERS)
 
 
 def of(view, kind):
-    charts = view.charts if isinstance(view, Plate) else (view,)
+    charts = view.charts
     return [m for chart in charts for m in chart.marks if isinstance(m, kind)]
 
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from textual.message import Message
 
-from recorder.chart import Heat, Plate, View
+from recorder.chart import Heat, View
 from recorder.entries import Entry
 from recorder.runfile.schema import Kind
 from recorder.view import Window
@@ -147,7 +147,7 @@ class ChartPage(Page):
     @property
     def heat(self) -> Heat | None:
         """The heat map that is shown, where there is one."""
-        charts = () if self._view is None else self._view.charts if isinstance(self._view, Plate) else (self._view,)
+        charts = () if self._view is None else self._view.charts
         return next((mark for chart in charts for mark in chart.marks if isinstance(mark, Heat)), None)
 
     # -- saying what is there ----------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from recorder.analysis.health import Finding
-from recorder.chart import Chart, Heat, Line, Plate
+from recorder.chart import Heat, Line
 from recorder.charting.parameters import Parameters
 from recorder.entries import Entry
 from recorder.runfile.schema import Kind
@@ -187,7 +187,7 @@ class Gradients(Layers):
 
     def _shares(self) -> Sequence[Line]:
         """The curves below the map."""
-        charts: tuple[Chart, ...] = self._view.charts[1:] if isinstance(self._view, Plate) else ()
+        charts = () if self._view is None else self._view.charts[1:]
         return [mark for chart in charts for mark in chart.marks if isinstance(mark, Line)]
 
     def _flags(self) -> list[str]:

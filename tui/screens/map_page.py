@@ -37,7 +37,7 @@ class MapPage(RunPage):
         """The topmost chart, once that of this entry is drawn."""
         if self._view is None or self._drawn is None or self.entry is None or self._drawn.entry != self.entry.name:
             return None
-        return self._view if isinstance(self._view, Chart) else self._view.charts[0]
+        return self._view.charts[0]
 
     @property
     def grid(self) -> Heat | None:
@@ -52,7 +52,7 @@ class MapPage(RunPage):
         """Those that are shown, once they are this entry's."""
         if self.above is None or self._view is None:
             return ()
-        return (self._view,) if isinstance(self._view, Chart) else self._view.charts
+        return self._view.charts
 
     @property
     def over_time(self) -> bool:

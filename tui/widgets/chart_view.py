@@ -130,7 +130,7 @@ class ChartView(Widget, can_focus=True):
             self.refresh(*changed)
 
     def _chart(self, number: int) -> Chart | None:
-        charts = (self.view,) if isinstance(self.view, Chart) else self.view.charts
+        charts = self.view.charts
         return charts[number] if 0 <= number < len(charts) else None
 
     def _cells(self, number: int) -> Heat | Picture | None:
