@@ -16,7 +16,7 @@ from recorder.analysis.augmentations import Augmentation
 from recorder.instruments import INSTRUMENTS
 from recorder.probe import AUGMENTATIONS, DEFAULT
 from recorder.reading import Facts, LayerFacts, ProbeFacts, TensorFacts
-from recorder.recording.presets import PRESETS
+from recorder.recording.presets import PRESETS, of_preset
 
 ROOT = Path(__file__).parents[1]
 RESULTS = ROOT / "benchmarks" / "results"
@@ -68,7 +68,8 @@ def table() -> str:
 def _when(instrument: Any) -> list[str]:
     """When each preset measures with it."""
     return [
-        next((str(s.schedule) for s in make() if s.instrument.name == instrument.name), "") for make in PRESETS.values()
+        next((str(s.schedule) for s in of_preset(preset) if s.instrument.name == instrument.name), "")
+        for preset in PRESETS
     ]
 
 

@@ -13,7 +13,7 @@ from recorder.measuring.factory import made
 from recorder.probe import suffixed
 from recorder.reading import COMPARING, Facts, Instrument, Need
 from recorder.recording.player import OF_WEIGHTS, Player, players, suffix_of
-from recorder.recording.presets import PRESETS, by_name
+from recorder.recording.presets import PRESETS, by_name, of_preset
 from recorder.schedule import Moment, Scheduled
 
 Ask = str | Instrument
@@ -62,7 +62,7 @@ def asked(names: Ask | Sequence[Ask], *, probe: str = "") -> tuple[Instrument, .
     found: dict[str, Instrument] = {}
     for ask in [names] if isinstance(names, str) or not isinstance(names, Sequence) else names:
         if isinstance(ask, str) and ask in PRESETS:
-            several = [s.instrument for s in PRESETS[ask]() if not lacking(s.instrument)]
+            several = [s.instrument for s in of_preset(ask) if not lacking(s.instrument)]
         else:
             one = (
                 made(ask, "instrument", is_one=_is_instrument)

@@ -2,43 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any
 
 from recorder.adapters.parts import adds_up
 from recorder.errors import RecordError
-from recorder.instruments import (
-    INSTRUMENTS,
-    ActivationHistogram,
-    ActivationStatistics,
-    AugmentationVariance,
-    ChangeCosine,
-    Cka,
-    CorrelationSummary,
-    EffectiveDimension,
-    GradientAngle,
-    GradientHistogram,
-    GradientNorm,
-    LocalExtrema,
-    MovingAverages,
-    NearZero,
-    NearZeroMovement,
-    NearZeroRelative,
-    ProbeActivations,
-    RawActivations,
-    RawSnapshots,
-    SampleCorrelation,
-    SecantCurvature,
-    SignFlips,
-    SignMap,
-    UnitCorrelation,
-    UpdateHistogram,
-    UpdateRatio,
-    WeightChange,
-    WeightHistogram,
-    WeightNorm,
-)
+from recorder.instruments import INSTRUMENTS
 from recorder.probe import suffixed, unsuffixed
 from recorder.reading import Facts, Instrument, Need
 from recorder.recording.player import suffix_of
@@ -46,82 +16,83 @@ from recorder.schedule import Named, Schedule, Scheduled, at_end, each_epoch, ep
 
 Ask = str | Instrument | Scheduled | Named
 
-PRESETS: Mapping[str, Callable[[], tuple[Scheduled, ...]]] = {
-    "light": lambda: (
-        pairs(10, GradientNorm()),
-        pairs(10, WeightNorm()),
-        every(10, UpdateRatio(), start=1),  # the second step of each pair: the first one keeps the weights to compare
-        each_epoch(ActivationStatistics()),
+# What each comes to, in this order; without a schedule that of the instrument.
+PRESETS: Mapping[str, tuple[str | Named, ...]] = {
+    "light": ("gradient_norm", "weight_norm", "update_ratio", "activation_statistics"),
+    "dynamics": (
+        every(1, "gradient_norm"),
+        "weight_norm",
+        "update_ratio",
+        every(1, "weight_change"),
+        "near_zero",
+        "sign_flips",
+        "local_extrema",
+        "activation_statistics",
     ),
-    "dynamics": lambda: (
-        every(1, GradientNorm()),
-        pairs(10, WeightNorm()),
-        every(10, UpdateRatio(), start=1),
-        every(1, WeightChange()),
-        every(1, NearZero()),
-        every(1, SignFlips()),
-        every(1, LocalExtrema()),
-        each_epoch(ActivationStatistics()),
-    ),
-    "full": lambda: (
-        every(1, GradientNorm()),
-        every(1, WeightNorm()),
-        every(1, UpdateRatio()),
-        every(1, WeightChange()),
-        every(1, NearZero()),
-        every(1, SignFlips()),
-        every(1, LocalExtrema()),
-        pairs(10, GradientAngle()),
-        pairs(10, ChangeCosine()),
-        pairs(10, SecantCurvature()),
-        pairs(10, NearZeroMovement()),
-        every(1, NearZeroRelative()),
-        pairs(10, MovingAverages()),
-        epoch_ends(SignMap()),
-        each_epoch(ActivationStatistics()),
-        each_epoch(WeightHistogram()),
-        epoch_ends(GradientHistogram()),
-        every(100, UpdateHistogram(), start=1),  # it compares with the step before, and when an epoch ends is not known
-        each_epoch(ActivationHistogram()),
-        each_epoch(UnitCorrelation()),
-        each_epoch(CorrelationSummary()),
-        each_epoch(SampleCorrelation()),
-        each_epoch(Cka()),
-        each_epoch(EffectiveDimension()),
+    "full": (
+        every(1, "gradient_norm"),
+        every(1, "weight_norm"),
+        every(1, "update_ratio"),
+        every(1, "weight_change"),
+        "near_zero",
+        "sign_flips",
+        "local_extrema",
+        "gradient_angle",
+        "change_cosine",
+        "secant_curvature",
+        "near_zero_movement",
+        "near_zero_relative",
+        "moving_averages",
+        "sign_map",
+        "activation_statistics",
+        "weight_histogram",
+        "gradient_histogram",
+        "update_histogram",
+        "activation_histogram",
+        "unit_correlation",
+        "correlation_summary",
+        "sample_correlation",
+        "cka",
+        "effective_dimension",
     ),
 }
 
 # How often an instrument is due that is asked for without a schedule.
 DEFAULT_SCHEDULES: Mapping[str, Schedule] = {
-    GradientNorm.name: pairs(10),
-    WeightNorm.name: pairs(10),
-    UpdateRatio.name: every(10, start=1),
-    WeightChange.name: every(10, start=1),
-    NearZero.name: every(1),
-    SignFlips.name: every(1),
-    LocalExtrema.name: every(1),
-    GradientAngle.name: pairs(10),
-    ChangeCosine.name: pairs(10),
-    SecantCurvature.name: pairs(10),
-    NearZeroMovement.name: pairs(10),
-    NearZeroRelative.name: every(1),
-    MovingAverages.name: pairs(10),
-    SignMap.name: epoch_ends(),
-    ActivationStatistics.name: each_epoch(),
-    WeightHistogram.name: each_epoch(),
-    GradientHistogram.name: epoch_ends(),
-    UpdateHistogram.name: every(100, start=1),
-    ActivationHistogram.name: each_epoch(),
-    UnitCorrelation.name: each_epoch(),
-    CorrelationSummary.name: each_epoch(),
-    SampleCorrelation.name: each_epoch(),
-    Cka.name: each_epoch(),
-    EffectiveDimension.name: each_epoch(),
-    AugmentationVariance.name: at_end(),
-    RawSnapshots.name: each_epoch(),
-    RawActivations.name: each_epoch(),
-    ProbeActivations.name: each_epoch(),
+    "gradient_norm": pairs(10),
+    "weight_norm": pairs(10),
+    "update_ratio": every(10, start=1),  # the second step of each pair: the first one keeps the weights to compare
+    "weight_change": every(10, start=1),
+    "near_zero": every(1),
+    "sign_flips": every(1),
+    "local_extrema": every(1),
+    "gradient_angle": pairs(10),
+    "change_cosine": pairs(10),
+    "secant_curvature": pairs(10),
+    "near_zero_movement": pairs(10),
+    "near_zero_relative": every(1),
+    "moving_averages": pairs(10),
+    "sign_map": epoch_ends(),
+    "activation_statistics": each_epoch(),
+    "weight_histogram": each_epoch(),
+    "gradient_histogram": epoch_ends(),
+    "update_histogram": every(100, start=1),  # it compares with the step before, and when an epoch ends is not known
+    "activation_histogram": each_epoch(),
+    "unit_correlation": each_epoch(),
+    "correlation_summary": each_epoch(),
+    "sample_correlation": each_epoch(),
+    "cka": each_epoch(),
+    "effective_dimension": each_epoch(),
+    "augmentation_variance": at_end(),
+    "raw_snapshots": each_epoch(),
+    "raw_activations": each_epoch(),
+    "probe_activations": each_epoch(),
 }
+
+
+def of_preset(name: str) -> tuple[Scheduled, ...]:
+    """The instruments of a preset, each made anew."""
+    return tuple(map(_one, PRESETS[name]))
 
 
 def chosen(asked: Ask | Sequence[Ask], facts: Facts) -> tuple[Scheduled, ...]:
@@ -160,8 +131,10 @@ def left_out(asked: Ask | Sequence[Ask], facts: Facts) -> tuple[str, ...]:
 def _each(asked: Ask | Sequence[Ask]) -> Iterator[tuple[bool, tuple[Scheduled, ...]]]:
     """(whether it is a preset, what it comes to) of each that was asked for."""
     for ask in [asked] if isinstance(asked, str) or not isinstance(asked, Sequence) else asked:
-        preset = PRESETS.get(ask) if isinstance(ask, str) else None
-        yield (False, (_one(ask),)) if preset is None else (True, preset())
+        if isinstance(ask, str) and ask in PRESETS:
+            yield True, of_preset(ask)
+        else:
+            yield False, (_one(ask),)
 
 
 def _lacking(instrument: Instrument, facts: Facts) -> str:

@@ -11,7 +11,7 @@ from assets.readme import rows, table
 from recorder.instruments import INSTRUMENTS
 from recorder.reading import Need
 from recorder.recording.player import checked, players
-from recorder.recording.presets import DEFAULT_SCHEDULES, PRESETS
+from recorder.recording.presets import DEFAULT_SCHEDULES, PRESETS, of_preset
 from recorder.schedule import Scheduled, every
 from tests.instruments.readings import FACTS, reading
 
@@ -52,7 +52,7 @@ def test_one_name_runs_through_it_all(instrument):
 
 @pytest.mark.parametrize("preset", PRESETS)
 def test_presets_can_be_played_together_and_are_made_anew(preset):
-    first, second = PRESETS[preset](), PRESETS[preset]()
+    first, second = of_preset(preset), of_preset(preset)
     assert players(first, FACTS)
     assert all(a.instrument is not b.instrument for a, b in zip(first, second, strict=True))
 
@@ -77,5 +77,5 @@ def test_the_readmes_table_lists_every_series():
     assert re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) == [i.name for i in INSTRUMENTS]
     for preset in PRESETS:
         column = 3 + list(PRESETS).index(preset)
-        assert {r[0] for r in rows() if r[column]} == {s.instrument.name for s in PRESETS[preset]()}
+        assert {r[0] for r in rows() if r[column]} == {s.instrument.name for s in of_preset(preset)}
     assert len({len(line.split(" | ")) for line in text.strip().splitlines()}) == 1
