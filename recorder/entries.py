@@ -6,7 +6,7 @@ every other series by the series' name, the views that an instrument derives fro
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from typing import Any
@@ -18,9 +18,7 @@ from recorder.charting.shares import Shares
 from recorder.errors import NotRecordedError
 from recorder.probe import is_input, suffixed, unsuffixed
 from recorder.runfile.schema import Kind
-from recorder.view import At, RunView, Window
-
-Drawer = Callable[[RunView, str, At, Window], View]
+from recorder.view import At, Drawer, RunView, Window
 
 
 @dataclass(frozen=True)

@@ -117,6 +117,10 @@ class Facts:
     probes: Mapping[str, ProbeFacts] = field(default_factory=dict)  # by name; the first is the default one
 
     @property
+    def tensor_names(self) -> tuple[str, ...]:
+        return tuple(t.name for t in self.tensors)
+
+    @property
     def default_probe(self) -> str:
         """The name of the first probe; "" without any."""
         return next(iter(self.probes), "")
@@ -126,11 +130,6 @@ class Facts:
         if probe not in self.probes or probe == self.default_probe:
             return self
         return replace(self, layers=self.probes[probe].layers, probe_samples=self.probes[probe].samples)
-
-    def with_layers(self, probe: str, layers: tuple[LayerFacts, ...]) -> Facts:
-        """The facts when these layers answer to a probe."""
-        probes = {**self.probes, probe: replace(self.probes[probe], layers=layers)}
-        return replace(self, probes=probes, layers=layers if probe == self.default_probe else self.layers)
 
 
 @dataclass(frozen=True)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol
 
 import numpy as np
 
+from recorder.chart import View
 from recorder.runfile.schema import Clock, Event, Series
 
 Time = Literal["step", "epoch", "time"]
@@ -90,3 +91,7 @@ class RunView(Protocol):
         Of each row everything, or from entry `part[0]` up to `part[1]` of its first dimension: only that is read.
         """
         ...
+
+
+Drawer = Callable[[RunView, str, At, Window], View]  # of a run, one of its series, the cursor, the stretch
+Derived = Mapping[str, Mapping[str, Drawer]]  # series -> entry that is made of it -> its drawer

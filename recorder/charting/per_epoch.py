@@ -6,19 +6,16 @@ What is not defined at a step, as a share of nothing, has no part in the mean; h
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
-from recorder.chart import Band, Chart, Line, Mark, Scale, View
+from recorder.chart import Band, Chart, Line, Mark, Scale
 from recorder.charting.captions import many
 from recorder.errors import NotRecordedError
 from recorder.runfile.schema import Clock
 from recorder.view import At, RunView, Window
 
-Drawer = Callable[[RunView, str, At, Window], View]
-Derived = Mapping[str, Mapping[str, Drawer]]  # series -> entry -> its drawer
 SPAN = 100.0  # means beyond this ratio are shown by factors
 
 

@@ -6,7 +6,7 @@ number follows from the run's `layers` and `probe_samples`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from math import nan, prod
 from typing import ClassVar
 
@@ -14,14 +14,11 @@ import numpy as np
 
 from recorder.analysis.activation import BOUNDS, activation_statistics
 from recorder.analysis.activation import ActivationStatistics as Statistics
-from recorder.chart import View
 from recorder.charting.probed import Probed
 from recorder.charting.shares import Derive, Share
 from recorder.reading import Facts, Need, Reading, Statistic
 from recorder.runfile.schema import Kind, Series
-from recorder.view import At, RunView, Window
-
-Drawer = Callable[[RunView, str, At, Window], View]
+from recorder.view import Derived, RunView
 
 SERIES = {
     "activation_mean": ("activation", "float32", "Mean activation of the layer on the probe batch."),
@@ -66,7 +63,7 @@ class ActivationStatistics:
     statistics: frozenset[Statistic] = frozenset()
     needs = frozenset({Need.PROBE})
     shares: ClassVar[Mapping[str, Mapping[str, Derive]]] = {share.counts: {share.name: share.of} for share in SHARED}
-    derived: ClassVar[Mapping[str, Mapping[str, Share]]] = {share.counts: {share.name: share} for share in SHARED}
+    derived: ClassVar[Derived] = {share.counts: {share.name: share} for share in SHARED}
 
     def __init__(self, *, probe: str = "") -> None:
         self.probe = probe

@@ -22,12 +22,12 @@ from recorder.analysis.correlation import cross_correlation, defined, sample_cor
 from recorder.analysis.feature_variance import by_transform, cosine_to_clean, distance_to_clean, within_share
 from recorder.analysis.features import kept_units
 from recorder.charting import augmented as drawn
-from recorder.charting.per_epoch import Derived, Drawer
 from recorder.errors import RecordError
 from recorder.feature_layers import FeatureLayers, Spatial, Wanted
 from recorder.probe import AUGMENTATIONS
 from recorder.reading import Facts, Need, Reading, Statistic
 from recorder.runfile.schema import Kind, Series
+from recorder.view import Derived, Drawer
 
 LAYERS = 32
 UNITS = 256

@@ -24,8 +24,7 @@ class ChangeCosine:
 
     def declare(self, facts: Facts) -> tuple[Series, ...]:
         doc = "Cosine between the tensor's last change and the change before."
-        tensors = tuple(t.name for t in facts.tensors)
-        return (Series("change_cosine", Kind.PER_ITEM, "1", doc, tensors, item_dim="tensor"),)
+        return (Series("change_cosine", Kind.PER_ITEM, "1", doc, facts.tensor_names, item_dim="tensor"),)
 
     def measure(self, reading: Reading) -> Mapping[str, np.ndarray]:
         """-> change_cosine (tensor,)"""

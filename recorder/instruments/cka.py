@@ -19,11 +19,11 @@ from recorder.analysis.cka import gram, u_centred
 from recorder.analysis.layer_pairs import pair_name, pairs_of
 from recorder.charting.cka_maps import CkaMap
 from recorder.charting.layer_matrix import LayerMatrix
-from recorder.charting.per_epoch import Derived, Drawer
 from recorder.errors import RecordError
 from recorder.feature_layers import FeatureLayers, Spatial, Wanted
 from recorder.reading import Facts, Need, Reading, Statistic
 from recorder.runfile.schema import Kind, Series
+from recorder.view import Derived, Drawer
 
 SAMPLES = 128
 LAYERS = 32
@@ -35,7 +35,6 @@ class Cka:
     name = "cka"
     statistics: frozenset[Statistic] = frozenset()
     needs = frozenset({Need.PROBE})
-    probe = ""
     chart: ClassVar[Drawer] = LayerMatrix(limits=(0.0, 1.0))
     derived: ClassVar[Derived] = {
         "cka_gram": {"cka_to_first": CkaMap("first"), "cka_to_last": CkaMap("last"), "cka_of_steps": CkaMap("steps")}

@@ -20,10 +20,10 @@ from recorder.analysis.correlation_summary import correlation_summary
 from recorder.analysis.layer_pairs import pair_name, pairs_of
 from recorder.charting import correlation_means
 from recorder.charting.layer_matrix import LayerMatrix
-from recorder.charting.per_epoch import Derived, Drawer
 from recorder.feature_layers import FeatureLayers, Spatial, Wanted
 from recorder.reading import Facts, Need, Reading, Statistic
 from recorder.runfile.schema import Kind, Series
+from recorder.view import Derived, Drawer
 
 LAYERS = 64
 UNITS = 8192
@@ -42,7 +42,6 @@ class CorrelationSummary:
     name = "correlation_summary"
     statistics: frozenset[Statistic] = frozenset()
     needs = frozenset({Need.PROBE})
-    probe = ""
     chart: ClassVar[Drawer] = LayerMatrix(floors={"correlation_mean_abs": noise_floor})
     derived: ClassVar[Derived] = {"correlation_mean": {"corr_means": correlation_means.chart}}
 

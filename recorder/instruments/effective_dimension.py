@@ -22,7 +22,6 @@ class EffectiveDimension:
     name = "effective_dimension"
     statistics: frozenset[Statistic] = frozenset()
     needs = frozenset({Need.PROBE})
-    probe = ""
 
     def __init__(self, layers: Wanted = None, *, spatial: Spatial = "mean", probe: str = "") -> None:
         self.probe = probe

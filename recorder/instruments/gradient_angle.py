@@ -22,8 +22,7 @@ class GradientAngle:
 
     def declare(self, facts: Facts) -> tuple[Series, ...]:
         doc = "Angle between the tensor's gradient and the one of the update before."
-        tensors = tuple(t.name for t in facts.tensors)
-        return (Series("gradient_angle", Kind.PER_ITEM, "degree", doc, tensors, item_dim="tensor"),)
+        return (Series("gradient_angle", Kind.PER_ITEM, "degree", doc, facts.tensor_names, item_dim="tensor"),)
 
     def measure(self, reading: Reading) -> Mapping[str, np.ndarray]:
         """-> gradient_angle (tensor,)"""

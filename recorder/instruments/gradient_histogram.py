@@ -26,7 +26,7 @@ class GradientHistogram:
     def declare(self, facts: Facts) -> tuple[Series, ...]:
         return (
             Series("gradient_histogram", Kind.DISTRIBUTION, "loss / weight", "Distribution of the tensor's gradient.",
-                   tuple(t.name for t in facts.tensors), (COLUMNS,), ("bin",), "uint32", "tensor",
+                   facts.tensor_names, (COLUMNS,), ("bin",), "uint32", "tensor",
                    edges=tuple(float(e) for e in EDGES)),
         )  # fmt: skip
 

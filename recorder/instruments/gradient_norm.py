@@ -25,7 +25,7 @@ class GradientNorm:
     needs: frozenset[Need] = frozenset()
 
     def declare(self, facts: Facts) -> tuple[Series, ...]:
-        tensors = tuple(t.name for t in facts.tensors)
+        tensors = facts.tensor_names
         return (
             Series("gradient_norm", Kind.PER_ITEM, "loss / weight", "Euclidean norm of the tensor's gradient.",
                    tensors, item_dim="tensor"),

@@ -14,9 +14,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from recorder.charting.per_epoch import Curve, Derived, PerEpoch
+from recorder.charting.per_epoch import Curve, PerEpoch
 from recorder.reading import Facts, Need, Reading, Statistic
 from recorder.runfile.schema import Kind, Series
+from recorder.view import Derived
 
 PER_EPOCH = PerEpoch(
     "extrema passed per epoch", "count",
@@ -36,7 +37,7 @@ class LocalExtrema:
     derived: ClassVar[Derived] = {"local_minima": {"local_extrema_per_epoch": PER_EPOCH}}
 
     def declare(self, facts: Facts) -> tuple[Series, ...]:
-        tensors = tuple(t.name for t in facts.tensors)
+        tensors = facts.tensor_names
         return (
             Series("local_minima", Kind.PER_ITEM, "count", "Weights that passed a minimum of the loss since before.",
                    tensors, dtype="uint32", item_dim="tensor"),

@@ -73,7 +73,7 @@ class MovingAverages:
     needs: frozenset[Need] = frozenset()
 
     def declare(self, facts: Facts) -> tuple[Series, ...]:
-        tensors = tuple(t.name for t in facts.tensors)
+        tensors = facts.tensor_names
         return (
             *(Series(name, Kind.PER_ITEM, unit, doc, tensors, item_dim="tensor")
               for name, (_, unit, doc) in NUMBERS.items()),

@@ -15,11 +15,12 @@ from typing import ClassVar
 
 import numpy as np
 
-from recorder.charting.per_epoch import Curve, Derived, PerEpoch
+from recorder.charting.per_epoch import Curve, PerEpoch
 from recorder.charting.shares import Derive, Share, tensor_sizes
 from recorder.errors import RecordError
 from recorder.reading import Facts, Need, Reading, Statistic
 from recorder.runfile.schema import Kind, Series
+from recorder.view import Derived
 
 COUNTS = {
     "near_zero_count": "Entries of the gradient with |g| <= {tau:g}.",
@@ -81,7 +82,7 @@ class NearZero:
 
     def declare(self, facts: Facts) -> tuple[Series, ...]:
         tau, tight = self.tau
-        tensors = tuple(t.name for t in facts.tensors)
+        tensors = facts.tensor_names
         totals, total_shares = (tuple(f"{name}_total" for name in names) for names in (COUNTS, SHARES))
         return (
             *(Series(name, Kind.PER_ITEM, "count", doc.format(tau=tau, tight=tight), tensors, dtype="uint32",

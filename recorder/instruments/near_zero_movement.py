@@ -24,10 +24,9 @@ class NearZeroMovement:
 
     def declare(self, facts: Facts) -> tuple[Series, ...]:
         doc = "Last change of the weights whose gradient stays near zero: 5, 25, 50, 75 and 95 % quantiles."
-        tensors = tuple(t.name for t in facts.tensors)
         return (
-            Series("near_zero_movement", Kind.VECTOR, "weight", doc, tensors, (len(AT),), ("quantile",),
-                   item_dim="tensor"),
+            Series("near_zero_movement", Kind.VECTOR, "weight", doc, facts.tensor_names, (len(AT),),
+                   ("quantile",), item_dim="tensor"),
         )  # fmt: skip
 
     def measure(self, reading: Reading) -> Mapping[str, np.ndarray]:

@@ -18,6 +18,7 @@ from recorder.charting.shares import Derive, Share, tensor_sizes
 from recorder.errors import RecordError
 from recorder.reading import Facts, Need, Reading, Statistic
 from recorder.runfile.schema import Kind, Series
+from recorder.view import Derived
 
 SHARE = Share(
     "near_zero_relative_count", "near_zero_relative_share",
@@ -32,7 +33,7 @@ class NearZeroRelative:
     statistics = frozenset({Statistic.NEAR_ZERO_RELATIVE})
     needs: frozenset[Need] = frozenset()
     shares: ClassVar[Mapping[str, Mapping[str, Derive]]] = {SHARE.counts: {SHARE.name: SHARE.of}}
-    derived: ClassVar[Mapping[str, Mapping[str, Share]]] = {SHARE.counts: {SHARE.name: SHARE}}
+    derived: ClassVar[Derived] = {SHARE.counts: {SHARE.name: SHARE}}
 
     def __init__(self, *, tau: float = RELATIVE_TAU) -> None:
         if not 0 <= tau < np.inf:
@@ -43,7 +44,7 @@ class NearZeroRelative:
         within = f"with |g| <= {self.relative_tau:g} rms(g) of their tensor"
         return (
             Series("near_zero_relative_count", Kind.PER_ITEM, "count", f"Entries of the gradient {within}.",
-                   tuple(t.name for t in facts.tensors), dtype="uint32", item_dim="tensor"),
+                   facts.tensor_names, dtype="uint32", item_dim="tensor"),
             Series("near_zero_relative_total", Kind.SCALAR, "count", f"Entries of all gradients {within}.",
                    ("near_zero_relative_count_total",), dtype="uint64", item_dim="scalar"),
         )  # fmt: skip

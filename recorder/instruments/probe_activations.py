@@ -24,7 +24,6 @@ class ProbeActivations:
     name = "probe_activations"
     statistics: frozenset[Statistic] = frozenset()
     needs = frozenset({Need.PROBE})
-    probe = ""
 
     def __init__(
         self, layers: Wanted = None, *, spatial: Spatial = "mean", probe: str = "", max_size: float = 256e6

@@ -17,11 +17,11 @@ import numpy as np
 
 from recorder.analysis.correlation import defined, sample_correlation
 from recorder.charting import sample_correlation as drawn
-from recorder.charting.per_epoch import Derived, Drawer
 from recorder.errors import RecordError
 from recorder.feature_layers import FeatureLayers, Spatial, Wanted
 from recorder.reading import Facts, Need, Reading, Statistic
 from recorder.runfile.schema import Kind, Series
+from recorder.view import Derived, Drawer
 
 SAMPLES = 100
 LAYERS = 32
@@ -33,7 +33,6 @@ class SampleCorrelation:
     name = "sample_correlation"
     statistics: frozenset[Statistic] = frozenset()
     needs = frozenset({Need.PROBE})
-    probe = ""
     chart: ClassVar[Drawer] = staticmethod(drawn.chart)
     derived: ClassVar[Derived] = {"sample_correlation": {"sample_dissimilarity": drawn.dissimilarity}}
 

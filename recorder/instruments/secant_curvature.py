@@ -26,10 +26,9 @@ class SecantCurvature:
 
     def declare(self, facts: Facts) -> tuple[Series, ...]:
         doc = "Change of the gradient over change of the weight: 5, 25, 50, 75 and 95 % quantiles."
-        tensors = tuple(t.name for t in facts.tensors)
         return (
-            Series("secant_curvature", Kind.VECTOR, "loss / weight^2", doc, tensors, (len(AT),), ("quantile",),
-                   item_dim="tensor"),
+            Series("secant_curvature", Kind.VECTOR, "loss / weight^2", doc, facts.tensor_names, (len(AT),),
+                   ("quantile",), item_dim="tensor"),
         )  # fmt: skip
 
     def measure(self, reading: Reading) -> Mapping[str, np.ndarray]:

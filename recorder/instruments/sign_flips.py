@@ -12,9 +12,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from recorder.charting.per_epoch import Curve, Derived, PerEpoch
+from recorder.charting.per_epoch import Curve, PerEpoch
 from recorder.reading import Facts, Need, Reading, Statistic
 from recorder.runfile.schema import Kind, Series
+from recorder.view import Derived
 
 PER_EPOCH = PerEpoch(
     "fraction of sign flips per epoch", "1",
@@ -34,7 +35,7 @@ class SignFlips:
     derived: ClassVar[Derived] = {"sign_flips_share": {"sign_flips_per_epoch": PER_EPOCH}}
 
     def declare(self, facts: Facts) -> tuple[Series, ...]:
-        tensors = tuple(t.name for t in facts.tensors)
+        tensors = facts.tensor_names
         return (
             Series("sign_flips", Kind.PER_ITEM, "count", "Entries of the gradient with another sign than before.",
                    tensors, dtype="uint32", item_dim="tensor"),

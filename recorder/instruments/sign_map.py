@@ -9,22 +9,20 @@ updated has no counts. With `epoch_ends` a row is that of the last recorded step
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar
 
 import numpy as np
 
 from recorder.analysis.signs import counted, mapped
-from recorder.chart import View
 from recorder.charting import sign_changes
 from recorder.charting import sign_map as drawn
-from recorder.charting.per_epoch import Derived
 from recorder.charting.sign_levels import COARSE, FINE
 from recorder.errors import RecordError
 from recorder.reading import Facts, Need, Quantity, Reading, Statistic, TensorFacts
 from recorder.runfile.schema import Kind, Series
-from recorder.view import At, RunView, Window
+from recorder.view import Derived, Drawer
 
 BLOCKS = 4096
 SMALLEST = 32  # parameters of a block
@@ -53,7 +51,7 @@ class SignMap:
     name = "sign_map"
     statistics: frozenset[Statistic] = frozenset()
     needs = frozenset({Need.RAW})
-    chart: ClassVar[Callable[[RunView, str, At, Window], View]] = staticmethod(drawn.chart)
+    chart: ClassVar[Drawer] = staticmethod(drawn.chart)
     derived: ClassVar[Derived] = {
         "sign_map": {
             "sign_map_zoom": drawn.zoomed, "sign_map_shares": drawn.shares, "sign_map_changes": sign_changes.chart,

@@ -20,11 +20,11 @@ from recorder.analysis.correlation import cross_correlation
 from recorder.analysis.features import kept_units
 from recorder.analysis.layer_pairs import halves, pair_name, pairs_of
 from recorder.charting import unit_correlation as drawn
-from recorder.charting.per_epoch import Derived, Drawer
 from recorder.errors import RecordError
 from recorder.feature_layers import FeatureLayers, Spatial, Wanted
 from recorder.reading import Facts, Need, Reading, Statistic
 from recorder.runfile.schema import Kind, Series
+from recorder.view import Derived, Drawer
 
 LAYERS = 8
 UNITS = 256
@@ -36,7 +36,6 @@ class UnitCorrelation:
     name = "unit_correlation"
     statistics: frozenset[Statistic] = frozenset()
     needs = frozenset({Need.PROBE})
-    probe = ""
     chart: ClassVar[Drawer] = staticmethod(drawn.chart)
     derived: ClassVar[Derived] = {
         "unit_correlation": {"unit_correlation_clustered": drawn.clustered, "unit_correlation_overview": drawn.overview}

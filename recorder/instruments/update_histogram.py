@@ -25,7 +25,7 @@ class UpdateHistogram:
     def declare(self, facts: Facts) -> tuple[Series, ...]:
         return (
             Series("update_histogram", Kind.DISTRIBUTION, "weight", "Distribution of the tensor's last update.",
-                   tuple(t.name for t in facts.tensors), (COLUMNS,), ("bin",), "uint32", "tensor",
+                   facts.tensor_names, (COLUMNS,), ("bin",), "uint32", "tensor",
                    edges=tuple(float(e) for e in EDGES)),
         )  # fmt: skip
 

@@ -24,8 +24,7 @@ class UpdateRatio:
 
     def declare(self, facts: Facts) -> tuple[Series, ...]:
         doc = "Length of the tensor's last update divided by the tensor's norm before it."
-        tensors = tuple(t.name for t in facts.tensors)
-        return (Series("update_ratio", Kind.PER_ITEM, "1", doc, tensors, item_dim="tensor"),)
+        return (Series("update_ratio", Kind.PER_ITEM, "1", doc, facts.tensor_names, item_dim="tensor"),)
 
     def measure(self, reading: Reading) -> Mapping[str, np.ndarray]:
         """-> update_ratio (tensor,) float64"""

@@ -13,9 +13,10 @@ from typing import ClassVar
 import numpy as np
 
 from recorder.analysis.statistics import total_norm
-from recorder.charting.per_epoch import Curve, Derived, PerEpoch
+from recorder.charting.per_epoch import Curve, PerEpoch
 from recorder.reading import Facts, Need, Reading, Statistic
 from recorder.runfile.schema import Kind, Series
+from recorder.view import Derived
 
 PER_EPOCH = PerEpoch(
     "weight change per epoch", "weight",
@@ -32,7 +33,7 @@ class WeightChange:
     derived: ClassVar[Derived] = {"weight_change_norm": {"weight_change_per_epoch": PER_EPOCH}}
 
     def declare(self, facts: Facts) -> tuple[Series, ...]:
-        tensors = tuple(t.name for t in facts.tensors)
+        tensors = facts.tensor_names
         return (
             Series("weight_change_norm", Kind.PER_ITEM, "weight", "Euclidean norm of the tensor's last update.",
                    tensors, item_dim="tensor"),

@@ -24,7 +24,7 @@ class WeightHistogram:
     def declare(self, facts: Facts) -> tuple[Series, ...]:
         return (
             Series("weight_histogram", Kind.DISTRIBUTION, "weight", "Distribution of the tensor's weights.",
-                   tuple(t.name for t in facts.tensors), (COLUMNS,), ("bin",), "uint32", "tensor",
+                   facts.tensor_names, (COLUMNS,), ("bin",), "uint32", "tensor",
                    edges=tuple(float(e) for e in EDGES)),
         )  # fmt: skip
 

@@ -21,7 +21,7 @@ class WeightNorm:
     needs: frozenset[Need] = frozenset()
 
     def declare(self, facts: Facts) -> tuple[Series, ...]:
-        tensors = tuple(t.name for t in facts.tensors)
+        tensors = facts.tensor_names
         return (
             Series("weight_norm", Kind.PER_ITEM, "weight", "Euclidean norm of the tensor.", tensors, item_dim="tensor"),
             Series("weight_nonfinite", Kind.PER_ITEM, "count", "Entries of the tensor that are NaN or infinite.",

@@ -266,12 +266,12 @@ class Session:
     def exception(self, text: str) -> Anomaly:
         """The block is left by an exception; what is kept of the last steps goes into the run."""
         self._fly()
-        return self._alarms.exception(self.moment.step, text, self._tensors)
+        return self._alarms.exception(self.moment.step, text, self._facts.tensor_names)
 
     def anomalies(self) -> list[Anomaly]:
         """What went wrong meanwhile, each kind once; if anything, the last steps go into the run."""
         findings, self.ledger.alarms = self.ledger.alarms, []
-        found = self._alarms.raised(findings, self._tensors)
+        found = self._alarms.raised(findings, self._facts.tensor_names)
         if found:
             self._fly()
         return [replace(anomaly, batch=self._flight.batch_of(anomaly.step)) for anomaly in found]
@@ -344,7 +344,7 @@ class Session:
             storage=ledger.writer.storage,
             thin=max(ledger.budget.thin.values(), default=1),
             flight=self._setup.flight.steps,
-            flight_norms=len(self._tensors) if self._each_update else 0,
+            flight_norms=len(self._facts.tensors) if self._each_update else 0,
             flight_reads=gradient_bytes(self._facts.tensors) if self._each_update and self._setup.flight.norms else 0,
         )
 
@@ -441,10 +441,10 @@ class Session:
             self.ledger.logs({name: numbers[name] for name in iteration.logged})
         self.ledger.step(rows, numbers, moment, at)
         if norms and not any(norms.keys() & row.keys() for row in rows.values()):
-            self.ledger.judge(norms, dict.fromkeys(norms, self._tensors), moment)
+            self.ledger.judge(norms, dict.fromkeys(norms, self._facts.tensor_names), moment)
 
     def _fly(self) -> None:
-        self._flight.write(self.ledger, self._tensors)
+        self._flight.write(self.ledger, self._facts.tensor_names)
 
     def _count_again(self) -> None:
         """Note how often anomalies came back, of which only the first of each kind is told."""
@@ -452,10 +452,6 @@ class Session:
         if again:
             told = ", ".join(f"{kind.replace('_', ' ')} at {many(n, 'step', 'steps')}" for kind, n in again.items())
             self.note("note", f"met again after the first time: {told}")
-
-    @property
-    def _tensors(self) -> tuple[str, ...]:
-        return tuple(tensor.name for tensor in self._facts.tensors)
 
     def _between(self) -> None:
         look: Callable[[Wanted], Mapping[str, Any]] = self._look
