@@ -81,6 +81,7 @@ class Explorer(App[int]):
         self._waiting: Timer | None = None
         self._asked = 0
         self._follower = Follower(source, self.post_message)
+        self.animation_level = "none"  # what slides costs bytes over SSH
         quirks.force_depth(self, self._look.depth, ascii_only=self._look.ascii)
         for theme in THEMES:
             self.register_theme(theme.textual())

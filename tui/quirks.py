@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import Any
 
@@ -42,11 +41,6 @@ def force_depth(app: App[Any], depth: Depth, *, ascii_only: bool = False) -> Non
     app.no_color = depth is Depth.NONE
     if depth in (Depth.ANSI, Depth.NONE):
         app.ansi_color = True
-
-
-def quiet_environment() -> None:
-    """Keep Textual from animating: scrolling and toasts that slide cost bytes over SSH. Read at import (8.2)."""
-    os.environ.setdefault("TEXTUAL_ANIMATIONS", "none")
 
 
 def draw_on_the_terminal() -> None:

@@ -7,14 +7,13 @@ With Gram matrices K = X X', L = Y Y' of n samples, their diagonals set to 0:
 
 which is, of the U-centred matrices K~ (zero diagonal, rows that sum to 0; Szekely and Rizzo 2014), the inner product
 <K~, L~> / (n (n-3)); so CKA is the cosine of K~ and L~, and HSIC_1(K, K) is never negative. Independent features read 0
-at any width, where the biased estimate rises with width over samples. Over minibatches HSIC_1 is averaged before the
-division. NaN with fewer than 4 samples, of a layer that is constant over the samples, and of one that is not finite.
-(Song et al. 2012; Nguyen, Raghu, Kornblith 2021.)
+at any width, where the biased estimate rises with width over samples. NaN with fewer than 4 samples, of a layer that is
+constant over the samples, and of one that is not finite. (Song et al. 2012; Nguyen, Raghu, Kornblith 2021.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -38,52 +37,6 @@ def gram(x: np.ndarray) -> np.ndarray:
     return found
 
 
-def hsic(grams: np.ndarray, others: np.ndarray | None = None) -> np.ndarray:
-    """-> (layer, other layer) float64: HSIC_1 of `grams` (layer, sample, sample) with the `others`, or among them."""
-    k = u_centred(grams)
-    l = k if others is None else u_centred(others)  # noqa: E741
-    n = grams.shape[-1]
-    if n < 4:
-        return np.full((len(k), len(l)), np.nan)
-    return k.reshape(len(k), -1) @ l.reshape(len(l), -1).T / (n * (n - 3))
-
-
-def cka(layers: Sequence[np.ndarray]) -> np.ndarray:
-    """-> (layer, layer) float64: debiased CKA of layers given as their features (sample, unit)."""
-    return normalised(hsic(np.stack([gram(x) for x in layers])))
-
-
-def cka_of_grams(grams: np.ndarray, others: np.ndarray | None = None) -> np.ndarray:
-    """-> (layer, other layer) float64: debiased CKA of `grams` (layer, sample, sample) with `others`, or among them.
-
-    Layers may as well be steps of one layer, or layers of two runs: all that counts is that the samples are the same.
-    """
-    if others is None:
-        return normalised(hsic(grams))
-    lengths = [np.array([hsic(one[None])[0, 0] for one in side]) for side in (grams, others)]
-    return _divided(hsic(grams, others), *lengths)
-
-
-def minibatch_cka(batches: Iterable[Sequence[np.ndarray]]) -> np.ndarray:
-    """-> (layer, layer) float64: of batches of samples, each a list of the layers' features (sample, unit)."""
-    found = [hsic(np.stack([gram(x) for x in layers])) for layers in batches]
-    if not found:
-        raise ValueError("minibatch_cka: expected at least one batch, got none")
-    return normalised(np.mean(found, axis=0))
-
-
-def normalised(found: np.ndarray) -> np.ndarray:
-    """CKA of HSIC_1 (layer, layer): divided by the roots of its diagonal, and 1 on it."""
-    return _divided(found, np.diagonal(found), np.diagonal(found))
-
-
-def biased_cka(layers: Sequence[np.ndarray]) -> np.ndarray:
-    """-> (layer, layer) float64: the plain estimate, for comparison only; it grows with units over samples."""
-    k = np.stack([gram(x) for x in layers])  # of centred features: rows and columns sum to 0
-    k = k.reshape(len(k), -1)
-    return normalised(k @ k.T)
-
-
 def u_centred(grams: np.ndarray) -> np.ndarray:
     """K~ of each of `grams` (..., sample, sample): zero diagonal, rows and columns that sum to 0."""
     k = np.array(grams, np.float64)
@@ -99,7 +52,14 @@ def u_centred(grams: np.ndarray) -> np.ndarray:
     return k
 
 
-def _divided(found: np.ndarray, one: np.ndarray, other: np.ndarray) -> np.ndarray:
-    with np.errstate(all="ignore"):
-        cka = found / np.sqrt(one[:, None] * other[None, :])
-    return np.where(np.isfinite(cka), cka, np.nan)
+def unit_gram(x: np.ndarray) -> np.ndarray:
+    """-> (sample, sample) float64: K~ / ||K~|| of the features `x` (sample, unit), all that CKA has to know of them."""
+    k = u_centred(gram(x))
+    length = np.linalg.norm(k) if len(k) > 3 else 0
+    return k / length if length > 0 and np.isfinite(length) else np.full_like(k, np.nan)
+
+
+def cka(grams: Sequence[np.ndarray]) -> np.ndarray:
+    """-> (layer, layer): debiased CKA of layers, or of steps of one layer, given as their `unit_gram`s."""
+    flat = np.array([k.ravel() for k in grams])
+    return flat @ flat.T

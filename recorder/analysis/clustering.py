@@ -13,22 +13,11 @@ OPTIMAL = 512  # units
 
 def clustered(r: np.ndarray) -> np.ndarray:
     """-> (unit,) the order of the rows and columns of a layer's correlations with itself, r (unit, unit)."""
-    upper = np.triu_indices(len(r), 1)
-    return _order(np.clip(1 - r[upper].astype(np.float64), 0, 2), len(r))
+    from scipy.cluster.hierarchy import leaves_list, linkage  # late: it takes its time, most views have no need of it
 
-
-def clustered_pair(r: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """-> the orders of rows and of columns of the correlations between two layers, by the distances of their rows."""
-    from scipy.spatial.distance import pdist  # late: it takes its time, and most views have no need of it
-
-    found = [_order(pdist(side.astype(np.float64)), len(side)) for side in (r, r.T)]
-    return found[0], found[1]
-
-
-def _order(distances: np.ndarray, units: int) -> np.ndarray:
-    from scipy.cluster.hierarchy import leaves_list, linkage
-
+    units = len(r)
     if units < 3:
         return np.arange(units)
+    distances = np.clip(1 - r[np.triu_indices(units, 1)].astype(np.float64), 0, 2)
     distances = np.where(np.isfinite(distances), distances, 2.0)
     return leaves_list(linkage(distances, "average", optimal_ordering=units < OPTIMAL))

@@ -1,17 +1,17 @@
-"""How may a finished view be looked at differently: other scales, smoothed, without outliers, compared with another?
+"""How may a finished view be looked at differently: other scales, smoothed, without outliers?
 
 Pure functions View -> View. What was changed is added to the caption, so that a figure never hides it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
-from recorder.chart import Band, Bars, Chart, Heat, Limits, Line, Mark, Plate, Points, Rule, View
+from recorder.chart import Band, Bars, Chart, Heat, Limits, Line, Mark, Plate, Points, View
 from recorder.charting.captions import many
 
 By = Literal["global", "row", "column"]
@@ -111,51 +111,6 @@ def normalised(view: View, by: By) -> View:
         return _noted(replace(chart, marks=marks), f"Each cell is divided by {whole} largest magnitude.")
 
     return _each(view, change)
-
-
-def overlay(charts: Sequence[Chart], names: Sequence[str] = ()) -> Chart:
-    """Several charts in one: a colour for each chart, its name before its labels; the first gives title and scales.
-
-    What has limits along x shows all of the charts.
-    """
-    if not charts:
-        raise ValueError("overlay: expected at least one chart, got none")
-    if len(charts) == 1 and not names:
-        return charts[0]
-    names = names or [chart.title for chart in charts]
-    marks: list[Mark] = []
-    for k, (chart, name) in enumerate(zip(charts, names, strict=True)):
-        labels = {m.label for m in chart.marks if isinstance(m, Line | Points | Bars) and m.label}
-        for m in chart.marks:
-            if isinstance(m, Line | Band | Bars | Points):
-                label = "" if not m.label else name if len(labels) == 1 else f"{name}: {m.label}"
-                m = replace(m, label=label, colour=k)
-            elif isinstance(m, Rule) and m.label:
-                m = replace(m, label=f"{name}: {m.label}")
-            marks.append(m)
-    captions = "\n".join(f"{name}: {chart.caption}" for chart, name in zip(charts, names, strict=True) if chart.caption)
-    ends = [end for chart in charts for end in chart.x.limits or ()]
-    limits = (min(ends), max(ends)) if all(chart.x.limits for chart in charts) else None
-    return replace(charts[0], x=replace(charts[0].x, limits=limits), marks=tuple(marks), caption=captions)
-
-
-def delta(a: Chart, b: Chart) -> Chart:
-    """The difference b - a, heat by heat, and line by line of the same label at those of a's places that b covers."""
-    others = {m.label: m for m in b.marks if isinstance(m, Line) and not m.faint}
-    marks: list[Mark] = []
-    for m in a.marks:
-        other = others.get(m.label) if isinstance(m, Line) and not m.faint else None
-        if isinstance(m, Line) and other is not None and len(other.x):
-            covered = (m.x >= other.x[0]) & (m.x <= other.x[-1])
-            marks.append(replace(m, x=m.x[covered], y=np.interp(m.x[covered], other.x, other.y) - m.y[covered]))
-    for mine, theirs in zip(_heats(a), _heats(b), strict=False):
-        if mine.values.shape == theirs.values.shape:
-            difference = theirs.values.astype(float) - mine.values
-            marks.append(replace(mine, values=difference, limits=None, log=False, diverging=True))
-    y = replace(a.y, log=False, limits=a.y.limits if _has_heat(a) else None)
-    return replace(
-        a, title=f"{b.title} - {a.title}", y=y, marks=tuple(marks), caption=f"{b.caption}\nminus {a.caption}"
-    )
 
 
 def _each(view: View, change: Callable[[Chart], Chart]) -> View:

@@ -15,7 +15,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from recorder.analysis.cka import gram, u_centred
+from recorder.analysis.cka import cka, unit_gram
 from recorder.analysis.layer_pairs import pair_name, pairs_of
 from recorder.charting.cka_maps import CkaMap
 from recorder.charting.layer_matrix import LayerMatrix
@@ -63,16 +63,8 @@ class Cka:
 
     def measure(self, reading: Reading) -> Mapping[str, Mapping[str, Any]]:
         """-> cka {pair: number}, cka_gram {layer: (sample, other sample)}"""
-        grams = {name: _unit(gram(x[: self._most])) for name, x in self._layers.features(reading).items()}
+        grams = {name: unit_gram(x[: self._most]) for name, x in self._layers.features(reading).items()}
         names = list(grams)
-        flat = np.array([k.ravel() for k in grams.values()])
-        alike = flat @ flat.T if names else flat
+        alike = cka(list(grams.values())) if grams else np.empty((0, 0))
         pairs = {pair_name(a, b): alike[i, j] for j, b in enumerate(names) for i, a in enumerate(names[: j + 1])}
         return {"cka": pairs, "cka_gram": grams}
-
-
-def _unit(gram: np.ndarray) -> np.ndarray:
-    """U-centred and divided by its length, so that CKA is an inner product; NaN where it is not defined."""
-    k = u_centred(gram)
-    length = np.linalg.norm(k) if len(k) > 3 else 0
-    return k / length if length > 0 and np.isfinite(length) else np.full_like(k, np.nan)

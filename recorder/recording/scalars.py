@@ -14,7 +14,6 @@ from typing import Any
 
 from recorder.runfile.schema import Kind, Series
 
-UNITS = {"step_time": "s", "overhead_time": "s", "samples_per_second": "sample / s"}
 OWN = {"scalars", "events"}  # what a run has under these names
 
 

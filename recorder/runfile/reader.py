@@ -7,7 +7,6 @@ resumed training hides all that is older from there on (`processes`).
 from __future__ import annotations
 
 import difflib
-import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -34,7 +33,6 @@ from recorder.view import Envelope, Window
 
 ROWS_BYTES = 64 << 20  # of rows that are read at once
 GAIN = 8  # where every row is wanted, it may be so many times what the run takes of the disk
-PART = re.compile(r"\d{4,9}")  # of a packed run, by its volume's number
 
 
 class Run:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from recorder.analysis import clustering
-from recorder.analysis.clustering import clustered, clustered_pair
+from recorder.analysis.clustering import clustered
 
 
 def families(rng, samples=200, each=6, count=4):
@@ -22,17 +22,6 @@ def test_units_of_a_family_stand_together(monkeypatch, optimal):
     assert np.count_nonzero(np.diff(signal[order])) == 3
 
 
-def test_of_two_layers_rows_and_columns_stand_together():
-    rng = np.random.default_rng(1)
-    x, signal = families(rng)
-    half = len(signal) // 3
-    r = np.corrcoef(x, rowvar=False)[:half, half:]
-    rows, columns = clustered_pair(r)
-    for order, own in ((rows, signal[:half]), (columns, signal[half:])):
-        assert sorted(order) == list(range(len(own)))
-        assert np.count_nonzero(np.diff(own[order])) == len(set(own)) - 1
-
-
 def test_neighbours_are_at_least_as_close_as_in_the_order_given():
     r = np.corrcoef(np.random.default_rng(2).standard_normal((40, 30)), rowvar=False)
     order = clustered(r)
@@ -42,7 +31,6 @@ def test_neighbours_are_at_least_as_close_as_in_the_order_given():
 @pytest.mark.parametrize("units", [0, 1, 2])
 def test_few_units_stay_as_they_are(units):
     assert clustered(np.eye(units)).tolist() == list(range(units))
-    assert [len(order) for order in clustered_pair(np.zeros((units, 3)))] == [units, 3]
 
 
 def test_what_has_no_correlation_has_a_place():
@@ -50,4 +38,3 @@ def test_what_has_no_correlation_has_a_place():
     r[3, :] = r[:, 3] = np.nan
     r[2] = 0
     assert sorted(clustered(r)) == list(range(5))
-    assert sorted(clustered_pair(r)[0]) == list(range(5))

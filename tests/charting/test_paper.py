@@ -38,7 +38,7 @@ from recorder.chart import (
     Text,
     plate,
 )
-from recorder.charting.transform import log_y, overlay, smoothed
+from recorder.charting.transform import log_y, smoothed
 from recorder.entries import chart_of, entries
 from recorder.errors import ExportError
 from recorder.view import At, Window
@@ -191,13 +191,13 @@ def test_a_single_curve_needs_no_legend_and_several_do() -> None:
     run = fake_run()
     one = chart_of(run, "loss")
     assert figure(one).axes[0].get_legend() is None
-    both = overlay([one, chart_of(run, "learning_rate")], ["a", "b"])
+    both = Chart("both", marks=tuple(Line(np.arange(9.0), np.arange(9.0) + k, name) for k, name in enumerate("ab")))
     legend = figure(smoothed(both, 0.9)).axes[0].get_legend()
     assert [t.get_text() for t in legend.get_texts()] == ["a", "b"]  # the faint raw lines are not explained again
 
 
 def test_a_legend_of_many_says_how_many_are_left_out() -> None:
-    chart = overlay([chart_of(fake_run(steps=20), "loss")] * 30, [f"run {k}" for k in range(30)])
+    chart = Chart("many", marks=tuple(Line(np.arange(9.0), np.arange(9.0) + k, f"run {k}") for k in range(30)))
     assert "and 10 more" in texts(figure(chart))
 
 

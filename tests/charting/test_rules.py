@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from recorder.analysis.health import Finding
-from recorder.chart import Chart, Plate, Rule, View
+from recorder.chart import Rule, View
 from recorder.charting.rules import MOST, explained, rules
-from recorder.charting.transform import overlay
 from recorder.entries import chart_of, entries
 from recorder.runfile.schema import Event
 from recorder.view import At, Window
@@ -31,7 +30,7 @@ def having(*events: Event, steps: int = 500) -> FakeRun:
 
 
 def drawn(view: View) -> list[tuple[float, str, str]]:
-    charts = view.charts if isinstance(view, Plate) else (view,)
+    charts = view.charts
     return [(m.at, m.label, m.role) for chart in charts for m in chart.marks if isinstance(m, Rule)]
 
 
@@ -95,12 +94,3 @@ def test_charts_that_are_not_over_steps_have_none() -> None:
     run = replace(run_of_kinds(), events=(event("phase", "p", 10),))
     over_steps = {entry.name for entry in entries(run) if drawn(chart_of(run, entry.name))}
     assert over_steps == {"loss", "rate", "norm", "usage", "histogram"}
-
-
-def test_an_overlay_says_whose_rule_it_is_and_shows_the_longer_run_whole() -> None:
-    short, long = (chart_of(having(event("phase", "p", 5), steps=n), "loss") for n in (100, 300))
-    assert isinstance(short, Chart)
-    assert isinstance(long, Chart)
-    both = overlay([short, long], ["a", "b"])
-    assert [label for _, label, _ in drawn(both)] == ["a: p", "b: p"]
-    assert both.x.limits == (0.0, 299.0)

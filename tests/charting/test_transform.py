@@ -9,9 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from recorder.chart import Band, Bars, Chart, Heat, Line, Plate, Points, Scale
-from recorder.charting.transform import delta, limited, log_y, normalised, overlay, smoothed, without_outliers
+from recorder.charting.transform import limited, log_y, normalised, smoothed, without_outliers
 from recorder.entries import chart_of
-from recorder.view import At
 from tests.charting.golden import text
 from tests.fakes import fake_run
 
@@ -133,44 +132,6 @@ def test_a_plate_is_transformed_panel_by_panel_and_notes_once() -> None:
     assert isinstance(view, Plate)
     assert view.caption.count("Smoothed by 0.9") == 1
     assert [m.faint for m in view.charts[1].marks if isinstance(m, Line)] == [True, False]
-
-
-def test_an_overlay_keeps_every_mark_and_label_and_colours_by_chart() -> None:
-    run = fake_run()
-    charts = [chart_of(run, "gradient_norm", At(item=item)) for item in ("layer0.weight", "layer0.bias")]
-    both = overlay(charts, ["run a", "run b"])
-    assert [m.label for m in both.marks if isinstance(m, Line)] == ["run a", "run b"]
-    assert [m.colour for m in both.marks if isinstance(m, Line)] == [0, 1]
-    assert len(both.marks) == sum(len(c.marks) for c in charts)
-    several = Chart("t", marks=(Line(np.zeros(1), np.zeros(1), "x"), Bars(np.arange(2), np.ones(1), "y")))
-    labels = [m.label for m in overlay([several, several], ["a", "b"]).marks]
-    assert labels == ["a: x", "a: y", "b: x", "b: y"]
-
-
-def test_an_overlay_of_nothing_is_refused_and_of_one_chart_is_that_chart() -> None:
-    chart = line([1])
-    assert overlay([chart]) is chart
-    with pytest.raises(ValueError, match="at least one"):
-        overlay([])
-
-
-def test_the_difference_of_a_view_and_itself_is_zero() -> None:
-    run = fake_run()
-    curve = chart_of(run, "gradient_norm", At(item="layer0.weight"))
-    (zero,) = (m for m in delta(curve, curve).marks if isinstance(m, Line))
-    np.testing.assert_array_equal(zero.y, 0)
-    above = chart_of(run, "gradient_norm").charts[0]
-    (cells,) = (m for m in delta(above, above).marks if isinstance(m, Heat))
-    assert np.nanmax(np.abs(cells.values)) == 0
-    assert cells.diverging
-
-
-def test_the_difference_is_second_minus_first_where_both_were_recorded() -> None:
-    a = line([0, 0, 0, 0])
-    b = Chart("c", marks=(Line(np.array([1.0, 3.0]), np.array([10.0, 30.0]), "y"),))
-    (m,) = delta(a, b).marks
-    np.testing.assert_array_equal(m.x, [1, 2, 3])
-    np.testing.assert_array_equal(m.y, [10, 20, 30])
 
 
 def test_every_value_bearing_mark_counts_for_limits() -> None:
