@@ -1,4 +1,4 @@
-"""What can go wrong, as one small tree: catch LayerscopeError and you have caught them all."""
+"""What can go wrong, as one small tree (catch LayerscopeError and you have caught them all), and how is it said?"""
 
 
 class LayerscopeError(Exception):
@@ -30,3 +30,8 @@ class InstrumentError(LayerscopeError):
 
 class ExportError(LayerscopeError):
     """A figure or table could not be written."""
+
+
+def in_words(problem: BaseException) -> str:
+    """As in "ValueError: the shapes differ"; one that says nothing is its class alone."""
+    return f"{type(problem).__name__}: {problem}".removesuffix(": ")

@@ -16,7 +16,7 @@ from pathlib import Path
 from textual.message import Message
 
 from recorder.entries import entries, find
-from recorder.errors import ExportError, LayerscopeError, NotRecordedError
+from recorder.errors import ExportError, LayerscopeError, NotRecordedError, in_words
 from recorder.runfile.schema import Kind
 from tui import messages
 from tui.drawing import Remembered, draw, recorded
@@ -87,7 +87,7 @@ class Follower(threading.Thread):
             except LayerscopeError as error:
                 self._failed(request, str(error), exists=isinstance(error, ExistsError))
             except Exception as error:  # what a file holds must never end the explorer
-                self._failed(request, f"{type(error).__name__}: {error}")
+                self._failed(request, in_words(error))
             with self._news:
                 count, done = self._count, request is not None and not self._asked
             if done:

@@ -12,7 +12,7 @@ from difflib import get_close_matches
 from types import TracebackType
 from typing import Any
 
-from recorder.errors import RecordError
+from recorder.errors import RecordError, in_words
 
 
 def made(given: Any, what: str, *, is_one: Callable[[Any], bool] = lambda _: False) -> Any:
@@ -75,7 +75,7 @@ def _said(error: BaseException) -> str:
     """What went wrong, and where in the user's code."""
     frames = traceback.extract_tb(_behind(error.__traceback__))
     where = f" ({os.path.basename(frames[-1].filename)}, line {frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}".removesuffix(": ") + where
+    return in_words(error) + where
 
 
 def _behind(trace: TracebackType | None) -> TracebackType | None:

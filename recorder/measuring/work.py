@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Protocol, cast
 
-from recorder.errors import LayerscopeError, RecordError
+from recorder.errors import LayerscopeError, RecordError, in_words
 from recorder.measuring.checkpoints import Checkpoint
 from recorder.measuring.progress import Progress
 from recorder.reading import Adapter, Facts, Finished, Plan, Reading, Statistic
@@ -77,7 +77,7 @@ class Work:
                 self._measure(checkpoint)
             state = State.DONE
         except BaseException as problem:
-            error = f"{type(problem).__name__}: {problem}".removesuffix(": ")
+            error = in_words(problem)
             raise
         finally:
             line.close()
@@ -162,4 +162,4 @@ def _said(problem: Exception, checkpoint: Checkpoint) -> str:
     """What is in the way of measuring this checkpoint."""
     if isinstance(problem, LayerscopeError):
         return str(problem)
-    return f"{checkpoint.path}: {type(problem).__name__}: {problem}"
+    return f"{checkpoint.path}: {in_words(problem)}"

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from threading import Event, Thread
 
-from recorder.errors import LayerscopeError, RecordError
+from recorder.errors import LayerscopeError, RecordError, in_words
 from recorder.event_file import EventFile, check_installed, event_files, unique_name
 
 PERIOD = 1.0  # seconds between two writings
@@ -67,7 +67,7 @@ class Board:
                     numbers, step, at = self._rows.popleft()
                     self._file.scalars(numbers, step, time=at)
             except Exception as error:
-                self.problem = f"{type(error).__name__}: {error}"
+                self.problem = in_words(error)
 
 
 def check(asked: str | os.PathLike[str] | None, *, resume: bool) -> None:

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from recorder.analysis.signs import RELATIVE_TAU, TAU
-from recorder.errors import InstrumentError
+from recorder.errors import InstrumentError, in_words
 from recorder.reading import (
     AVERAGED,
     COMPARING,
@@ -275,8 +275,7 @@ class Conductor:
         self._forget()
 
     def _switch_off(self, player: Player, problem: Exception, moment: Moment) -> None:
-        what = f"{type(problem).__name__}: {problem}"
-        text = f"{player.name} failed at step {moment.step} and is switched off: {what}"
+        text = f"{player.name} failed at step {moment.step} and is switched off: {in_words(problem)}"
         if self._strict:
             raise InstrumentError(text) from problem
         self._rest(player)

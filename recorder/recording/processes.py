@@ -12,7 +12,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from recorder.errors import RecordError
+from recorder.errors import RecordError, in_words
 from recorder.recording.nowhere import Nowhere
 from recorder.recording.resume import Start
 from recorder.schedule import Moment
@@ -68,7 +68,7 @@ def beginning(start: Start, path: Path) -> str:
 
 def refusal(problem: Exception) -> str:
     """What it tells them where there is no run."""
-    return json.dumps({"refused": f"{type(problem).__name__}: {problem}"})
+    return json.dumps({"refused": in_words(problem)})
 
 
 def followed(told: str) -> tuple[Start, Nowhere]:

@@ -16,7 +16,7 @@ from typing import Any, cast
 
 from recorder import adapters
 from recorder.analysis.health import Health
-from recorder.errors import LayerscopeError, RecordError, RunExistsError
+from recorder.errors import LayerscopeError, RecordError, RunExistsError, in_words
 from recorder.number import as_float, is_number
 from recorder.probe import AUGMENTATIONS
 from recorder.reading import Adapter, Facts, Together
@@ -215,7 +215,7 @@ class Recording:
         except Exception as problem:
             if self._setup.strict:
                 raise
-            text = f"phase {name!r}: {_said(problem)}; its updates are not recorded"
+            text = f"phase {name!r}: {in_words(problem)}; its updates are not recorded"
             session.note("warning", text)
             warn(text)
 
@@ -274,9 +274,9 @@ class Recording:
         except BaseException as problem:
             self._closed = True
             if self._session is None:
-                writer.close(State.FAILED, error=_said(problem))
+                writer.close(State.FAILED, error=in_words(problem))
             else:
-                self._session.leave(State.FAILED, _said(problem))
+                self._session.leave(State.FAILED, in_words(problem))
             raise
         return self
 
@@ -313,7 +313,7 @@ class Recording:
         try:
             if not self._off:
                 session.finish(well=well)
-            broken = _said(problem) if isinstance(problem, Exception) and not self._off else ""
+            broken = in_words(problem) if isinstance(problem, Exception) and not self._off else ""
             if broken or session.ledger.alarms:
                 self._report(session, broken=broken)
         except Exception as trouble:
@@ -322,7 +322,7 @@ class Recording:
             self._closed = True
             if self._progress is not None:
                 self._progress.close()
-            error = "" if well or problem is None else _said(problem)
+            error = "" if well or problem is None else in_words(problem)
             for text in session.leave(State.DONE if well else State.FAILED, error):
                 warn(text)
 
@@ -366,7 +366,7 @@ class Recording:
         except Exception as problem:
             if self._setup.strict:
                 raise
-            text = f"no checkpoint at step {self.steps}: {_said(problem)}"
+            text = f"no checkpoint at step {self.steps}: {in_words(problem)}"
             session.note("warning", text)
             self._warn_once("checkpoint", text)
             return None
@@ -389,7 +389,7 @@ class Recording:
             except Exception as problem:
                 if strict and not broken:
                     raise
-                text = f"on_anomaly failed at step {anomaly.step}: {_said(problem)}; the training goes on"
+                text = f"on_anomaly failed at step {anomaly.step}: {in_words(problem)}; the training goes on"
                 session.note("warning", text)
                 self._warn_once("on_anomaly", text)
 
@@ -438,16 +438,16 @@ class Recording:
         if strict:
             if isinstance(problem, LayerscopeError):
                 raise problem
-            raise RecordError(f"recording failed at step {self.steps}: {_said(problem)}") from problem
+            raise RecordError(f"recording failed at step {self.steps}: {in_words(problem)}") from problem
         self._off = not session.watched
         rest = "nothing more is recorded" if self._off else "only scalars are recorded from here"
-        text = f"recording failed at step {self.steps}: {_said(problem)}; the training goes on, {rest}"
+        text = f"recording failed at step {self.steps}: {in_words(problem)}; the training goes on, {rest}"
         warn(text)
         try:
             session.note("off", text)
             session.unwatch()
         except Exception as trouble:
-            warn(f"on letting go of the training: {_said(trouble)}")
+            warn(f"on letting go of the training: {in_words(trouble)}")
 
     def _warn_once(self, key: str, text: str) -> None:
         if key not in self._warned:
@@ -466,10 +466,6 @@ def _together(adapter: Adapter, here: Place) -> Together | None:
         )
     joined: Together = cast(Any, adapter).together(rank=here.rank, size=here.size, writer=here.writer)
     return joined
-
-
-def _said(problem: BaseException) -> str:
-    return f"{type(problem).__name__}: {problem}".removesuffix(": ")
 
 
 def _inert(path: str, resume: Resume | None = None) -> Recording:

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 from recorder.analysis.health import ANOMALIES, Monitor
 from recorder.charting.captions import many
-from recorder.errors import RecordError
+from recorder.errors import RecordError, in_words
 from recorder.number import as_float
 from recorder.reading import AVERAGED, Collected, Facts, Foreseeing, Plan, TensorFacts
 from recorder.recording.anomaly import Alarms, Anomaly
@@ -322,7 +322,7 @@ class Session:
             try:
                 said.append(leave() or "")
             except Exception as problem:
-                said.append(f"on leaving: {type(problem).__name__}: {problem}")
+                said.append(f"on leaving: {in_words(problem)}")
         return tuple(text for text in said if text)
 
     def summary(self, path: Path) -> Summary:

@@ -20,7 +20,7 @@ from pathlib import Path
 import h5py
 import numpy as np
 
-from recorder.errors import RunFileError
+from recorder.errors import RunFileError, in_words
 from recorder.runfile import sandbox
 from recorder.runfile.schema import FORMAT
 
@@ -124,7 +124,7 @@ def open_checked(path: Path, *, inside: bool = False, trusted: bool = False) -> 
         raise
     except Exception as error:  # whatever a damaged file provokes in HDF5
         close(file)
-        raise RunFileError(f"{path}: is damaged ({type(error).__name__}: {error})") from error
+        raise RunFileError(f"{path}: is damaged ({in_words(error)})") from error
     return file
 
 

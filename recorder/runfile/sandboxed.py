@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, Any
 
-from recorder.errors import RunFileError
+from recorder.errors import RunFileError, in_words
 from recorder.runfile.guard import close, open_checked
 from recorder.runfile.listing import read_record
 from recorder.runfile.on_disk import allocated_to
@@ -45,7 +45,7 @@ def serve() -> None:
         except RunFileError as error:
             answer = {"refused": str(error)}
         except Exception as error:  # whatever a damaged file provokes
-            answer = {"refused": f"{path}: is damaged ({type(error).__name__}: {error})"}
+            answer = {"refused": f"{path}: is damaged ({in_words(error)})"}
         _say(answers, answer)
 
 

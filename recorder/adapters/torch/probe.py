@@ -23,7 +23,7 @@ from torch import nn
 from recorder.adapters.given import matching
 from recorder.adapters.torch.names import Models, named_modules
 from recorder.adapters.torch.shards import reshard, whole
-from recorder.errors import RecordError
+from recorder.errors import RecordError, in_words
 from recorder.probe import Probe, array_of, described
 
 Layers = Sequence[str | type[nn.Module]] | None
@@ -98,7 +98,7 @@ class ProbePass:
                         outputs[call.name] = whole(predicted.detach()).to(torch.float32, copy=True)
             except Exception as error:
                 raise RecordError(
-                    f"probe: {type(call.model).__name__} failed on {call}: {type(error).__name__}: {error}. "
+                    f"probe: {type(call.model).__name__} failed on {call}: {in_words(error)}. "
                     "Give as probe what the model takes: a tensor, a tuple (inputs..., labels) or a dict of keyword "
                     "arguments; for a dict of models, a dict of such probes by model name"
                 ) from error
