@@ -11,7 +11,7 @@ from torch import nn
 
 from recorder import Probe
 from recorder.adapters.torch.adapter import TorchAdapter
-from recorder.adapters.torch.probe import CALLS
+from recorder.adapters.torch.probe_pass import CALLS
 from recorder.errors import RecordError
 from recorder.reading import Plan
 

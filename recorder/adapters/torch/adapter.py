@@ -27,7 +27,7 @@ from recorder.adapters.torch.cuda import CudaPass, later
 from recorder.adapters.torch.host import HostPass, Members, Pass, host_view
 from recorder.adapters.torch.names import named_models
 from recorder.adapters.torch.optimizers import Optimizers, tensor_facts
-from recorder.adapters.torch.probe import Layers
+from recorder.adapters.torch.probe_pass import Layers
 from recorder.adapters.torch.probes import Probes
 from recorder.adapters.torch.taps import clipping, scaled_step
 from recorder.analysis import statistics
@@ -46,7 +46,7 @@ class TorchAdapter:
     """Watches a `torch.nn.Module` or a dict of them; see `recorder.reading.Adapter`.
 
     optimizer  one, a list or a dict; None: every optimizer that owns one of the model's parameters
-    probe      what the model takes, see `probe.ProbePass`; or several by name
+    probe      what the model takes, see `probe_pass.ProbePass`; or several by name
     layers     names, globs or module classes to probe; None: the leaves
     """
 

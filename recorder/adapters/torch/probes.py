@@ -10,7 +10,7 @@ import numpy as np
 from torch import nn
 
 from recorder.adapters.torch.names import Models, named_modules
-from recorder.adapters.torch.probe import Layers, ProbePass
+from recorder.adapters.torch.probe_pass import Layers, ProbePass
 from recorder.probe import AUGMENTATIONS, augmented, named
 from recorder.reading import LayerFacts, Probed, ProbeFacts
 
