@@ -25,6 +25,10 @@ class At:
     sample: int | None = None
     samples: tuple[int, int] | None = None  # the two of a map of samples
 
+    def item_of(self, series: Series) -> str:
+        """The item at the cursor, the first of the series where it is at none."""
+        return series.items[0] if self.item is None else self.item
+
 
 @dataclass(frozen=True)
 class Window:

@@ -9,7 +9,8 @@ import numpy as np
 
 from recorder.chart import Chart, Heat, Picture, Plate, View
 from recorder.charting import events
-from recorder.charting.default_chart import CELLS, default_chart
+from recorder.charting.default_chart import default_chart
+from recorder.charting.heat_maps import CELLS
 from recorder.charting.layer_matrix import LayerMatrix
 from recorder.charting.per_epoch import PerEpoch, epochs_of
 from recorder.charting.transform import limited, log_y, smoothed, without_outliers

@@ -10,6 +10,7 @@ import numpy as np
 from recorder.chart import Bars, Chart, Heat, Limits, Line, Mark, Picture, Plate, Scale, View
 from recorder.charting import sample_correlation, unit_correlation
 from recorder.charting.captions import about, many
+from recorder.charting.heat_maps import centred
 from recorder.charting.probed import Probed
 from recorder.errors import NotRecordedError
 from recorder.view import At, RunView, Window
@@ -33,7 +34,7 @@ def chart(run: RunView, series: str, at: At, window: Window) -> View:
 def features(run: RunView, series: str, at: At, window: Window) -> View:  # noqa: ARG001 - drawn at one step
     """Units by units of one layer, over the augmentations."""
     s = run.series[series]
-    item = s.items[0] if at.item is None else at.item
+    item = at.item_of(s)
     step, row = run.row(series, at.step, item)
     numbers = unit_correlation.units(run, series, "augmentation_feature_units", at, item, len(row))
     caption = f"{about(run, s)} {item} at step {step:,}, {len(row):,} units, {_how_many(run, series)}."
@@ -44,7 +45,7 @@ def features(run: RunView, series: str, at: At, window: Window) -> View:  # noqa
 def variance(run: RunView, series: str, at: At, window: Window) -> View:  # noqa: ARG001 - drawn at one step
     """Each layer's units from the most invariant to the least, and one layer's in model order."""
     s = run.series[series]
-    item = s.items[0] if at.item is None else at.item
+    item = at.item_of(s)
     lines: list[Mark] = []
     step = 0
     layers = _some(s.items, item)
@@ -68,7 +69,7 @@ def variance(run: RunView, series: str, at: At, window: Window) -> View:  # noqa
     said = f"{item}, {len(values):,} units" + (
         f", {many(undefined, 'of which does', 'of which do')} not vary." if undefined else "."
     )
-    below = Chart(item, Scale(f"unit of {item}"), y, (Bars(np.arange(len(values) + 1) - 0.5, values, colour=0),), said)
+    below = Chart(item, Scale(f"unit of {item}"), y, (Bars(centred(len(values)), values, colour=0),), said)
     return Plate(((above,), (below,)), title, f"{caption} Below: {said}", heights=(3.0, 2.0))
 
 
@@ -115,7 +116,7 @@ def _rows(run: RunView, series: str, at: At) -> list[tuple[int, np.ndarray]]:
 
 def _by_strength(run: RunView, series: str, at: At, what: str, label: str, limits: Limits) -> Chart:
     s = run.series[series]
-    item = s.items[0] if at.item is None else at.item
+    item = at.item_of(s)
     step, row = run.row(series, at.step, item)
     transforms, strengths = grid(run, series, np.shape(row))
     heat = Heat(np.asarray(row, float), label=label, limits=limits)

@@ -1,4 +1,4 @@
-"""How does a caption say how much was drawn?"""
+"""How do titles and captions say what was drawn, and how much of it?"""
 
 from __future__ import annotations
 
@@ -7,6 +7,16 @@ import numpy as np
 from recorder.charting.probed import Probed
 from recorder.runfile.schema import Series
 from recorder.view import RunView
+
+
+def words(name: str) -> str:
+    """A series' name as words: gradient_norm -> gradient norm."""
+    return name.replace("_", " ")
+
+
+def labelled(series: Series) -> str:
+    """The series' name with its unit, for a colour bar."""
+    return words(series.name) + (f" ({series.unit})" if series.unit not in ("", "1") else "")
 
 
 def stretch(steps: np.ndarray) -> str:

@@ -73,7 +73,7 @@ class CkaMap:
         return gram
 
     def _of_layer(self, run: RunView, series: str, at: At, window: Window) -> Chart:
-        item = run.series[series].items[0] if at.item is None else at.item
+        item = at.item_of(run.series[series])
         clock, grams = _grams(run, series, item, window)
         title = f"CKA of steps: {item}"
         if not len(clock):

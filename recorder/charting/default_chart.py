@@ -7,31 +7,25 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from math import prod
 
 import numpy as np
 
 from recorder.analysis.signs import unpacked
-from recorder.chart import Band, Bars, Chart, Heat, Limits, Line, Mark, Picture, Plate, Points, Scale, Table, View
+from recorder.chart import Bars, Chart, Heat, Line, Picture, Plate, Points, Scale, Table, View
 from recorder.charting import quantiles
-from recorder.charting.captions import about, many, stretch
-from recorder.charting.gaps import counted, not_finite, shaded
-from recorder.charting.rules import explained, rules
+from recorder.charting.captions import about, labelled, many, stretch, words
+from recorder.charting.curves import BOXES, curve
+from recorder.charting.gaps import shaded
+from recorder.charting.heat_maps import COLUMNS, centred, heat_of, over_steps
+from recorder.charting.rules import rules
+from recorder.charting.sign_map import SIGN_COLOURS, SIGN_NAMES
 from recorder.charting.signed_log import binned
-from recorder.charting.stretches import Stretches, stretches
 from recorder.charting.time_axis import column_edges, places, time_scale
 from recorder.errors import NotRecordedError
 from recorder.runfile.schema import Kind, Series
-from recorder.view import At, Envelope, RunView, Window
-
-COLUMNS = 400  # the most columns of a heat map over steps: more than a figure or a terminal can show
-CELLS = 1 << 20  # and the most cells: of ten thousand tensors a hundred columns
-BOXES = 100  # shaded stretches beyond this hide what they mark; the caption still counts them
-LOG_SPAN = 100.0  # colours go by factors when positive values span more than this
-
-SIGN_NAMES = ("|g| > tau", "-tau <= g < 0", "0 < g <= tau", "g = 0")
-SIGN_COLOURS = ("#ffffff", "#d62728", "#2ca02c", "#000000")
+from recorder.view import At, RunView, Window
 
 
 def default_chart(run: RunView, series: str, at: At, window: Window) -> View:
@@ -44,98 +38,6 @@ def default_chart(run: RunView, series: str, at: At, window: Window) -> View:
     if not declared.items:
         return Chart(words(series), caption=f"{declared.doc} It has no items.")
     return _CHARTS[declared.kind](run, declared, at, window)
-
-
-def words(name: str) -> str:
-    """A series' name as words: gradient_norm -> gradient norm."""
-    return name.replace("_", " ")
-
-
-@dataclass(frozen=True, eq=False)
-class Curve:
-    """The marks of one item over steps, where they begin and end along x, and what they are."""
-
-    marks: tuple[Mark, ...]
-    limits: Limits | None
-    caption: str
-
-
-def curve(run: RunView, series: str, item: str, window: Window, *, colour: int = 0) -> Curve:
-    """One item over steps: its mean, the band from smallest to largest, shaded where it has gaps, and what happened."""
-    e = run.window(series, window, item)
-    where = stretches(run, series, item, window, e)
-    marks: list[Mark] = []
-    if where.summarised:
-        marks.append(Band(e.x, e.min, e.max, colour=colour))
-    y = _with_infinities(run, series, item, window, e)
-    marks.append(Line(e.x, y, label=item, colour=colour))
-    bad = not_finite(run, run.series[series], item, window, e) | np.isinf(y)
-    marks += shaded(where.edges, e.nonfinite > 0, bad)[:BOXES]
-    happened = rules(run, where.steps, where.x, item=item)
-    caption = _rows(e, where)
-    if where.summarised:
-        caption += f", as the mean of {len(e.x):,} stretches with a band from smallest to largest"
-    return Curve((*marks, *happened), where.limits, caption + counted(e, bad) + explained(happened))
-
-
-def _with_infinities(run: RunView, series: str, item: str, window: Window, e: Envelope) -> np.ndarray:
-    """The means; where each of them is one row, what was infinite is so again rather than not defined."""
-    if e.rows > len(e.x) or not e.nonfinite.any():
-        return e.mean
-    clock, values = run.rows(series, item, replace(window, points=len(e.x)))
-    values = _numbers(values)
-    return np.where(np.isinf(values), values, e.mean) if np.array_equal(clock.step, e.step) else e.mean
-
-
-def over_steps(run: RunView, series: Series, window: Window) -> Chart:
-    """Items x steps as a heat map; a cell that stands for several rows shows the one of largest magnitude."""
-    columns = min(window.points, COLUMNS, max(CELLS // len(series.items), 2))
-    e = run.window(series.name, Window(window.lo, window.hi, columns, window.x))
-    values = np.where(np.abs(e.max) >= np.abs(e.min), e.max, e.min).astype(float)
-    where = stretches(run, series.name, None, window, e)
-    heat = heat_of(
-        values.T, label=labelled(series), x=where.edges, y=_centred(len(series.items)), column_steps=where.first
-    )
-    heat = replace(heat, column_ends=where.last) if where.summarised else heat
-    bad = not_finite(run, series, None, window, e)
-    hidden = np.isfinite(values) & (e.nonfinite > 0)  # a cell without a value shows that itself
-    boxes = [
-        replace(box, y0=row - 0.5, y1=row + 0.5)
-        for row in np.flatnonzero((bad | hidden).any(axis=0) if len(values) else [])
-        for box in shaded(where.edges, hidden[:, row], bad[:, row])
-    ]
-    caption = f"{series.doc} {len(series.items):,} {series.item_dim}s, {_rows(e, where)}"
-    if e.rows > len(e.x):
-        caption += f"; each cell is the value of largest magnitude of about {-(-e.rows // len(e.x)):,} rows"
-    return Chart(
-        words(series.name),
-        time_scale(window.x),
-        Scale(series.item_dim, names=series.items, reverse=True),
-        (heat, *sorted(boxes, key=lambda box: box.role)[:BOXES]),
-        caption + counted(e, bad) + ".",
-    )
-
-
-def heat_of(
-    values: np.ndarray,
-    *,
-    label: str = "",
-    x: np.ndarray | None = None,
-    y: np.ndarray | None = None,
-    column_steps: np.ndarray | None = None,
-) -> Heat:
-    """A heat map with the colours its values (row, column) ask for: by factors, around zero, or plain."""
-    finite = values[np.isfinite(values)]
-    positive = finite[finite > 0]
-    log = bool(len(positive) and finite.min() >= 0 and positive.max() > LOG_SPAN * positive.min())
-    diverging = bool(len(positive) and finite.min() < 0)
-    limits = (float(positive.min()), float(positive.max())) if log else None
-    return Heat(values, x, y, label, limits=limits, log=log, diverging=diverging, column_steps=column_steps)
-
-
-def labelled(series: Series) -> str:
-    """The series' name with its unit, for a colour bar."""
-    return words(series.name) + (f" ({series.unit})" if series.unit not in ("", "1") else "")
 
 
 def _scalar(run: RunView, series: Series, at: At, window: Window) -> View:
@@ -151,7 +53,7 @@ def _scalar(run: RunView, series: Series, at: At, window: Window) -> View:
 
 
 def _per_item(run: RunView, series: Series, at: At, window: Window) -> View:
-    item = series.items[0] if at.item is None else at.item
+    item = at.item_of(series)
     one = curve(run, series.name, item, window)
     x, y = time_scale(window.x, one.limits), Scale(words(series.name), series.unit)
     if at.item is not None or len(series.items) == 1:
@@ -165,7 +67,7 @@ def _per_item(run: RunView, series: Series, at: At, window: Window) -> View:
 
 
 def _distribution(run: RunView, series: Series, at: At, window: Window) -> View:
-    item = series.items[0] if at.item is None else at.item
+    item = at.item_of(series)
     clock, counts = run.rows(series.name, item, Window(window.lo, window.hi, min(window.points, COLUMNS), window.x))
     title = f"{words(series.name)}: {item}"
     if not len(clock):
@@ -205,7 +107,7 @@ def _outside(series: Series, counts: np.ndarray) -> str:
 
 
 def _vector(run: RunView, series: Series, at: At, window: Window) -> View:
-    item = series.items[0] if at.item is None else at.item
+    item = at.item_of(series)
     if quantiles.has_quantiles(series):
         return quantiles.chart(run, series, item, window)
     clock, values = run.rows(series.name, item, Window(window.lo, window.hi, min(window.points, COLUMNS), window.x))
@@ -214,7 +116,7 @@ def _vector(run: RunView, series: Series, at: At, window: Window) -> View:
         return _nothing(title, series, item)
     step, row = run.row(series.name, at.step, item)
     unit = _dim(series, 0, "unit")
-    edges = _centred(len(row))
+    edges = centred(len(row))
     x = places(clock, run.clock(series.name, item), window.x)
     heat = heat_of(_numbers(values).T, label=labelled(series), x=column_edges(x), y=edges, column_steps=clock.step)
     caption = f"{series.doc} {item}, {len(row):,} {unit}s, {stretch(clock.step)}."
@@ -226,7 +128,7 @@ def _vector(run: RunView, series: Series, at: At, window: Window) -> View:
 
 def _at_step(run: RunView, series: Series, at: At) -> tuple[str, str, np.ndarray]:
     """Title, caption and the values of one item at the cursor's step."""
-    item = series.items[0] if at.item is None else at.item
+    item = at.item_of(series)
     step, row = run.row(series.name, at.step, item)
     if at.step is None and not _any_number(row):  # what was not there at the end, such as a gradient
         with suppress(NotRecordedError):
@@ -243,7 +145,7 @@ def _matrix(run: RunView, series: Series, at: At, window: Window) -> View:  # no
 
 
 def _matrix_chart(title: str, caption: str, values: np.ndarray, series: Series) -> Chart:
-    heat = heat_of(values, label=labelled(series), x=_centred(values.shape[1]), y=_centred(values.shape[0]))
+    heat = heat_of(values, label=labelled(series), x=centred(values.shape[1]), y=centred(values.shape[0]))
     down = Scale(_dim(series, 0, "row"), reverse=True)
     return Chart(title, Scale(_dim(series, 1, "column")), down, (heat,), caption)
 
@@ -278,7 +180,7 @@ def _trace(run: RunView, series: Series, at: At, window: Window) -> View:  # noq
 
 
 def _raw(run: RunView, series: Series, at: At, window: Window) -> View:
-    item = series.items[0] if at.item is None else at.item
+    item = at.item_of(series)
     shape = series.shape_of(item)
     if not shape:
         return _per_item(run, series, At(at.step, item), window)
@@ -311,7 +213,7 @@ def _table(run: RunView, series: Series, at: At, window: Window) -> View:  # noq
 
 
 def _sign_map(run: RunView, series: Series, at: At, window: Window) -> View:
-    item = series.items[0] if at.item is None else at.item
+    item = at.item_of(series)
     clock, codes = run.rows(series.name, item, Window(window.lo, window.hi, min(window.points, COLUMNS), window.x))
     title = f"{words(series.name)}: {item}"
     if not len(clock):
@@ -319,7 +221,7 @@ def _sign_map(run: RunView, series: Series, at: At, window: Window) -> View:
     sizes = {tensor["name"]: prod(tensor["shape"]) for tensor in run.meta.get("tensors", ())}
     cells = _numbers(unpacked(codes.reshape(len(clock), -1)))[:, : sizes.get(item)]
     heat = Heat(
-        cells, _centred(cells.shape[1]), _centred(len(cells)), categories=SIGN_NAMES, category_colours=SIGN_COLOURS
+        cells, centred(cells.shape[1]), centred(len(cells)), categories=SIGN_NAMES, category_colours=SIGN_COLOURS
     )
     times = tuple(f"{int(s):,}" for s in clock.step)
     caption = f"{series.doc} {item}, {cells.shape[1]:,} parameters, {stretch(clock.step)}."
@@ -345,23 +247,12 @@ def _nothing(title: str, series: Series, item: str) -> Chart:
     return Chart(title, caption=f"{series.doc} {item}: nothing recorded in this stretch.")
 
 
-def _rows(e: Envelope, where: Stretches) -> str:
-    if where.summarised:  # a bucket shows its first step only
-        return f"{e.rows:,} rows of steps {int(where.first[0]):,} to {int(where.last[-1]):,}"
-    return stretch(e.step)
-
-
 def _any_number(values: np.ndarray) -> bool:
     return bool(np.isfinite(_numbers(values)).any())
 
 
 def _numbers(values: np.ndarray) -> np.ndarray:
     return np.asarray(values).astype(float)
-
-
-def _centred(n: int) -> np.ndarray:
-    """Edges that put cell k around position k, where its name stands."""
-    return np.arange(n + 1) - 0.5
 
 
 def _dim(series: Series, k: int, otherwise: str) -> str:

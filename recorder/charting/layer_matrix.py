@@ -12,8 +12,9 @@ import numpy as np
 
 from recorder.analysis.layer_pairs import layers_of, pair_name, square
 from recorder.chart import Chart, Heat, Limits, Line, Mark, Plate, Rule, Scale, View
-from recorder.charting.captions import about, many
-from recorder.charting.default_chart import curve, default_chart, labelled, words
+from recorder.charting.captions import about, labelled, many, words
+from recorder.charting.curves import curve
+from recorder.charting.default_chart import default_chart
 from recorder.charting.probed import Probed
 from recorder.charting.time_axis import places, time_scale
 from recorder.probe import unsuffixed

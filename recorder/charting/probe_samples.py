@@ -16,7 +16,7 @@ ACROSS, DOWN = 6, 4
 def chart(run: RunView, series: str, at: At, window: Window) -> View:
     """Two dozen images with their labels, from the sample at the cursor on; of what is no image the numbers."""
     s = run.series[series]
-    item = s.items[0] if at.item is None else at.item
+    item = at.item_of(s)
     probe = item.partition("/")[0]
     probed = Probed(run, suffixed(INPUT, probe))
     first = max(0, min(at.sample or 0, probed.samples - 1))

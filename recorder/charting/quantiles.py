@@ -6,7 +6,7 @@ import numpy as np
 
 from recorder.analysis.turns import AT
 from recorder.chart import Band, Chart, Line, Mark, Scale
-from recorder.charting.captions import stretch
+from recorder.charting.captions import stretch, words
 from recorder.charting.rules import explained, rules
 from recorder.charting.time_axis import places, time_scale
 from recorder.runfile.schema import Series
@@ -27,7 +27,7 @@ def chart(run: RunView, series: Series, item: str, window: Window) -> Chart:
     clock, values = run.rows(series.name, item, window)
     y = np.asarray(values, dtype=np.float64).reshape(len(clock), len(AT))
     x = places(clock, run.clock(series.name, item), window.x)
-    title = series.name.replace("_", " ")
+    title = words(series.name)
     happened = rules(run, clock.step, x, item=item)
     lines = [Line(x, y[:, k], name, colour=k) for k, name in reversed(list(enumerate(NAMES)))]
     finite = y[np.isfinite(y)]

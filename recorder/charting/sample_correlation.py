@@ -34,7 +34,7 @@ def dissimilarity(run: RunView, series: str, at: At, window: Window) -> View:  #
 
 def _map(run: RunView, series: str, at: At, name: str) -> View:
     s = run.series[series]
-    item = s.items[0] if at.item is None else at.item
+    item = at.item_of(s)
     step, row = run.row(series, at.step, item)
     probe = Probed(run, series)
     order = probe.order(len(row))

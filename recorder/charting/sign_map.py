@@ -15,7 +15,7 @@ import numpy as np
 from recorder.analysis.signs import MINUS, PLUS, ZERO
 from recorder.chart import Chart, Heat, Line, Plate, Rule, Scale, View
 from recorder.charting.captions import many, stretch
-from recorder.charting.default_chart import COLUMNS, SIGN_COLOURS, SIGN_NAMES
+from recorder.charting.heat_maps import COLUMNS, centred
 from recorder.charting.parameters import Parameters
 from recorder.charting.sign_levels import BITS, Stretch, parameters_of
 from recorder.charting.sign_levels import stretch as stretch_of
@@ -25,6 +25,8 @@ from recorder.view import At, RunView, Window
 OF_EPOCHS = "epoch_ends"  # the axis whose rows each are an epoch's last
 ZOOM = 256  # parameters of the zoomed map
 TITLE = "gradient signs"
+SIGN_NAMES = ("|g| > tau", "-tau <= g < 0", "0 < g <= tau", "g = 0")
+SIGN_COLOURS = ("#ffffff", "#d62728", "#2ca02c", "#000000")
 SHARES = ((MINUS, "-tau <= g < 0"), (PLUS, "0 < g <= tau"), (ZERO, "g = 0"))
 
 
@@ -96,7 +98,7 @@ def _drawn(
     if not len(found.step):
         return Chart(title, caption=f"{s.doc} Nothing recorded in this stretch.")
     heat = Heat(
-        found.majority, found.edges.astype(float), np.arange(len(found.step) + 1) - 0.5,
+        found.majority, found.edges.astype(float), centred(len(found.step)),
         categories=SIGN_NAMES, category_colours=SIGN_COLOURS,
     )  # fmt: skip
     parts = parameters.parts(lo, hi)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from recorder.chart import Limits
+from recorder.charting.captions import stretch
 from recorder.charting.time_axis import column_edges
 from recorder.view import Envelope, RunView, Window
 
@@ -42,3 +43,10 @@ def stretches(run: RunView, series: str, item: str | None, window: Window, e: En
     half = (end - e.x[0]) / (e.rows - 1) / 2
     edges = np.append(e.x - half, end + half)
     return Stretches(e.step, last, edges, np.append(e.step, last[-1]), np.append(e.x, end), summarised=True)
+
+
+def rows_of(e: Envelope, where: Stretches) -> str:
+    """As in "100 rows of steps 0 to 990", where a bucket shows its first step only."""
+    if where.summarised:
+        return f"{e.rows:,} rows of steps {int(where.first[0]):,} to {int(where.last[-1]):,}"
+    return stretch(e.step)

@@ -113,7 +113,7 @@ def units(run: RunView, series: str, which: str, at: At, layer: str, count: int)
 
 def _matrix(run: RunView, series: str, at: At, *, ordered: bool) -> Chart:
     s = run.series[series]
-    item = s.items[0] if at.item is None else at.item
+    item = at.item_of(s)
     a, b = halves(s.items)[item]
     step, row = run.row(series, at.step, item)
     values = np.asarray(row, float)

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from recorder.analysis.health import Finding
 from recorder.chart import Band, Bars, Box, Chart, Heat, Line, Picture, Plate, Table, View
-from recorder.charting.default_chart import CELLS, default_chart
+from recorder.charting.default_chart import default_chart
+from recorder.charting.heat_maps import CELLS
 from recorder.entries import chart_of, entries, find
 from recorder.errors import NotRecordedError
 from recorder.runfile.schema import Clock, Event, Kind, Series
