@@ -21,10 +21,11 @@ Wanted = str | type | Sequence[str | type] | None
 class FeatureLayers:
     """The layers that one instrument looks at, and their features (sample, unit); see `recorder.analysis.features`.
 
-    `layers` are names, globs over names, or classes (as such or by name). None: all, where there are at most `most`;
-    else those with weights, and of those `most`, evenly spread from the first to the last. With `weighted` those with
-    weights from the start. `units`: so few that they have no more units in total. Of layers that come during the
-    training those are looked at that the same rule picks, in the room that is left, but at least the last one.
+    `layers` are names, globs over names, or classes, as such or by name: exactly these, none that is derived from them.
+    None: all, where there are at most `most`; else those with weights, and of those `most`, evenly spread from the
+    first to the last. With `weighted` those with weights from the start. `units`: so few that they have no more units
+    in total. Of layers that come during the training those are looked at that the same rule picks, in the room that is
+    left, but at least the last one.
     """
 
     def __init__(

@@ -14,7 +14,7 @@ ANSWERS = {layer.name: np.random.default_rng(0).normal(size=(5, *layer.shape)) f
 
 
 def test_chosen_layers_are_passed_on_as_they_are():
-    raw = RawActivations(["re*", "conv"])
+    raw = RawActivations(["re*", "Conv2d"])
     (series,) = raw.declare(FACTS)
     assert series.items == ("relu", "conv")
     assert series.ragged == ((5, 3), (5, 2, 4, 4))
@@ -33,5 +33,5 @@ def test_at_its_size_it_finishes():
 
 
 def test_no_such_layer():
-    with pytest.raises(RecordError, match="no layer matches x; there are relu, conv, tanh"):
+    with pytest.raises(RecordError, match="layers: nothing matches 'x'; there are relu, conv, tanh"):
         RawActivations("x").declare(FACTS)
