@@ -292,9 +292,12 @@ class Run:
         return values
 
     def __getitem__(self, name: str) -> Recorded:
-        """A series by name, or a scalar by its own: run["loss"]."""
-        if name in self.series:
-            return Recorded(self, name)
+        """A series by name, or a scalar by its own: run["loss"].
+
+        Of items that may differ in shape the only one, where there is one: run["probe_input"].values.
+        """
+        if (s := self.series.get(name)) is not None:
+            return Recorded(self, name, s.items[0] if s.ragged and len(s.items) == 1 else None)
         for s in self.series.values():
             if s.kind is Kind.SCALAR and name in s.items:
                 return Recorded(self, s.name, name, doc=self.doc_of(s.name, name))

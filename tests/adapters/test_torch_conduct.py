@@ -15,6 +15,7 @@ from torch.nn.utils import clip_grad_norm_  # the import style that a replaced a
 from torch.optim.optimizer import _global_optimizer_pre_hooks
 
 from recorder.adapters.torch.adapter import SKIPPED
+from recorder.adapters.torch.host import unscaled
 from recorder.adapters.torch.taps import clipping, scaled_step
 from recorder.reading import Plan, Statistic
 from tests.adapters.watching import EVERYTHING, NOTHING, Watched, assert_measured, norm, saved
@@ -291,6 +292,17 @@ def test_the_gradient_scaler_is_divided_out_and_skipped_updates_are_marked(make,
             if unscales and step != 2:
                 unscaled = np.sqrt(sum(norm(g) ** 2 for g in gradients.values()))
                 assert row.scalars["gradient_norm_before_clipping"] == pytest.approx(unscaled, rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [(torch.float16, torch.float32), (torch.float64, torch.float64), (torch.complex64, torch.complex64)],
+)
+def test_without_the_loss_scale_a_gradient_is_wide_enough_and_still_complex(given, found):
+    gradient = torch.tensor([3, 4j] if given.is_complex else [3, 4], dtype=given)
+    divided = unscaled(gradient, torch.tensor(2.0))
+    assert divided.dtype == found
+    assert divided.abs().tolist() == [1.5, 2.0]
 
 
 def test_a_disabled_scaler_is_no_scaler():

@@ -200,6 +200,21 @@ def test_xarray_opens_ragged_series_and_events(tmp_path: Path) -> None:
         assert data["kind"].dims == ("step",)
 
 
+def test_of_shapes_of_their_own_the_only_item_is_the_series(tmp_path: Path) -> None:
+    writer = RunWriter(tmp_path / "a.h5", meta={})
+    writer.declare(Series("one", Kind.RAW, "", "", ("w",), axis="step", ragged=((2, 3),)))
+    writer.declare(Series("two", Kind.RAW, "", "", ("w", "v"), axis="step", ragged=((2, 3), (4,))))
+    row = np.arange(6, dtype="f4").reshape(2, 3)
+    writer.append("step", step=0, epoch=0, time=START, values={"one": [row], "two": [row, row.ravel()[:4]]})
+    writer.close()
+    with Run.open(tmp_path / "a") as run:
+        for found in (run["one"], run["one"]["w"], run["two"]["w"]):
+            np.testing.assert_array_equal(found.values, row[None])
+            assert len(found.dims) == 3
+        with pytest.raises(NotRecordedError, match="ask for one of 'w', 'v'"):
+            _ = run["two"].values
+
+
 @pytest.mark.parametrize("items", [1, 15, 16, 17, 40])
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64", "uint8", "int64", "bool"])
 def test_every_type_and_width_comes_back_exactly(tmp_path: Path, dtype: str, items: int) -> None:
