@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from recorder.recording.anomaly import Anomaly as Anomaly
     from recorder.recording.checkpoint import Checkpoints as Checkpoints
     from recorder.recording.flight import FlightRecorder as FlightRecorder
-    from recorder.recording.record import Recording as Recording
     from recorder.recording.record import record as record
+    from recorder.recording.recording import Recording as Recording
     from recorder.schedule import at_end as at_end
     from recorder.schedule import each_epoch as each_epoch
     from recorder.schedule import epoch_ends as epoch_ends
@@ -39,7 +39,7 @@ _HOMES = {
     "FlightRecorder": "recorder.recording.flight",
     "Health": "recorder.analysis.health",
     "Probe": "recorder.probe",
-    "Recording": "recorder.recording.record",
+    "Recording": "recorder.recording.recording",
     "at_end": "recorder.schedule",
     "classification": "recorder.analysis.classification",
     "each_epoch": "recorder.schedule",
@@ -51,25 +51,7 @@ _HOMES = {
     "record": "recorder.recording.record",
 }
 
-__all__ = [
-    "Anomaly",
-    "Checkpoints",
-    "FlightRecorder",
-    "Health",
-    "Probe",
-    "Recording",
-    "at_end",
-    "classification",
-    "each_epoch",
-    "epoch_ends",
-    "every",
-    "instruments",
-    "loops",
-    "measure",
-    "open_run",
-    "pairs",
-    "record",
-]
+__all__ = [*_HOMES, "instruments", "loops"]
 
 
 def __getattr__(name: str) -> Any:

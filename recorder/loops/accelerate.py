@@ -10,8 +10,8 @@ import os
 from typing import Any
 
 from recorder.errors import RecordError
-from recorder.recording.record import Recording
 from recorder.recording.record import record as recorded
+from recorder.recording.recording import Recording
 
 ELSEWHERE = {  # how the updates of the training are made, where not by the optimizers of torch
     "DEEPSPEED": "DeepSpeed",

@@ -18,7 +18,8 @@ from types import MappingProxyType
 from typing import Any
 
 from recorder.errors import RecordError, RunExistsError
-from recorder.recording.record import Recording, record
+from recorder.recording.record import record
+from recorder.recording.recording import Recording
 from recorder.recording.resume import is_folder
 from recorder.recording.warning import warn
 

@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 
 from recorder.analysis.classification import classification
-from recorder.recording.record import Recording
+from recorder.recording.recording import Recording
 
 Batch = tuple[torch.Tensor, torch.Tensor]  # inputs (sample, ...), labels (sample,)
 

@@ -1,6 +1,6 @@
 """What happens at each iteration, at each epoch and at the end of a training that is being recorded?
 
-Everything here may raise; `recorder.recording.record` stands between it and the user's loop.
+Everything here may raise; `recorder.recording.recording` stands between it and the user's loop.
 """
 
 from __future__ import annotations

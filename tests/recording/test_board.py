@@ -15,7 +15,7 @@ from tensorboard.util import tensor_util
 from recorder import open_run, record
 from recorder.errors import RecordError
 from recorder.recording import board
-from recorder.recording.record import Recording
+from recorder.recording.recording import Recording
 
 
 def train(path, *, steps=12, per_epoch=4, first=0, each=None, **options):

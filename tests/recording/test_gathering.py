@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from recorder import every, open_run, record
 from recorder.instruments import GradientNorm
 from recorder.recording.gathering import ROWS, SECONDS, STEPS, enough
-from recorder.recording.record import Recording
+from recorder.recording.recording import Recording
 from tests.recording.quadratic import Quadratic
 
 
