@@ -2,8 +2,8 @@
 
 A run of 10^6 steps x 200 tensors is written once into a folder for temporary files and opened in a pseudo-terminal of
 120x40 cells with 256 colours; so are a run of 10,000 tensors and 500 metrics, and a folder of 1,000 runs. Times are
-medians. "frame" is the wall time from writing the key to the last byte of
-its answer, CPU is that of the whole process; both stand beside the budget of DESIGN 8.
+medians. "frame" is the wall time from writing the key to the last byte of its answer, CPU is that of the whole
+process; both stand beside their budgets.
 """
 
 from __future__ import annotations

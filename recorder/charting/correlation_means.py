@@ -63,10 +63,8 @@ def _panel(run: RunView, series: str, window: Window) -> Chart:
             marks.append(Line(x, np.asarray(values, float), label, colour=k, dashed=dashed))
             ends += x[[0, -1]].tolist() if len(x) else []
             steps = clock.step if len(clock) > len(steps) else steps
-    n, caption = (
-        Probed(run, series).samples,
-        f"{about(run, s)} Each layer with itself, and dashed with the next one shown",
-    )
+    n = Probed(run, series).samples
+    caption = f"{about(run, s)} Each layer with itself, and dashed with the next one shown"
     if len(shown) < (every := len(layers_of(s.items))):
         caption += f" ({len(shown)} of {many(every, 'layer', 'layers')}"
         caption += ", those with weights)" if len(shown) == len(layers) else ")"

@@ -118,9 +118,8 @@ def _drawn(
     above = Chart(title, across, down, (heat, *rules), caption)
     if single:
         return above
-    row = (
-        len(found.step) - 1 if at.step is None else max(int(np.searchsorted(found.step, at.step, side="right")) - 1, 0)
-    )
+    last = len(found.step) if at.step is None else int(np.searchsorted(found.step, at.step, side="right"))
+    row = max(last - 1, 0)
     below = _shares_along(found, row, across, down)
     return Plate(((above,), (below,)), title, f"{caption} Below: {below.caption}", heights=(3.0, 1.5), share_x=True)
 

@@ -20,8 +20,7 @@ def writer_at(path: str | os.PathLike[str], *, meta: Mapping[str, Any], start: S
     """The writer of the run at "runs/mlp.h5" or "runs/mlp"; in a folder ("runs/"), of one with a name of its own.
 
     That name is <script>-<date>-<time>.h5, with -<array job>_<task> under SLURM, and -2, -3, ... where others were as
-    fast. RunExistsError where the one
-    name that was asked for is taken.
+    fast. RunExistsError where the one name that was asked for is taken.
     """
     if not is_folder(path):
         return RunWriter(file_at(path), meta=meta, extend=start.extends, resumed=start.resumed)

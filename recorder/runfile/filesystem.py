@@ -1,6 +1,6 @@
 """What kind of disk is this path on? On network disks HDF5 may not be written while others read it.
 
-There neither locks nor the order of writes can be trusted (DESIGN 5), so the writer only shows readers finished files.
+There neither locks nor the order of writes can be trusted, so the writer only shows readers finished files.
 """
 
 from __future__ import annotations

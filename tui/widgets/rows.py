@@ -14,8 +14,8 @@ from textual.widget import Widget
 
 from tui.ink import Ink, ink
 from tui.paint.look import Look
+from tui.widgets.line import Span
 
-Span = tuple[str, Style]
 Line = Callable[[int, int, Ink], Sequence[Span]]  # (row, width, styles) -> spans of one row
 
 
