@@ -82,7 +82,7 @@ class Series:
 class Event:
     """Something that happened once: a phase, a checkpoint, a health finding, an instrument switched off."""
 
-    kind: str  # "phase", "checkpoint", "health", "warning", "note", "exception", or of what was left out (left_out.py)
+    kind: str  # "phase", "checkpoint", "health", "anomaly", "warning", "note", or of what was left out (left_out.py)
     text: str
     step: int
     epoch: int
