@@ -1,4 +1,4 @@
-"""What is one number, whatever library it comes from?"""
+"""What is one number, whatever library it comes from, and how is a number of bytes said?"""
 
 from __future__ import annotations
 
@@ -23,3 +23,14 @@ def is_number(value: Any) -> bool:
 def as_float(value: Any) -> float:
     """One number as a float, also where it is the only entry of an array or tensor."""
     return value if type(value) is float else float(value.item() if hasattr(value, "item") else value)
+
+
+def size(value: float) -> str:
+    """Bytes with a decimal unit, as disks are sold: 512 B, 1.2 MB."""
+    if value < 999.5:
+        return f"{value:.0f} B"
+    amount, units = value / 1000, ["TB", "GB", "MB", "kB"]
+    while amount >= 999.5 and len(units) > 1:
+        amount /= 1000
+        units.pop()
+    return f"{amount:.1f} {units[-1]}" if amount < 9.95 else f"{amount:.0f} {units[-1]}"

@@ -8,12 +8,13 @@ from itertools import groupby
 
 from recorder.charting.events import told
 from recorder.entries import Entry, entries
+from recorder.number import size
 from recorder.runfile.describe import how_often, without_value
 from recorder.runfile.left_out import left_out
 from recorder.runfile.reader import Run
 from recorder.runfile.schema import Kind
 from recorder.view import Window
-from tui.words import aligned, clip, duration, moment, plain, size
+from tui.words import aligned, clip, duration, moment, plain
 
 WIDTH = 100
 DOC = 80

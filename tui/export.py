@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from recorder.errors import ExportError
-from tui.words import size
+from recorder.number import size
 
 if TYPE_CHECKING:  # numpy and matplotlib are imported when a figure is drawn: half a second
     from recorder.chart import View

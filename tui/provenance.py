@@ -6,13 +6,14 @@ import shlex
 from collections.abc import Mapping
 from typing import Any
 
+from recorder.number import size
 from recorder.runfile.left_out import left_out
 from recorder.runfile.schema import State
 from tui.health import sentence
 from tui.ink import Ink
 from tui.messages import RunFacts
 from tui.widgets.line import Span
-from tui.words import duration, fate, moment, plain, size
+from tui.words import duration, fate, moment, plain
 
 
 def provenance(facts: RunFacts, now: float, i: Ink) -> list[list[Span]]:

@@ -1,4 +1,4 @@
-"""How are numbers, sizes and times written, short enough for a column and exact enough to be read?"""
+"""How are numbers and times written, short enough for a column and exact enough to be read?"""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ from datetime import datetime
 from itertools import accumulate
 
 from rich.cells import cell_len
+
+from recorder.number import size as size
 
 _HIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _INNER = re.compile(r"^([^\W\d])\D*(\d*)$")  # the first letter and the number at the end, of "denseblock3"
@@ -88,21 +90,10 @@ def count(value: int) -> str:
     """A whole number in at most six cells: 999, 12.3k, 1.00M."""
     if value < 10_000:
         return str(value)
-    for unit, size in (("k", 1e3), ("M", 1e6), ("G", 1e9)):
-        if value < 999.5 * size:
-            return f"{value / size:.3g}{unit}"
+    for unit, scale in (("k", 1e3), ("M", 1e6), ("G", 1e9)):
+        if value < 999.5 * scale:
+            return f"{value / scale:.3g}{unit}"
     return f"{value:.0e}"
-
-
-def size(value: int) -> str:
-    """Bytes with a decimal unit: 512 B, 1.2 MB."""
-    if value < 1000:
-        return f"{value} B"
-    amount, units = value / 1000, ["TB", "GB", "MB", "kB"]
-    while amount >= 999.5 and len(units) > 1:
-        amount /= 1000
-        units.pop()
-    return f"{amount:.1f} {units[-1]}" if amount < 9.95 else f"{amount:.0f} {units[-1]}"
 
 
 def duration(seconds: float) -> str:

@@ -11,10 +11,10 @@ from numbers import Real
 from typing import NamedTuple
 
 from recorder.errors import RecordError
+from recorder.number import size
 from recorder.runfile.footprint import VOLUME, Footprint, footprints
 from recorder.runfile.schema import Series
 
-UNITS = ("B", "kB", "MB", "GB", "TB")
 SCALAR = 8  # bytes of a scalar in a row
 FIRST_SHARE = 1 / 4  # of the room under the limit, recorded at the full rate
 SHARE = 1 / 32  # of what room is left, before the next schedule is thinned
@@ -127,15 +127,6 @@ def _bytes(text: object) -> float:
         match = re.fullmatch(r"\s*(\d+\.?\d*|\.\d+)(e\d+)?\s*([kmgt]?)b?\s*", text.lower())
         return float(match[1] + (match[2] or "")) * 1000 ** " kmgt".index(match[3] or " ") if match else math.nan
     return float(text) if isinstance(text, Real) and not isinstance(text, bool) else math.nan
-
-
-def size(bytes: float) -> str:
-    """1234567 -> "1.2 MB"; decimal units, as disks are sold."""
-    for unit in UNITS[:-1]:
-        if bytes < 1000:
-            return f"{bytes:.0f} {unit}" if unit == "B" or bytes >= 10 else f"{bytes:.1f} {unit}"
-        bytes /= 1000
-    return f"{bytes:.1f} TB"
 
 
 def duration(seconds: float) -> str:

@@ -11,8 +11,9 @@ from itertools import chain
 import numpy as np
 
 from recorder.analysis.health import ANOMALIES, Finding, Monitor
+from recorder.number import size
 from recorder.recording.board import Board
-from recorder.recording.forecast import Budget, Forecast, Growth, size
+from recorder.recording.forecast import Budget, Forecast, Growth
 from recorder.recording.nowhere import Nowhere
 from recorder.recording.player import Player, Row
 from recorder.recording.probe_input import AXIS as PROBE

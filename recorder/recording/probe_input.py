@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from recorder.analysis.augmentations import IDENTITY
+from recorder.number import size
 from recorder.probe import INPUT
 from recorder.reading import Adapter, Facts, ProbeFacts
-from recorder.recording.forecast import size
 from recorder.recording.player import Row
 from recorder.runfile.schema import Kind, Series
 

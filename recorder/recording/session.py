@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from recorder.analysis.health import ANOMALIES, Monitor
 from recorder.charting.captions import many
 from recorder.errors import RecordError, in_words
-from recorder.number import as_float
+from recorder.number import as_float, size
 from recorder.reading import AVERAGED, Collected, Facts, Foreseeing, Plan, TensorFacts
 from recorder.recording.anomaly import Alarms, Anomaly
 from recorder.recording.batch import Batch
@@ -28,7 +28,6 @@ from recorder.recording.checkpoint import Checkpointer, Checkpoints
 from recorder.recording.conductor import Conductor
 from recorder.recording.cost import Cost
 from recorder.recording.flight import Flight, Step
-from recorder.recording.forecast import size
 from recorder.recording.gathering import enough
 from recorder.recording.ledger import Ledger
 from recorder.recording.look import Wanted, looked

@@ -14,7 +14,8 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from recorder.recording.forecast import SCALAR, Forecast, duration, size
+from recorder.number import size
+from recorder.recording.forecast import SCALAR, Forecast, duration
 from recorder.recording.player import Player
 from recorder.runfile.guard import clean
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from recorder import Probe, each_epoch, every, open_run, record
 from recorder.errors import RecordError
 from recorder.instruments import GradientNorm, RawSnapshots, WeightHistogram
-from recorder.recording.forecast import Budget, Forecast, Growth, duration, limit_of, size
+from recorder.number import size
+from recorder.recording.forecast import Budget, Forecast, Growth, duration, limit_of
 from recorder.runfile.footprint import VOLUME, Footprint, Grid, footprints
 from recorder.runfile.on_disk import on_disk
 from recorder.runfile.schema import Kind, Series
@@ -278,7 +279,15 @@ def test_a_limit_that_holds_no_row_is_refused_at_the_door(tmp_path):
 
 @pytest.mark.parametrize(
     ("bytes", "text"),
-    [(0, "0 B"), (999, "999 B"), (1234, "1.2 kB"), (56_789, "57 kB"), (1.2e6, "1.2 MB"), (3e12, "3.0 TB")],
+    [
+        (0, "0 B"),
+        (999, "999 B"),
+        (1234, "1.2 kB"),
+        (56_789, "57 kB"),
+        (999_600, "1.0 MB"),
+        (1.2e6, "1.2 MB"),
+        (3e12, "3.0 TB"),
+    ],
 )
 def test_sizes_as_words(bytes, text):
     assert size(bytes) == text

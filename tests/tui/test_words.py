@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from rich.cells import cell_len
 
+from recorder.number import size
 from tui.charset import to_ascii
-from tui.words import BLOCKS, age, aligned, clip, count, duration, fate, fit, number, plain, size, sparkline
+from tui.words import BLOCKS, age, aligned, clip, count, duration, fate, fit, number, plain, sparkline
 
 
 @given(st.text(), st.integers(0, 40), st.booleans())

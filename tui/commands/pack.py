@@ -12,8 +12,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from recorder.number import size
     from recorder.runfile.pack import pack
-    from tui.words import size
 
     out = pack(args.run.expanduser(), args.output.expanduser()).absolute()
     print(f"{out} ({size(out.stat().st_size)})")

@@ -11,8 +11,8 @@ def arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from recorder.number import size
     from recorder.runfile.pack import repair
-    from tui.words import size
 
     path = repair(args.run.expanduser()).absolute()
     print(f"{path} ({size(path.stat().st_size)})")

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from recorder.analysis.health import findings
+from recorder.number import size
 from tui.filter import flat
 from tui.health import badge
 from tui.ink import Ink
 from tui.source import Record
 from tui.widgets.line import Span
-from tui.words import age, clip, count, fit, number, plain, size, sparkline
+from tui.words import age, clip, count, fit, number, plain, sparkline
 
 GAP = 2
 SIGNS = {
