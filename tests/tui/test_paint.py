@@ -239,6 +239,17 @@ def test_plots_that_share_x_are_aligned():
     assert (a.left, a.width, a.x.low, a.x.high) == (b.left, b.width, b.x.low, b.x.high)
 
 
+@pytest.mark.parametrize("height", [24, 33, 38, 44])
+def test_plots_of_different_heights_that_share_x_are_aligned(height: int):
+    x = np.arange(9.0)
+    charts = [Chart("", Scale("step"), Scale("y"), (Line(x, x * top / 8),)) for top in (4.0, 0.15)]
+    plate = Plate(tuple((chart,) for chart in charts), heights=(3.0, 2.0), share_x=True)
+    above, below = paint(plate, 80, height, Look()).fields
+    assert above is not None
+    assert below is not None
+    assert (above.left, above.width) == (below.left, below.width)
+
+
 def test_the_cursor_is_a_rule_with_its_place_below():
     chart = Chart("loss", Scale("step"), marks=(Line(T, NOISE),))
     plain, moved = (paint(chart, 80, 24, Look(), cursor=cursor) for cursor in (None, Cursor(x=150.0)))

@@ -35,18 +35,18 @@ def paint_plate(canvas: Canvas, plate: Plate, *, cursor: Cursor | None = None) -
     moved = set(map(id, followers(plate, cursor))) if cursor is not None else set[int]()
     fields: list[Field | None] = []
     bounds = _shares(bottom - top, [plate.heights[k] if k < len(plate.heights) else 1.0 for k in range(len(rows))])
-    for k, row in enumerate(rows):
-        height = bounds[k + 1] - bounds[k]
+    heights = np.diff(bounds).tolist()
+    for k, (row, height) in enumerate(zip(rows, heights, strict=True)):
         across = _shares(canvas.width + GAP, [1.0] * len(row))
         for column, chart in enumerate(row):
             width = across[column + 1] - across[column] - GAP
             if width < 1 or height < 1:
                 fields.append(None)
                 continue
-            below = [other[column] for other in rows if len(other) == len(row)]
-            limits = _union(below) if plate.share_x else None
-            aligned = below if plate.share_x else [other for other in below if _alike(other, chart)]
-            labels = max(margin(other, width, plot_height(other, canvas.look, width, height)) for other in aligned)
+            below = [(other[column], h) for other, h in zip(rows, heights, strict=True) if len(other) == len(row)]
+            limits = _union([other for other, _ in below]) if plate.share_x else None
+            aligned = [(other, h) for other, h in below if plate.share_x or _alike(other, chart)]
+            labels = max(margin(other, width, plot_height(other, canvas.look, width, h)) for other, h in aligned)
             place = Place(across[column], top + bounds[k], width, height, limits, labels)
             said = bool(chart.caption) and chart.caption in plate.caption
             shown = replace(chart, caption="") if said else chart
