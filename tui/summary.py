@@ -120,7 +120,7 @@ def _cost(run: Run) -> str:
     if found is None:
         return ""
     own, training = 1e3 * found["overhead_time"], 1e3 * found["step_time"]
-    return f"{own:.3g} ms a step for recording, {100 * found['share']:.2g} % of the training's {training:.3g} ms"
+    return f"{own:.3g} ms a step for recording, {100 * found['share']:.1f} % of the training's {training:.3g} ms"
 
 
 def _versioned(meta: Mapping[str, Any]) -> str:
@@ -130,13 +130,13 @@ def _versioned(meta: Mapping[str, Any]) -> str:
 
 
 def _health(events: Any) -> str:
-    """As in "exploding fc1.weight at step 40, and 2 more"."""
+    """As in "exploding in fc1.weight at step 40, and 2 more"."""
     found = findings(events)
     if not found:
         return ""
     first = found[0]
     more = f", and {len(found) - 1} more" if len(found) > 1 else ""
-    return plain(f"{first.finding.replace('_', ' ')} {first.item} at step {first.step:,}{more}")
+    return plain(f"{first.finding.replace('_', ' ')} in {first.item} at step {first.step:,}{more}")
 
 
 def _fields(record: RunRecord) -> dict[str, Any]:

@@ -106,6 +106,7 @@ def read_record(path: Path, *, trusted: bool = False) -> RunRecord:
 
 def _damaged(main: Path, error: Exception, mtime: float) -> RunRecord:
     said = str(error) if isinstance(error, LayerscopeError) else f"is damaged ({type(error).__name__}: {error})"
+    said = said.removeprefix(f"{main}: ")  # the list names it
     size = main.stat().st_size if main.is_file() else 0
     return RunRecord(main, clean(main.stem), State.DAMAGED, size=size, mtime=mtime, error=clean(said))
 

@@ -68,7 +68,7 @@ def test_sizes_cost_and_growth_are_told(path, capsys):
         assert said.endswith(" per 10,000 steps before compression, at most 300 kB")
         (said,) = [line for line in lines if line.startswith("cost ")]
         own, training = np.mean(run["overhead_time"].values), np.mean(run["step_time"].values)
-        assert said.startswith(f"cost {1e3 * own:.3g} ms a step for recording, {100 * own / training:.2g} % of")
+        assert said.startswith(f"cost {1e3 * own:.3g} ms a step for recording, {100 * own / training:.1f} % of")
         table = lines[lines.index("series on disk share rows no value recorded") + 1 :]
         rows = len(run.clock("update_ratio"))
         share = f"{100 * run.bytes_of('update_ratio') / written:.0f} %"
