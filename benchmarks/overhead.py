@@ -268,6 +268,7 @@ def bytes_of(plan: Plan) -> float:
     found += 4 * (not COMPARING.isdisjoint(wanted)) + 4 * plan.keep_weights
     found += 3 / 8 * ((not OF_SIGNS.isdisjoint(wanted)) + plan.keep_signs)
     found += 4 * (not TURNED.isdisjoint(wanted)) + 4 * (Statistic.UPDATE_COSINE in wanted) + 8 * plan.keep_turns
+    found += 8 * len(plan.raw)  # copied for an instrument that looks at the entries themselves
     averages = plan.averages
     return found if averages is None else found + 16 + (bytes_of(averages) if averages else 0)
 

@@ -1,8 +1,12 @@
 """The numbers of `statistics` and `histogram` at memory speed: one pass over a tensor, compiled by numba.
 
-The pass walks a tensor in blocks that stay in the first-level cache. Each statistic is a small loop over one block,
-which the compiler turns into vector code; main memory is read once however many statistics are wanted. One more
-statistic is one more flag and one more loop.
+The pass walks a tensor in tiles so short that the processor asks for the next one's memory while it computes this one.
+Each statistic is a small loop over a tile, which the compiler turns into vector code; main memory is read once however
+many statistics are wanted. One more statistic is one more flag and one more loop.
+
+A tile takes tens of nanoseconds, so nothing happens there but arithmetic: the loops are written into the pass
+(`inlined`), they index whole arrays by unsigned numbers, which need no check for negative ones, and no array is sliced,
+which would count its references with every processor waiting.
 
 Sums run in float64 and in a free order (`reassoc`), so they agree with numpy to rounding. NaN and infinity keep their
 meaning: no other fast-math licence is given. Counts are exact.
@@ -62,11 +66,12 @@ from recorder.analysis.statistics import (
     WEIGHT_BINS,
     ZEROS,
 )
-from recorder.analysis.words import WORD, above, below, fetch, ones, within
+from recorder.analysis.words import WORD, above, below, ones, within
 
-BLOCK = 1024  # entries; gradient, weights and kept weights of a block are 12 kB in float32, and so are the next one's
-LONG = 8 * BLOCK  # where more is read and written: no array is left before memory has found its pace with it
-LANES = 4  # tables of counts filled in turn: a run of equal columns would wait for its own last write
+TILE = np.uint64(256)  # entries
+TURNING = np.uint64(128)  # of a tile where gradient and update before are kept as well: more arrays, less of each
+LANES = np.uint64(4)  # tables of counts filled in turn: a run of equal columns would wait for its own last write
+ZERO, ONE, TWO, THREE, BITS = (np.uint64(k) for k in (0, 1, 2, 3, WORD))
 
 BFLOAT16, FLOAT16 = range(2)  # how 16 bits are read
 
@@ -87,140 +92,163 @@ def jit(**options: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return compiled
 
 
-@jit(fastmath={"reassoc", "contract"})
-def _square_sum(x: Any) -> Any:
-    total = 0.0
-    for i in range(x.size):
-        value = np.float64(x[i])
-        total += value * value
-    return total
+inlined: Callable[[Callable[..., Any]], Any] = numba.njit(nogil=True, error_model="numpy", inline="always")
 
 
-@jit(fastmath={"reassoc", "contract"})
-def _square_distance(x: Any, y: Any) -> Any:
-    total = 0.0
-    for i in range(x.size):
-        value = np.float64(x[i]) - np.float64(y[i])
-        total += value * value
-    return total
-
-
-@jit(fastmath={"reassoc", "contract"})
-def _products(x: Any, y: Any, sums: Any) -> None:
-    """Add x.y, x.x and y.y."""
-    xy = xx = yy = 0.0
-    for i in range(x.size):
-        a, b = np.float64(x[i]), np.float64(y[i])
-        xy += a * b
-        xx += a * a
-        yy += b * b
-    sums[0] += xy
-    sums[1] += xx
-    sums[2] += yy
-
-
-@jit()
-def _cosine(sums: Any) -> Any:
-    """Of two vectors, from their `_products`; see `turns`."""
-    length = np.sqrt(sums[1]) * np.sqrt(sums[2])
-    return min(1.0, max(-1.0, sums[0] / length)) if 0 < length < np.inf else np.nan
-
-
-@jit()
-def _curvatures(gradient: Any, change: Any, before: Any, start: Any, step: Any, found: Any, n: Any) -> Any:
-    """Put those of every `step`-th entry of the tensor behind the n that are found; -> how many there are then."""
-    for i in range(-start % step, gradient.size, step):
-        if change[i] != 0:
-            curvature = (np.float64(gradient[i]) - np.float64(before[i])) / np.float64(change[i])
-            if np.isfinite(curvature):
-                found[n] = curvature
-                n += 1
-    return n
-
-
-@jit()
-def _movement(gradient: Any, change: Any, planes: Any, word: Any, tau: Any, found: Any, n: Any) -> Any:
-    """The same of |change| of the entries that are at most tau from zero and were so before."""
-    whole = gradient.size - gradient.size % WORD
-    for start in range(0, gradient.size, WORD):
-        near = planes[2, word + start // WORD]
-        if near and start < whole:
-            near &= within(gradient, tau, start)
-        if near:
-            for i in range(start, min(start + WORD, gradient.size)):
-                found[n] = abs(change[i])
-                n += (near & np.uint64(1)) & (abs(gradient[i]) <= tau)
-                near >>= np.uint64(1)
-    return n
-
-
-@jit()
-def _blend(average: Any, x: Any) -> None:
-    """See `averages`."""
-    for i in range(x.size):
-        average[i] = DECAY * np.float64(average[i]) + SHARE * np.float64(x[i])
-
-
-@jit()
-def _copy(x: Any, out: Any) -> None:
-    for i in range(x.size):  # a slice assignment would first look for overlap
-        out[i] = x[i]
-
-
-@jit()
-def _subtract(x: Any, y: Any, out: Any) -> None:
-    for i in range(x.size):
-        out[i] = x[i] - y[i]
-
-
-@jit()
-def _nonfinite(x: Any) -> Any:
-    found = 0
-    for i in range(x.size):
-        found += not np.isfinite(x[i])
+def _by_type(function: Callable[..., Any]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    found: Callable[[Callable[..., Any]], Callable[..., Any]] = overload(function, inline="always")
     return found
 
 
-@jit()
-def _columns_32(bits: Any, out: Any) -> None:
-    for i in range(bits.size):
-        b = bits[i]
-        a = np.uint32(b & np.uint32(0x7FFFFFFF))
-        octaves = np.int32(a >> np.uint32(23)) + np.int32(np.uint32(a + CARRY_32) >> np.uint32(23))
-        rank: Any = np.int32(octaves + (FIRST - 2 * 127))
-        rank = np.int32(max(min(rank, np.int32(BEYOND)), np.int32(0)))  # 32 bits throughout: twice as many at once
-        column = np.int32(CENTRE - rank if b >> np.uint32(31) else CENTRE + rank)
-        out[i] = np.int32(NAN) if a > np.uint32(0x7F800000) else column
+# x, y: arrays whose n entries from `at` on are meant; before, average: others, of which it is those from `start` on
+
+
+@inlined
+def _square_sum(x: Any, at: Any, n: Any) -> Any:
+    total = 0.0
+    for j in range(n):
+        value = np.float64(x[at + j])
+        total += value * value
+    return total
+
+
+@inlined
+def _moved(x: Any, y: Any, at: Any, n: Any, floats: Any, i: Any) -> None:
+    """Add x.x and (x - y).(x - y) to the squares of weight and update."""
+    xx = distance = 0.0
+    for j in range(n):
+        a, b = np.float64(x[at + j]), np.float64(y[at + j])
+        xx += a * a
+        distance += (a - b) * (a - b)
+    floats[i, 1] += xx
+    floats[i, 2] += distance
+
+
+@inlined
+def _turned(x: Any, at: Any, before: Any, start: Any, n: Any, sums: Any, which: Any) -> None:
+    """Add x.y, x.x and y.y, y being what x was before."""
+    xy = xx = yy = 0.0
+    for j in range(n):
+        a, b = np.float64(x[at + j]), np.float64(before[start + j])
+        xy += a * b
+        xx += a * a
+        yy += b * b
+    sums[which, 0] += xy
+    sums[which, 1] += xx
+    sums[which, 2] += yy
 
 
 @jit()
-def _columns_64(bits: Any, out: Any) -> None:
-    for i in range(bits.size):
-        b = bits[i]
-        a = b & np.uint64(0x7FFFFFFFFFFFFFFF)
-        rank: Any = (
-            np.int64(a >> np.uint64(52)) + np.int64((a + np.uint64(CARRY_64)) >> np.uint64(52)) + FIRST - 2 * 1023
-        )
-        rank = max(min(rank, BEYOND), 0)
-        column = CENTRE - rank if b >> np.uint64(63) else CENTRE + rank
-        out[i] = NAN if a > np.uint64(0x7FF0000000000000) else column
+def _cosine(xy: Any, xx: Any, yy: Any) -> Any:
+    """Of two vectors, see `turns`."""
+    length = np.sqrt(xx) * np.sqrt(yy)
+    return min(1.0, max(-1.0, xy / length)) if 0 < length < np.inf else np.nan
+
+
+@inlined
+def _curvatures(
+    gradient: Any, at: Any, change: Any, before: Any, start: Any, n: Any, step: Any, found: Any, end: Any
+) -> Any:
+    """Put those of every `step`-th entry of the tensor behind the `end` that are found; -> how many there are then."""
+    for j in range((step - start % step) % step, n, step):
+        if change[j] != 0:
+            curvature = (np.float64(gradient[at + j]) - np.float64(before[start + j])) / np.float64(change[j])
+            if np.isfinite(curvature):
+                found[end] = curvature
+                end += ONE
+    return end
 
 
 @jit()
-def _tally(x: Any, scratch: Any, counts: Any) -> None:
-    """Add the entries of a block to `counts` (LANES, COLUMNS)."""
-    if x.itemsize == 4:
-        _columns_32(x.view(np.uint32), scratch)
-    else:
-        _columns_64(x.view(np.uint64), scratch)
-    whole = x.size - x.size % LANES
-    for i in range(0, whole, LANES):
-        counts[0, scratch[i]] += 1
-        counts[1, scratch[i + 1]] += 1
-        counts[2, scratch[i + 2]] += 1
-        counts[3, scratch[i + 3]] += 1
-    for i in range(whole, x.size):
-        counts[0, scratch[i]] += 1
+def _movement(
+    gradient: Any, at: Any, n: Any, change: Any, planes: Any, word: Any, tau: Any, found: Any, end: Any
+) -> Any:
+    """The same of |change| of the entries that are at most tau from zero and were so before."""
+    for first in range(ZERO, n, BITS):
+        near = planes[2, word]
+        if near and first + BITS <= n:
+            near &= within(gradient, tau, at + first)
+        if near:
+            for j in range(first, min(first + BITS, n)):
+                found[end] = abs(change[j])
+                end += near & np.uint64(abs(gradient[at + j]) <= tau)
+                near >>= ONE
+        word += ONE
+    return end
+
+
+@jit(fastmath=False)  # said, as it were inherited: an average is the same number everywhere, signs are taken of it
+def _blend(average: Any, other: Any, start: Any, x: Any, y: Any, at: Any, n: Any) -> None:
+    """The averages of x and y take them in, see `averages`."""
+    for j in range(n):
+        average[start + j] = DECAY * np.float64(average[start + j]) + SHARE * np.float64(x[at + j])
+        other[start + j] = DECAY * np.float64(other[start + j]) + SHARE * np.float64(y[at + j])
+
+
+@inlined
+def _copy(x: Any, at: Any, out: Any, start: Any, n: Any) -> None:
+    for j in range(n):  # a slice assignment would first look for overlap
+        out[start + j] = x[at + j]
+
+
+@inlined
+def _subtract(x: Any, y: Any, at: Any, n: Any, out: Any) -> None:
+    for j in range(n):
+        out[j] = x[at + j] - y[at + j]
+
+
+@jit()
+def _nonfinite(x: Any, at: Any, n: Any) -> Any:
+    found = 0
+    for j in range(n):
+        found += not np.isfinite(x[at + j])
+    return found
+
+
+def _columns(x: Any, at: Any, n: Any, out: Any) -> None:
+    """Where each entry belongs in a `histogram`."""
+
+
+@_by_type(_columns)
+def _columns_of(x: Any, at: Any, n: Any, out: Any) -> Any:  # noqa: ARG001  numba looks at the types
+    def of_32_bits(x: Any, at: Any, n: Any, out: Any) -> None:
+        for j in range(n):
+            b = np.float32(x[at + j]).view(np.uint32)
+            a = np.uint32(b & np.uint32(0x7FFFFFFF))
+            octaves = np.int32(a >> np.uint32(23)) + np.int32(np.uint32(a + CARRY_32) >> np.uint32(23))
+            rank: Any = np.int32(octaves + (FIRST - 2 * 127))
+            rank = np.int32(max(min(rank, np.int32(BEYOND)), np.int32(0)))  # 32 bits throughout: twice as many at once
+            side = np.int32(b) >> np.int32(31)  # -1 of what is below zero: then (rank ^ side) - side is -rank
+            column = np.int32(CENTRE) + ((rank ^ side) - side)
+            out[j] = column + (-np.int32(a > np.uint32(0x7F800000)) & (np.int32(NAN) - column))
+
+    def of_64_bits(x: Any, at: Any, n: Any, out: Any) -> None:
+        for j in range(n):
+            b = np.float64(x[at + j]).view(np.uint64)
+            a = b & np.uint64(0x7FFFFFFFFFFFFFFF)
+            rank: Any = (
+                np.int64(a >> np.uint64(52)) + np.int64((a + np.uint64(CARRY_64)) >> np.uint64(52)) + FIRST - 2 * 1023
+            )
+            rank = max(min(rank, BEYOND), 0)
+            side = np.int64(b) >> np.int64(63)
+            column = np.int64(CENTRE) + ((rank ^ side) - side)
+            out[j] = column + (-np.int64(a > np.uint64(0x7FF0000000000000)) & (np.int64(NAN) - column))
+
+    return of_32_bits if x.dtype.bitwidth == 32 else of_64_bits
+
+
+@inlined
+def _tally(x: Any, at: Any, n: Any, columns: Any, counts: Any, which: Any) -> None:
+    """Add the entries to `counts` (which, LANES, COLUMNS)."""
+    _columns(x, at, n, columns)
+    whole = n - n % LANES
+    for j in range(ZERO, whole, LANES):
+        counts[which, ZERO, columns[j]] += 1
+        counts[which, ONE, columns[j + ONE]] += 1
+        counts[which, TWO, columns[j + TWO]] += 1
+        counts[which, THREE, columns[j + THREE]] += 1
+    for j in range(whole, n):
+        counts[which, ZERO, columns[j]] += 1
 
 
 @jit()
@@ -244,144 +272,73 @@ def sign_codes(g: Any, tau: Any, out: Any) -> None:
         out[whole] = byte
 
 
-@jit()
-def _word(gradient: Any, weight: Any, kept: Any, start: Any, planes: Any, word: Any, tau: Any, counts: Any) -> None:
+@inlined
+def _word(
+    gradient: Any, weight: Any, kept: Any, at: Any, planes: Any, word: Any, tau: Any, counts: Any, i: Any
+) -> None:
     """The next 64 entries of `signs.add_counts`."""
     zero = gradient.dtype.type(0)
-    positive, negative = above(gradient, zero, start), below(gradient, zero, start)
-    near, tight = within(gradient, tau[0], start), within(gradient, tau[1], start)
-    up, down = above(weight, kept, start), below(weight, kept, start)
+    positive, negative = above(gradient, zero, at), below(gradient, zero, at)
+    near, tight = within(gradient, tau[0], at), within(gradient, tau[1], at)
+    up, down = above(weight, kept, at), below(weight, kept, at)
     rising, falling = positive & planes[1, word], negative & planes[0, word]
     retained = near & planes[2, word]
     released = planes[2, word] & ~near
     planes[0, word], planes[1, word], planes[2, word] = positive, negative, near
     flips = rising | falling
     minima, maxima = (rising & up) | (falling & down), (rising & down) | (falling & up)
-    counts[0] += ones(near)
-    counts[1] += ones(tight)
-    counts[2] += ones(retained)
-    counts[3] += ones(released)
-    counts[4] += ones(flips & retained)
-    counts[5] += ones(minima & retained)
-    counts[6] += ones(maxima & retained)
-    counts[7] += ones(flips)
-    counts[8] += ones(minima)
-    counts[9] += ones(maxima)
+    counts[i, OF_SIGNS] += ones(near)
+    counts[i, OF_SIGNS + 1] += ones(tight)
+    counts[i, OF_SIGNS + 2] += ones(retained)
+    counts[i, OF_SIGNS + 3] += ones(released)
+    counts[i, OF_SIGNS + 4] += ones(flips & retained)
+    counts[i, OF_SIGNS + 5] += ones(minima & retained)
+    counts[i, OF_SIGNS + 6] += ones(maxima & retained)
+    counts[i, OF_SIGNS + 7] += ones(flips)
+    counts[i, OF_SIGNS + 8] += ones(minima)
+    counts[i, OF_SIGNS + 9] += ones(maxima)
 
 
 @jit()
-def _signs(
-    gradient: Any, weight: Any, kept: Any, planes: Any, word: Any, tau: Any, counts: Any, fetches: Any
-) -> None:  # fmt: skip
-    """A block whose first entry is bit 0 of `word`."""
-    whole = gradient.size - gradient.size % WORD
-    for start in range(0, whole, WORD):
-        if fetches:  # memory works on the next block while this one is computed
-            fetch(gradient, start + BLOCK)
-            fetch(weight, start + BLOCK)
-            fetch(kept, start + BLOCK)
-        _word(gradient, weight, kept, start, planes, word, tau, counts)
-        word += 1
-    if whole < gradient.size:  # the rest stands before NaN, which is in no set
-        rest = np.full((3, WORD), np.nan, gradient.dtype)
-        for k in range(gradient.size - whole):
-            rest[0, k], rest[1, k], rest[2, k] = gradient[whole + k], weight[whole + k], kept[whole + k]
-        _word(rest[0], rest[1], rest[2], 0, planes, word, tau, counts)
-
-
-@jit()
-def _decode(bits: Any, layout: Any, out: Any) -> None:
+def _decode(bits: Any, at: Any, n: Any, layout: Any, out: Any) -> None:
     """16-bit floats -> float32, exactly."""
     wide = out.view(np.uint32)
     if layout == BFLOAT16:
-        for i in range(bits.size):
-            wide[i] = np.uint32(bits[i]) << np.uint32(16)
+        for j in range(n):
+            wide[j] = np.uint32(bits[at + j]) << np.uint32(16)
         return
-    for i in range(bits.size):
-        b = np.uint32(bits[i])
+    for j in range(n):
+        b = np.uint32(bits[at + j])
         magnitude = b & np.uint32(0x7FFF)
         if magnitude >= np.uint32(0x7C00):  # infinity and NaN
-            wide[i] = (np.uint32(magnitude) << np.uint32(13)) | np.uint32(0x7F800000)
+            wide[j] = (np.uint32(magnitude) << np.uint32(13)) | np.uint32(0x7F800000)
         else:  # shifted into place it is a float32 that is 2^112 times too small; subnormal numbers too
-            wide[i] = np.uint32(magnitude) << np.uint32(13)
-            out[i] *= np.float32(2.0**112)
-        wide[i] |= (b & np.uint32(0x8000)) << np.uint32(16)
+            wide[j] = np.uint32(magnitude) << np.uint32(13)
+            out[j] *= np.float32(2.0**112)
+        wide[j] |= (b & np.uint32(0x8000)) << np.uint32(16)
 
 
-def _floats(x: Any, layout: Any, wanted: Any, out: Any) -> Any:
-    """A block as floats: as it is, or 16 bits widened into `out` where that is wanted."""
+def _floats(x: Any, start: Any, n: Any, layout: Any, wanted: Any, wide: Any) -> Any:
+    """Where a tile's entries stand as floats: -> an array, and from where on there.
+
+    They are in place as they are; of 16 bits, widened into `wide` if that is wanted.
+    """
 
 
-_by_type: Callable[[Callable[..., Any]], Callable[..., Any]] = overload(_floats)
+@_by_type(_floats)
+def _floats_of(x: Any, start: Any, n: Any, layout: Any, wanted: Any, wide: Any) -> Any:  # noqa: ARG001
+    def as_they_are(x: Any, start: Any, n: Any, layout: Any, wanted: Any, wide: Any) -> Any:  # noqa: ARG001
+        return x, start
 
-
-@_by_type
-def _floats_of(x: Any, layout: Any, wanted: Any, out: Any) -> Any:  # noqa: ARG001  numba looks at the types
-    def same(x: Any, layout: Any, wanted: Any, out: Any) -> Any:  # noqa: ARG001
-        return x
-
-    def widened(x: Any, layout: Any, wanted: Any, out: Any) -> Any:
+    def widened(x: Any, start: Any, n: Any, layout: Any, wanted: Any, wide: Any) -> Any:
         if wanted:
-            _decode(x, layout, out)
-        return out[: x.size]
+            _decode(x, start, n, layout, wide)
+        return wide, ZERO
 
-    return same if isinstance(x.dtype, types.Float) else widened
-
-
-@jit()
-def _block(
-    gradient: Any, weight: Any, kept: Any, change: Any, averages: Any, want: Any, floats: Any, integers: Any,
-    scratch: Any, lanes: Any, planes: Any, word: Any, tau: Any,
-) -> None:  # fmt: skip
-    if want & BEGINS:
-        _copy(gradient, averages[0])
-        _copy(weight, averages[1])
-    elif want & AVERAGES:
-        _blend(averages[0], gradient)
-        _blend(averages[1], weight)
-    if want & GRADIENT:
-        total = _square_sum(gradient)
-        floats[0] += total
-        if not np.isfinite(total):  # only then can an entry be other than finite
-            integers[0] += _nonfinite(gradient)
-    if want & WEIGHT:
-        total = _square_sum(weight)
-        floats[1] += total
-        if not np.isfinite(total):
-            integers[1] += _nonfinite(weight)
-    if want & UPDATE:
-        floats[2] += _square_distance(weight, kept)
-    if want & SIGNS:
-        _signs(gradient, weight, kept, planes, word, tau, integers[OF_SIGNS:], not want & (AVERAGES | TURNS))
-    if want & GRADIENT_BINS:
-        _tally(gradient, scratch, lanes[0])
-    if want & WEIGHT_BINS:
-        _tally(weight, scratch, lanes[1])
-    if want & UPDATE_BINS:
-        _tally(change, scratch, lanes[2])
+    return as_they_are if isinstance(x.dtype, types.Float) else widened
 
 
-@jit()
-def _turn(
-    gradient: Any, change: Any, before: Any, want: Any, sums: Any, start: Any, step: Any, planes: Any, tau: Any,
-    found: Any, n: Any,
-) -> None:  # fmt: skip
-    """What `turns` asks of a block, whose gradient and change of the update before are replaced by its own."""
-    if want & ANGLE:
-        _products(gradient, before[0], sums[0])
-    if want & COSINE:
-        _products(change, before[1], sums[1])
-    if want & CURVATURE:
-        n[0] = _curvatures(gradient, change, before[0], start, step, found[0], n[0])
-    if want & MOVEMENT:
-        n[1] = _movement(gradient, change, planes, start // WORD, tau[0], found[1], n[1])
-    if want & REMEMBER:
-        _copy(gradient, before[0])
-        if want & CHANGE:
-            _copy(change, before[1])
-
-
-@jit()
+@jit(fastmath={"reassoc", "contract"})
 def fused(
     like: Any, layout: Any, rows: Any, floats: Any, integers: Any, counts: Any, tau: Any, relative_tau: Any,
     found: Any, ends: Any,
@@ -397,60 +354,101 @@ def fused(
     found     the curvatures and the movements of all tensors, one behind the other, with room for as many as there may
               be: float64, and the type of tau; ends (update, 2) int64: where those of a row end; (0, 2) without any
     """
-    scratch, difference = np.empty(LONG, np.uint8), np.empty(LONG, tau.dtype)
-    sums, n = np.zeros((2, 3)), np.zeros(2, np.int64)
-    wide = np.empty((3, LONG if like.itemsize == 2 else 0), tau.dtype)
+    wide, rest = np.empty((3, TILE), tau.dtype), np.empty((3, WORD), tau.dtype)
+    wide_gradient, wide_weight, wide_kept = wide[0], wide[1], wide[2]
+    last_gradient, last_weight, last_kept = rest[0], rest[1], rest[2]
+    change, columns = np.empty(TILE, tau.dtype), np.empty(TILE, np.uint8)
     lanes = np.zeros((len(HISTOGRAMS), LANES, COLUMNS), np.int64)
-    words = np.empty(0, np.uint64)
+    sums, words = np.zeros((2, 3)), np.empty(0, np.uint64)
+    curves, moves = found
+    curves_end = moves_end = ZERO
     for r in range(len(rows)):
         row = rows[r]
-        i, want, size = row[POSITION], row[WANT], row[SIZE]
-        gradient = numba.carray(pointer(row[GRADIENT_AT], like), row[GRADIENT_SIZE])
-        weight = numba.carray(pointer(row[WEIGHT_AT], like), size)
-        kept = numba.carray(pointer(row[KEPT_AT], like), size if row[KEPT_AT] else 0)
-        planes = numba.carray(pointer(row[PLANES_AT], words), (3, -(-size // WORD) if row[PLANES_AT] else 0))
-        averaged, turned = size if want & AVERAGES else 0, size if want & TURNS else 0
-        mean_gradient = numba.carray(pointer(row[AVERAGE_GRADIENT_AT], tau), averaged)
-        mean_weight = numba.carray(pointer(row[AVERAGE_WEIGHT_AT], tau), averaged)
-        gradient_before = numba.carray(pointer(row[GRADIENT_BEFORE_AT], tau), turned)
-        change_before = numba.carray(pointer(row[CHANGE_AT], tau), turned)
+        i, want, entries = row[POSITION], row[WANT], row[SIZE]
+        g = numba.carray(pointer(row[GRADIENT_AT], like), row[GRADIENT_SIZE])
+        w = numba.carray(pointer(row[WEIGHT_AT], like), entries)
+        k = numba.carray(pointer(row[KEPT_AT], like), entries)
+        planes = numba.carray(pointer(row[PLANES_AT], words), (3, -(-entries // WORD)))
+        mean_gradient = numba.carray(pointer(row[AVERAGE_GRADIENT_AT], tau), entries)
+        mean_weight = numba.carray(pointer(row[AVERAGE_WEIGHT_AT], tau), entries)
+        gradient_before = numba.carray(pointer(row[GRADIENT_BEFORE_AT], tau), entries)
+        change_before = numba.carray(pointer(row[CHANGE_AT], tau), entries)
         floats[i, : len(NORMS)] = 0.0
         integers[i] = 0
-        block = LONG if want & (AVERAGES | TURNS) else BLOCK
-        for start in range(0, max(gradient.size, size), block):
-            end = start + block
-            g, w, k = gradient[start:end], weight[start:end], kept[start:end]
-            g_floats = _floats(g, layout, want & (GRADIENT | GRADIENT_BINS | SIGNS | AVERAGES | TURNS), wide[0])
-            w_floats = _floats(w, layout, want & (WEIGHT | WEIGHT_BINS | UPDATE | SIGNS | AVERAGES | CHANGE), wide[1])
-            k_floats = _floats(k, layout, want & (UPDATE | SIGNS | CHANGE), wide[2])
-            change = difference[: w.size]
+        stored, size, step = np.uint64(g.size), np.uint64(entries), np.uint64(row[STRIDE])
+        tile = TURNING if want & TURNS else TILE
+        for start in range(ZERO, max(stored, size), tile):
+            m = min(tile, stored - start) if start < stored else ZERO  # gradients that are stored
+            n = min(tile, size - start) if start < size else ZERO
+            gradient, at = _floats(
+                g, start, m, layout, want & (GRADIENT | GRADIENT_BINS | SIGNS | AVERAGES | TURNS), wide_gradient
+            )
+            weight, at = _floats(
+                w, start, n, layout, want & (WEIGHT | WEIGHT_BINS | UPDATE | SIGNS | AVERAGES | CHANGE), wide_weight
+            )
+            kept, at = _floats(k, start, n, layout, want & (UPDATE | SIGNS | CHANGE), wide_kept)
             if want & CHANGE:
-                _subtract(w_floats, k_floats, change)
-            if want & TURNS:
-                _turn(
-                    g_floats, change, (gradient_before[start:end], change_before[start:end]), want, sums, start,
-                    row[STRIDE], planes, tau, found, n,
-                )  # fmt: skip
-            _block(
-                g_floats, w_floats, k_floats, change, (mean_gradient[start:end], mean_weight[start:end]), want,
-                floats[i], integers[i], scratch, lanes, planes, start // WORD, tau,
-            )  # fmt: skip
+                _subtract(weight, kept, at, n, change)
+            if want & ANGLE:
+                _turned(gradient, at, gradient_before, start, n, sums, 0)
+            if want & COSINE:
+                _turned(change, ZERO, change_before, start, n, sums, 1)
+            if want & CURVATURE:
+                curves_end = _curvatures(gradient, at, change, gradient_before, start, n, step, curves, curves_end)
+            if want & MOVEMENT:
+                moves_end = _movement(gradient, at, n, change, planes, start // BITS, tau[0], moves, moves_end)
+            if want & REMEMBER:
+                _copy(gradient, at, gradient_before, start, n)
+                if want & CHANGE:
+                    _copy(change, ZERO, change_before, start, n)
+            if want & SIGNS:
+                whole = n - n % BITS
+                for j in range(ZERO, whole, BITS):
+                    _word(gradient, weight, kept, at + j, planes, (start + j) // BITS, tau, integers, i)
+                if whole < n:  # the rest stands before NaN, which is in no set
+                    rest[:] = np.nan
+                    _copy(gradient, at + whole, last_gradient, ZERO, n - whole)
+                    _copy(weight, at + whole, last_weight, ZERO, n - whole)
+                    _copy(kept, at + whole, last_kept, ZERO, n - whole)
+                    word = (start + whole) // BITS
+                    _word(last_gradient, last_weight, last_kept, ZERO, planes, word, tau, integers, i)
+            if want & BEGINS:
+                _copy(gradient, at, mean_gradient, start, n)
+                _copy(weight, at, mean_weight, start, n)
+            elif want & AVERAGES:
+                _blend(mean_gradient, mean_weight, start, gradient, weight, at, n)
+            if want & GRADIENT:
+                floats[i, 0] += _square_sum(gradient, at, m)
+                if not np.isfinite(floats[i, 0]):  # only then can an entry be other than finite
+                    integers[i, 0] += _nonfinite(gradient, at, m)
+            if want & UPDATE:
+                _moved(weight, kept, at, n, floats, i)
+            elif want & WEIGHT:
+                floats[i, 1] += _square_sum(weight, at, n)
+            if want & WEIGHT and not np.isfinite(floats[i, 1]):
+                integers[i, 1] += _nonfinite(weight, at, n)
+            if want & GRADIENT_BINS:
+                _tally(gradient, at, m, columns, lanes, 0)
+            if want & WEIGHT_BINS:
+                _tally(weight, at, n, columns, lanes, 1)
+            if want & UPDATE_BINS:
+                _tally(change, ZERO, n, columns, lanes, 2)
             if want & KEEP:
-                _copy(w, k)
+                _copy(w, start, k, start, n)
         if want & RELATIVE and want & KNOWN:
-            limit = np.float32(relative_tau * np.sqrt(floats[i, 0] / max(gradient.size + row[ZEROS], 1)))
+            limit = np.float32(relative_tau * np.sqrt(floats[i, 0] / max(g.size + row[ZEROS], 1)))
             if np.isfinite(limit):
-                integers[i, NEAR] = row[ZEROS] + _within(gradient, layout, tau.dtype.type(limit), wide[0])
+                integers[i, NEAR] = row[ZEROS] + _within(g, layout, tau.dtype.type(limit), wide_gradient)
         if want & COMPARES:
-            integers[i, OF_SIGNS + COMPARED] = size
+            integers[i, OF_SIGNS + COMPARED] = entries
         floats[i, len(NORMS) :] = np.nan
         if want & ANGLE:
-            floats[i, len(NORMS)] = np.degrees(np.arccos(_cosine(sums[0])))
+            floats[i, len(NORMS)] = np.degrees(np.arccos(_cosine(sums[0, 0], sums[0, 1], sums[0, 2])))
         if want & COSINE:
-            floats[i, len(NORMS) + 1] = _cosine(sums[1])
+            floats[i, len(NORMS) + 1] = _cosine(sums[1, 0], sums[1, 1], sums[1, 2])
         sums[:] = 0.0
         if len(ends):
-            ends[r] = n
+            ends[r, 0], ends[r, 1] = curves_end, moves_end
         if len(counts):
             counts[i] = lanes.sum(axis=1)
             counts[i, 0, CENTRE] += row[ZEROS]
@@ -464,9 +462,10 @@ def fused(
 @jit()
 def _within(x: Any, layout: Any, tau: Any, wide: Any) -> Any:
     """How many of the entries are at most tau from zero."""
-    found = 0
-    for start in range(0, x.size, BLOCK):
-        block = _floats(x[start : start + BLOCK], layout, True, wide)
-        for i in range(block.size):
-            found += abs(block[i]) <= tau
+    found, size = 0, np.uint64(x.size)
+    for start in range(ZERO, size, TILE):
+        n = min(TILE, size - start)
+        entries, at = _floats(x, start, n, layout, True, wide)
+        for j in range(n):
+            found += abs(entries[at + j]) <= tau
     return found

@@ -15,7 +15,6 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 WORD = 64
-LINE = 64  # bytes that come from memory at once
 
 _in_llvm: Callable[[Callable[..., Any]], Any] = intrinsic
 
@@ -70,20 +69,3 @@ def ones(_typing: Any, word: Any) -> Any:  # noqa: ARG001  numba looks at the na
         return builder.ctpop(arguments[0])
 
     return types.int64(types.uint64), generate
-
-
-@_in_llvm
-def fetch(_typing: Any, x: Any, start: Any) -> Any:
-    """Ask for the memory of the 64 entries from `start` on of the array `x`, which may end before them."""
-
-    def generate(context: Any, builder: Any, _signature: Any, arguments: Any) -> Any:
-        data = cgutils.create_struct_proxy(x)(context, builder, arguments[0]).data
-        first = builder.bitcast(builder.gep(data, [arguments[1]]), ir.IntType(8).as_pointer())
-        number = ir.IntType(32)
-        kind = ir.FunctionType(ir.VoidType(), [first.type, number, number, number])
-        prefetch = builder.module.declare_intrinsic("llvm.prefetch", (first.type,), kind)
-        for line in range(0, WORD * x.dtype.bitwidth // 8, LINE):
-            builder.call(prefetch, [builder.gep(first, [number(line)]), number(0), number(3), number(1)])
-        return context.get_dummy_value()
-
-    return types.void(x, start), generate

@@ -9,7 +9,7 @@ from recorder.analysis import averages
 from recorder.analysis.kept import Flat, Kept, address
 from recorder.analysis.statistics import FLAGS, Table, as_float64
 
-SIZES = (1, 63, 64, 1023, 1024, 1025, 8191, 8193, 20_000)  # around words and blocks
+SIZES = (1, 63, 64, 127, 128, 129, 255, 256, 257, 1023, 40_000)  # around words and tiles; curvature of every third
 TAU = (0.3, 0.1)
 SUMS = ("gradient_norm", "weight_norm", "update_norm", "gradient_angle", "update_cosine")
 
