@@ -56,7 +56,7 @@ class Help(ModalScreen[None]):
             ("Correlations", (OPEN_PAIR, *CORRELATIONS)),
         )
         sheet = Table.grid(padding=(0, 1), expand=True)
-        sheet.add_column(no_wrap=True, width=10)
+        sheet.add_column(no_wrap=True, width=12)
         sheet.add_column()
         for title, keys in groups:
             sheet.add_row(Text(title, i.accent))
