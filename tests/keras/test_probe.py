@@ -9,7 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from recorder import Probe, each_epoch, open_run, record
-from recorder.adapters.keras.probe import ProbePass
+from recorder.adapters.keras.probe_pass import ProbePass
 from recorder.analysis.augmentations import augment
 from recorder.charting.kept_inputs import inputs, probe_facts, thumbnail
 from recorder.instruments import ActivationStatistics

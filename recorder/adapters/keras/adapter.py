@@ -30,7 +30,7 @@ from recorder.adapters.keras.model import (
     named_weights,
     tensor_facts,
 )
-from recorder.adapters.keras.probe import ProbePass
+from recorder.adapters.keras.probe_pass import ProbePass
 from recorder.adapters.keras.tape import NO_SLOT, Iteration, Tape, bytes_of_a_slot, slots_for
 from recorder.adapters.keras.wrapping import wrapped
 from recorder.adapters.rows import HostRows, Update, by_address, merged
@@ -57,7 +57,7 @@ class KerasAdapter:
     """Watches a `keras.Model` on the TensorFlow backend; see `recorder.reading.Adapter`.
 
     optimizer  one, a list or a dict; None: that of `model.compile`
-    probe      what the model is called with, or (x, y), see `probe.ProbePass`; or several by name
+    probe      what the model is called with, or (x, y), see `probe_pass.ProbePass`; or several by name
     layers     names, globs or layer classes to probe; None: the leaves
     """
 

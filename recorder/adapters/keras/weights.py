@@ -18,7 +18,7 @@ from typing import Any
 from keras.src.saving import saving_lib
 
 from recorder.adapters.fitting import some
-from recorder.adapters.keras.probe import STYLES
+from recorder.adapters.keras.probe_pass import STYLES
 from recorder.errors import RecordError
 
 SUFFIXES = (".weights.h5", ".keras", ".h5", ".hdf5")
