@@ -152,7 +152,7 @@ class Reading:
     scalars: Mapping[str, float] = field(default_factory=dict)
     model: Any = None
     previous: Mapping[Statistic, np.ndarray] = field(default_factory=dict)  # the table of the update before, where it
-    # was read; WEIGHT_NORM of a tensor that was not updated then is that of its last update
+    # was read; WEIGHT_NORM is that of each tensor before its last update
     shared: dict[Any, Any] = field(default_factory=dict, compare=False)  # what instruments make of it for one another
 
     def __getitem__(self, statistic: Statistic) -> np.ndarray:
@@ -201,6 +201,10 @@ class Collected(NamedTuple):
     scalars: Mapping[str, float]  # the user's, and learning_rate, gradient_norm_before_clipping, clip_factor, ...
     notes: tuple[tuple[str, str], ...] = ()  # (event kind, text): "update skipped by the gradient scaler"
     arrived: tuple[TensorFacts, ...] = ()  # tensors that came in this iteration; from here on arrays run over them too
+    norms_before: np.ndarray | None = (
+        None  # (tensor,) of weights at the update before, where that was in this iteration
+    )
+    # as well; else NaN
 
 
 class Probed(NamedTuple):

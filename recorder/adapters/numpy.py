@@ -154,7 +154,9 @@ class NumpyAdapter:
         given = {"learning_rate": rate, **scalars} if is_number(rate) else scalars
         numbers = {name: as_float(value) for name, value in given.items()}
         rows = merged([*self._ended, self._rows.end()], self._wanted, len(self._names))
-        collected = Collected(rows.table, rows.stepped, rows.raw, numbers, arrived=self._arrived)
+        collected = Collected(
+            rows.table, rows.stepped, rows.raw, numbers, arrived=self._arrived, norms_before=rows.norms_before
+        )
         self._wanted, self._ended, self._arrived = frozenset(), [], ()
         return lambda: collected
 

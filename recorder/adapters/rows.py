@@ -27,6 +27,7 @@ class Rows:
     table: Mapping[Statistic, np.ndarray]
     stepped: np.ndarray  # (tensor,) bool
     raw: Mapping[tuple[Quantity, str], np.ndarray]
+    norms_before: np.ndarray | None = None  # see `Collected`
 
 
 class Update(NamedTuple):
@@ -63,6 +64,7 @@ class HostRows:
         self._table: statistics.Table | None = None
         self._stepped = bytearray(len(self.names))  # as bool
         self._raw: dict[tuple[Quantity, str], np.ndarray] = {}
+        self._norms_before: np.ndarray | None = None  # where tensors were updated more than once
 
     def pass_by(self, positions: Iterable[int]) -> None:
         """These tensors are updated and nothing of it is wanted: what was kept of them is out of date."""
@@ -76,9 +78,10 @@ class HostRows:
         if self._table is None:
             self._table = self._table_of(plan)
         # All of them first: once the pass has filled the processor's caches with tensors, this code is slow to fetch.
-        for update in list(updates):
+        updates = list(updates)
+        self._step([update.position for update in updates])
+        for update in updates:
             i, weight = update.position, update.weight
-            self._step(i)
             keep, keep_signs, keep_turns = self._keeping(plan)
             keep &= update.gradient is not None
             kept = self._kept.get(i)
@@ -101,8 +104,7 @@ class HostRows:
         """The same of tensors as they lie in memory, by one compiled call, where `by_address` allows it."""
         if self._table is None:
             self._table = self._table_of(plan)
-        for tensor in tensors:
-            self._step(tensor.position)
+        self._step([tensor.position for tensor in tensors])
         keep, keep_signs, keep_turns = self._keeping(plan)
         self.keeps |= keep
         self._table.measure_flat(
@@ -112,9 +114,20 @@ class HostRows:
         if plan.averages is not None:
             self._look_at_averages(plan.averages, [tensor.position for tensor in tensors])
 
-    def _step(self, i: int) -> None:
-        self._several |= bool(self._stepped[i])
-        self._stepped[i] = True
+    def _step(self, positions: Sequence[int]) -> None:
+        again = [i for i in positions if self._stepped[i]]
+        if again:
+            self._several = True
+            self._hold_norms(again)
+        for i in positions:
+            self._stepped[i] = True
+
+    def _hold_norms(self, positions: Sequence[int]) -> None:
+        """Of tensors that are updated once more in this iteration, before the table forgets them."""
+        if self._table is not None and "weight_norm" in self._table.wanted:
+            if self._norms_before is None:
+                self._norms_before = np.full(len(self.names), np.nan)
+            self._norms_before[positions] = self._table.columns()["weight_norm"][positions]
 
     def _keeping(self, plan: Plan) -> tuple[bool, bool, bool]:
         """Whether weights, signs and turns are kept: the next update needs them, or a second one in the iteration."""
@@ -167,7 +180,7 @@ class HostRows:
         if self._table is None:
             nothing = self._nothing
             return lambda: nothing
-        columns, stepped, raw = self._table.later(), self._stepped, self._raw
+        columns, stepped, raw, norms = self._table.later(), self._stepped, self._raw, self._norms_before
         averages = None if self._of_averages is None else self._of_averages.later()
         self._clear()
 
@@ -175,7 +188,7 @@ class HostRows:
             table = {STATISTICS[name]: column for name, column in columns().items()}
             if averages is not None:
                 table |= averaged(averages().table)
-            return Rows(table, np.frombuffer(stepped, bool), raw)
+            return Rows(table, np.frombuffer(stepped, bool), raw, norms)
 
         return rows
 
@@ -207,14 +220,17 @@ def merged(parts: Sequence[Rows], wanted: frozenset[Statistic], tensors: int) ->
     table = {s: no_row(s, tensors) for s in wanted}
     stepped = np.zeros(tensors, bool)
     raw: dict[tuple[Quantity, str], np.ndarray] = {}
+    norms = None if all(part.norms_before is None for part in parts) else np.full(tensors, np.nan)
     for part in parts:
         known = len(part.stepped)
+        if norms is not None and part.norms_before is not None:
+            norms[:known] = np.where(np.isnan(part.norms_before), norms[:known], part.norms_before)
         stepped[:known] |= part.stepped
         raw.update(part.raw)
         for statistic, column in part.table.items():
             whole = table.setdefault(statistic, no_row(statistic, tensors))
             whole[:known][part.stepped] = column[part.stepped]
-    return Rows(table, stepped, raw)
+    return Rows(table, stepped, raw, norms)
 
 
 def _exact(entries: np.ndarray) -> np.ndarray:

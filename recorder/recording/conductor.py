@@ -178,7 +178,8 @@ class Conductor:
         now = self._always.union(*(p.instrument.statistics for p in due))
         then = frozenset[Statistic]().union(*(p.instrument.statistics for p in comparing))
         then |= {OF_CHANGES[s] for p in of_changes for s in p.instrument.statistics if s in OF_CHANGES}
-        plan = self._pass(now | {Statistic.WEIGHT_NORM} if comparing else now, then - AVERAGED.keys())
+        norms = comparing or Statistic.UPDATE_NORM in now  # an update is compared with them, also one in this iteration
+        plan = self._pass(now | {Statistic.WEIGHT_NORM} if norms else now, then - AVERAGED.keys())
         updates = any(quantity == "update" for p in comparing for quantity, _ in p.raw)
         return replace(
             plan, keep_weights=plan.keep_weights or updates, raw=frozenset().union(*(p.raw for p in due)),
@@ -205,6 +206,8 @@ class Conductor:
         if before_update != moment.updates - 1:
             before = {}
         self._previous = (moment.updates, _lasting(before, collected))
+        if collected.norms_before is not None:
+            before = _with_norms(before, collected.norms_before)
         if not due:
             return {}
         reading = Reading(
@@ -290,6 +293,12 @@ def _lasting(before: Mapping[Statistic, np.ndarray], collected: Collected) -> Ma
         return table
     new = table.get(Statistic.WEIGHT_NORM, np.full_like(old, np.nan))
     return {**table, Statistic.WEIGHT_NORM: np.where(collected.stepped, new, old)}
+
+
+def _with_norms(table: Mapping[Statistic, np.ndarray], norms: np.ndarray) -> Mapping[Statistic, np.ndarray]:
+    """The table with these norms of weights, where they are known: of tensors updated twice in an iteration."""
+    old = table.get(Statistic.WEIGHT_NORM, norms)
+    return {**table, Statistic.WEIGHT_NORM: np.where(np.isnan(norms), old, norms)}
 
 
 def _longer(column: np.ndarray, tensors: int) -> np.ndarray:

@@ -55,6 +55,9 @@ def assert_same(found, expected) -> None:
             np.testing.assert_allclose(found.table[statistic], column, rtol=1e-6, err_msg=str(statistic))
         else:
             np.testing.assert_array_equal(found.table[statistic], column, err_msg=str(statistic))
+    assert (found.norms_before is None) == (expected.norms_before is None)
+    if found.norms_before is not None:
+        np.testing.assert_allclose(found.norms_before, expected.norms_before, rtol=1e-6)
     assert set(found.raw) == set(expected.raw)
     for key, raw in expected.raw.items():
         np.testing.assert_allclose(found.raw[key], raw, rtol=1e-6, err_msg=str(key))

@@ -11,7 +11,8 @@ from torch import nn
 
 from recorder import every, open_run, record
 from recorder.errors import NotRecordedError
-from recorder.instruments import NearZero
+from recorder.instruments import NearZero, UpdateRatio
+from recorder.schedule import Scheduled
 
 STEPS = 14
 TAU = float(np.float32(1e-5))
@@ -207,3 +208,28 @@ def test_without_warnings(tmp_path):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         trained(tmp_path / "r.h5")
+
+
+@pytest.mark.parametrize("schedule", [every(1), every(3, start=1)])
+def test_the_ratio_of_several_updates_in_an_iteration_is_that_of_the_last(tmp_path, schedule):
+    torch.manual_seed(0)
+    net, other = nn.Linear(3, 2), nn.Linear(2, 2)
+    model = nn.Sequential(net, other)
+    optimizers = [torch.optim.SGD(part.parameters(), 0.5) for part in model]
+    expected = []
+    with record(model, tmp_path / "r.h5", instruments=[Scheduled(schedule, UpdateRatio())], progress=False) as run:
+        for _ in range(6):
+            for k in range(3):
+                before = net.weight.detach().clone()
+                optimizers[0].zero_grad()
+                model(torch.randn(4, 3)).square().mean().backward()
+                optimizers[0].step()
+                last = (net.weight.detach() - before).norm() / before.norm()
+                if k == 1:
+                    expected.append(last.item())  # the update that led to the third
+            optimizers[1].step()
+            run.step()
+    with open_run(tmp_path / "r.h5") as run:
+        found = run["update_ratio"]
+        k = found.items.index("0.weight")
+        np.testing.assert_allclose(found.values[:, k], [expected[step] for step in found.step], rtol=1e-5)

@@ -329,7 +329,7 @@ class KerasAdapter:
         notes, self._notes = [*self._notes, *([("skipped", SKIPPED)] if one.refused else [])], []
         plan = self._measure(self._tape, one) if one.stepped.any() else Plan()
         rows = merged([self._rows.end()], plan.statistics, len(self._names))
-        collected = Collected(rows.table, rows.stepped, rows.raw, numbers, tuple(notes))
+        collected = Collected(rows.table, rows.stepped, rows.raw, numbers, tuple(notes), norms_before=rows.norms_before)
         return lambda: collected
 
     def _measure(self, tape: Tape, one: Iteration) -> Plan:

@@ -275,7 +275,9 @@ class TorchAdapter:
             if skips:
                 notes.extend(("skipped", SKIPPED) for skip in skipped().values() if skip)
             whole = merged([r() for r in rows], wanted, tensors)
-            return Collected(whole.table, whole.stepped, whole.raw, found, tuple(notes), arrived)
+            return Collected(
+                whole.table, whole.stepped, whole.raw, found, tuple(notes), arrived, whole.norms_before
+            )  # fmt: skip
 
         return read
 

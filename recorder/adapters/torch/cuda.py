@@ -256,9 +256,14 @@ class CudaPass:
         def read() -> Rows:
             table: dict[Statistic, np.ndarray] = {}
             raw: dict[tuple[Quantity, str], np.ndarray] = {}
+            norms = None  # at the update before, where that was in this iteration as well
             for part in parts:
                 done, numbers = np.split(part.numbers(), [1], axis=1)
                 measured = np.array(part.positions)[done[:, 0] == 1]
+                again = measured[stepped[measured]]
+                if again.size and Statistic.WEIGHT_NORM in table:
+                    norms = np.full(len(stepped), np.nan) if norms is None else norms
+                    norms[again] = table[Statistic.WEIGHT_NORM][again]
                 stepped[measured] = True
                 first = 0
                 for statistic in part.wanted:
@@ -271,7 +276,7 @@ class CudaPass:
                     raw |= {key: copied() for key, copied in part.raw.items()}
             if averages is not None:
                 table |= averaged(averages().table)
-            return Rows(table, stepped, raw)
+            return Rows(table, stepped, raw, norms)
 
         return read
 

@@ -115,7 +115,7 @@ class Sharded:
         content = np.concatenate([header, found.stepped.astype(np.float64), *(c.ravel() for c in own.values())])
         if not self.leads:
             self._team.send(content.tobytes())
-            return found._replace(table={}, stepped=np.zeros_like(found.stepped))
+            return found._replace(table={}, stepped=np.zeros_like(found.stepped), norms_before=None)
         messages = [np.frombuffer(one, np.float64) for one in self._team.receive()]
         for rank, message in zip(self._team.others, messages, strict=True):
             if len(message) != len(content) or (message[:HEADER] != header).any():
@@ -130,7 +130,7 @@ class Sharded:
         whole = parts.wholes({s: column.reshape(own[s].shape) for s, column in columns}, stepped)
         if several:  # the angles are those with an update whose length is not known here
             whole |= {s: np.full(len(stepped), np.nan) for s in parts.ANGLES if s in whole}
-        return found._replace(table=whole, stepped=stepped)
+        return found._replace(table=whole, stepped=stepped, norms_before=None)  # which are of parts
 
     def _speaks(self, tensors: int) -> np.ndarray:
         """(tensor,) bool: whether this process counts for its part"""
