@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import Any
 
 from recorder.analysis.health import findings
+from recorder.number import size
 from recorder.runfile.describe import cost, describe, rate
 from recorder.runfile.listing import RunRecord, list_runs
 from recorder.runfile.reader import Run
 from tui import contents
-from tui.words import age, aligned, clip, duration, fate, moment, number, plain, size, sparkline
+from tui.words import age, aligned, clip, duration, fate, moment, number, plain, sparkline
 
 NOTHING = """No runs here yet. Record one:
 

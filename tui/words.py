@@ -10,8 +10,6 @@ from itertools import accumulate
 
 from rich.cells import cell_len
 
-from recorder.number import size as size
-
 _HIDDEN = re.compile(r"[\x00-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
 _INNER = re.compile(r"^([^\W\d])\D*(\d*)$")  # the first letter and the number at the end, of "denseblock3"
 BLOCKS = "▁▂▃▄▅▆▇█"

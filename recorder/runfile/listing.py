@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from recorder.errors import LayerscopeError
+from recorder.errors import LayerscopeError, in_words
 from recorder.runfile import sandbox
 from recorder.runfile.guard import SIGNATURE, clean
 from recorder.runfile.layout import log_of, part_of, run_paths
@@ -105,7 +105,7 @@ def read_record(path: Path, *, trusted: bool = False) -> RunRecord:
 
 
 def _damaged(main: Path, error: Exception, mtime: float) -> RunRecord:
-    said = str(error) if isinstance(error, LayerscopeError) else f"is damaged ({type(error).__name__}: {error})"
+    said = str(error) if isinstance(error, LayerscopeError) else f"is damaged ({in_words(error)})"
     said = said.removeprefix(f"{main}: ")  # the list names it
     size = main.stat().st_size if main.is_file() else 0
     return RunRecord(main, clean(main.stem), State.DAMAGED, size=size, mtime=mtime, error=clean(said))

@@ -9,13 +9,13 @@ import pytest
 
 from recorder import every, open_run, record
 from recorder.instruments import GradientNorm, UpdateRatio
+from recorder.number import size
 from recorder.runfile.on_disk import on_disk
 from recorder.runfile.schema import Event
 from recorder.runfile.writer import RunWriter
 from tests.make_run import make_run
 from tests.recording.quadratic import Quadratic
 from tui.cli import main
-from tui.words import size
 
 
 class Falls(GradientNorm):
