@@ -66,13 +66,14 @@ def fsdp2(model: nn.Module) -> nn.Module:
 
 
 def train(wrap: Wrap, path: Path | None, *, rank: int = 0, size: int = 1, each: Callable[[int], None] = lambda _: None,
-          told: bool = True, epochs: bool = True, **options: Any) -> dict[str, torch.Tensor]:  # fmt: skip
+          told: bool = True, epochs: bool = True, sgd: Callable[..., torch.optim.Optimizer] = torch.optim.SGD,
+          **options: Any) -> dict[str, torch.Tensor]:  # fmt: skip
     """-> the weights; each process has its share of every batch.
 
     `path` None: not recorded; `told`: whether the run is told of steps, `epochs`: and of epochs.
     """
     model = wrap(network())
-    optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
+    optimizer = sgd([p for p in model.parameters() if p.requires_grad], lr=0.1, momentum=0.9)
     instruments = ["full", "activation_statistics@two", "raw_activations@two"]
     options = {"probe": probes(), "instruments": instruments, "progress": False, **options}
     with nullcontext() if path is None else record(model, path, optimizer=optimizer, **options) as run:

@@ -7,11 +7,13 @@ import os
 import subprocess
 import sys
 import warnings
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+import torch.distributed.optim
 
 from recorder import Checkpoints, open_run, record
 from recorder.adapters.torch import team
@@ -39,7 +41,8 @@ OWN = TIMES | {"loss"}  # of one process: its clock, and its share of the batch
 def ddp(folder, rank, size):
     weights = train(distributed_data_parallel, folder / "run.h5", rank=rank, size=size)
     torch.save(weights, folder / f"weights-{rank}.pth")
-    train(distributed_data_parallel, folder / "rank-0.h5" if rank == 0 else None, rank=rank, size=size)
+    zero = partial(torch.distributed.optim.ZeroRedundancyOptimizer, optimizer_class=torch.optim.SGD)
+    train(distributed_data_parallel, folder / "rank-0.h5" if rank == 0 else None, rank=rank, size=size, sgd=zero)
 
 
 def same_series(run, reference, *, without=()):
@@ -73,7 +76,7 @@ def reference(tmp_path_factory):
 def test_ddp_is_one_run_equal_to_that_of_one_process(tmp_path, reference):
     run, weights = reference
     assert started(ddp, tmp_path) == [0, 0]
-    for name in ("run.h5", "rank-0.h5"):  # recorded by the same script on every rank, and on rank 0 only
+    for name in ("run.h5", "rank-0.h5"):  # on every rank; and on rank 0 only, of which each updates a part (ZeRO)
         found = open_run(tmp_path / name)
         same_series(found, run)
         assert found.meta["processes"] == 2

@@ -65,6 +65,7 @@ class Optimizers:
         self._labels: WeakKeyDictionary[Optimizer, str] = WeakKeyDictionary()  # of those that are watched
         self._finds = optimizer is None
         self._strangers: WeakSet[Optimizer] = WeakSet()  # those that were not named
+        self._inside: WeakSet[Optimizer] = WeakSet()  # those by which another one updates a part of its parameters
         self.notes: list[str] = []  # what there is to say of optimizers since it was taken
         self.add(optimizer)
 
@@ -93,6 +94,8 @@ class Optimizers:
         return seen
 
     def _new(self, optimizer: Optimizer) -> Seen:
+        if optimizer in self._inside:
+            return NOBODY
         seen = self._seen.get(optimizer)
         if seen is not None and seen.still(optimizer):
             return seen
@@ -133,6 +136,8 @@ class Optimizers:
         if any(id(p) not in self._index for p in parameters):
             self._learn(parameters, {} if before is None else dict.fromkeys(map(id, before.parameters)))
         members = [(self._index[id(p)], p) for p in parameters if id(p) in self._index]
+        if members and isinstance(inner := getattr(optimizer, "optim", None), Optimizer):  # ZeroRedundancyOptimizer
+            self._inside.add(inner)
         rates = _rates(before.rates if before else [], len(optimizer.param_groups), self._labels.get(optimizer, label))
         seen = self._seen[optimizer] = Seen(parameters, members, rates)
         return seen
