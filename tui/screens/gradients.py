@@ -193,7 +193,7 @@ class Gradients(Layers):
     def _flags(self) -> list[str]:
         found = super()._flags()
         lo, hi = self.span
-        return [*found, f"{count(hi - lo)} of {count(len(self.parameters))} parameters"] if self.signs else found
+        return [*found, f"{count(hi - lo)} of {count(len(self.parameters))}"] if self.signs else found
 
     def action_sign_map(self) -> None:
         """The sign map, and back to what was shown before."""
