@@ -235,4 +235,5 @@ def merged(parts: Sequence[Rows], wanted: frozenset[Statistic], tensors: int) ->
 
 def _exact(entries: np.ndarray) -> np.ndarray:
     """A copy in the precision it has; 16-bit floats as float32."""
-    return statistics.as_float64(entries).astype(np.float64 if entries.dtype == np.float64 else np.float32)
+    wide = turns.widened(entries)
+    return entries.copy(order="K") if wide is entries else wide

@@ -7,13 +7,14 @@ With Gram matrices K = X X', L = Y Y' of n samples, their diagonals set to 0:
 
 which is, of the U-centred matrices K~ (zero diagonal, rows that sum to 0; Szekely and Rizzo 2014), the inner product
 <K~, L~> / (n (n-3)); so CKA is the cosine of K~ and L~, and HSIC_1(K, K) is never negative. Independent features read 0
-at any width, where the biased estimate rises with width over samples. NaN with fewer than 4 samples, of a layer that is
-constant over the samples, and of one that is not finite. (Song et al. 2012; Nguyen, Raghu, Kornblith 2021.)
+at any width, where the biased estimate rises with width over samples. Over minibatches HSIC_1 is averaged before the
+division. NaN with fewer than 4 samples, of a layer that is constant over the samples, and of one that is not finite.
+(Song et al. 2012; Nguyen, Raghu, Kornblith 2021.)
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -63,3 +64,23 @@ def cka(grams: Sequence[np.ndarray]) -> np.ndarray:
     """-> (layer, layer): debiased CKA of layers, or of steps of one layer, given as their `unit_gram`s."""
     flat = np.array([k.ravel() for k in grams])
     return flat @ flat.T
+
+
+def minibatch_cka(batches: Iterable[Sequence[np.ndarray]]) -> np.ndarray:
+    """-> (layer, layer): debiased CKA over batches of samples, each a list of the layers' features (sample, unit).
+
+    For more samples than Gram matrices fit in memory; raises ValueError without a batch.
+    """
+    found = [_hsic([u_centred(gram(x)) for x in layers]) for layers in batches]
+    if not found:
+        raise ValueError("minibatch_cka: expected at least one batch, got none")
+    hsic = np.mean(found, axis=0)
+    with np.errstate(all="ignore"):
+        cka = hsic / np.sqrt(np.outer(np.diagonal(hsic), np.diagonal(hsic)))
+    return np.where(np.isfinite(cka), cka, np.nan)
+
+
+def _hsic(centred: Sequence[np.ndarray]) -> np.ndarray:
+    """-> (layer, layer): HSIC_1 of layers given as their K~."""
+    flat, n = np.array([k.ravel() for k in centred]), len(centred[0])
+    return flat @ flat.T / (n * (n - 3)) if n > 3 else np.full((len(flat), len(flat)), np.nan)

@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from recorder.analysis.cka import cka as cka_of_grams
-from recorder.analysis.cka import gram, u_centred, unit_gram
+from recorder.analysis.cka import gram, minibatch_cka, u_centred, unit_gram
 
 
 def cka(layers):
@@ -91,6 +91,17 @@ def test_a_mean_a_thousand_times_the_spread_costs_nothing():
     exact = cka([x, y])[0, 1]
     assert cka([(x + 1000).astype(np.float32), y])[0, 1] == pytest.approx(exact, abs=1e-4)
     assert cka([x + 1000, y])[0, 1] == pytest.approx(exact, abs=1e-9)
+
+
+def test_over_minibatches_hsic_is_averaged_before_the_division():
+    rng = np.random.default_rng(0)
+    batches = [[rng.standard_normal((n, 5)), rng.standard_normal((n, 8))] for n in (6, 6, 9)]
+    xy, xx, yy = (np.mean([brute_force(b[i], b[j]) for b in batches]) for i, j in ((0, 1), (0, 0), (1, 1)))
+    assert minibatch_cka(batches)[0, 1] == pytest.approx(xy / np.sqrt(xx * yy), abs=1e-12)
+    np.testing.assert_allclose(minibatch_cka(batches[:1]), cka(batches[0]), atol=1e-15)
+    assert np.isnan(minibatch_cka([[x[:3] for x in batches[0]]])).all()
+    with pytest.raises(ValueError, match="expected at least one batch"):
+        minibatch_cka([])
 
 
 def test_of_grams_that_were_stored_in_float32():
